@@ -1,0 +1,38 @@
+# A fresh machine needs Python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := runs/quickstart
+WORKERS ?= 2
+
+.PHONY: setup quickstart test lint clean
+
+setup: $(VENV)/installed
+
+# constraints.txt names torch first: the CPU build where that is what the machine's index offers.
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# Trains a small network on procedural scenes (minutes on 2 cores), then scores it on real photographs.
+quickstart: setup
+	$(BIN)/restore fit --config quickstart.yaml --overwrite
+	$(BIN)/restore test --config $(RUN)/config.yaml
+	@echo "restore your own: $(BIN)/restore apply $(RUN)/checkpoints/best.ckpt PHOTO --factor haze --output restored"
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest -n $(WORKERS)
+
+clean:
+	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache

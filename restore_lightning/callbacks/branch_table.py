@@ -1,0 +1,90 @@
+"""The table at the start of a run: parameters per part (the layout of paper 2's table 8) and work per cycle."""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from restore_lightning.networks import MBN
+from restore_lightning.tasks import MultiBranchTask
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def branch_table(network: MBN) -> str:
+    """Parameters (millions) and memory in float32 (MB) of each part.
+
+    An output branch is listed with the extra blocks before it, as in table 8.
+    """
+    rows = [("in-branch", f"I {name}", [branch]) for name, branch in network.inputs.items()]
+    rows += [("stem", f"M{i}", [block]) for i, block in enumerate(network.stem, 1)]
+    for factor in network.factors:
+        level = network.levels[factor]
+        extra = "".join(f"M{len(network.stem) + i + 1}+" for i in range(level))
+        rows.append(("out-branch", f"{extra}g {factor}", [*network.extra[:level], network.outputs[factor]]))
+    lines = [f"{'part':<12}{'':<22}{'parameters (M)':>22}{'memory (MB)':>13}"]
+    part = ""
+    for section, name, modules in rows:
+        counts = [parameters(module) for module in modules]
+        shown = " + ".join(f"{count / 1e6:.2f}" for count in counts)
+        lines.append(f"{section if section != part else '':<12}{name:<22}{shown:>22}{sum(counts) * 4e-6:>13.2f}")
+        part = section
+    total = parameters(network)
+    lines.append(f"{'all':<12}{f'{total:,} parameters':<22}{total / 1e6:>22.2f}{total * 4e-6:>13.2f}")
+    return "\n".join(lines)
+
+
+def flop_per_image(network: MBN, factor: str, size: int) -> int:
+    """Floating-point operations of forward and backward pass for one crop, counted on tensors without data."""
+    twin = copy.deepcopy(network).to("meta")
+    with FlopCounterMode(display=False) as counter:
+        outputs = twin(torch.empty(1, 3, size, size, device="meta"), factor)
+        torch.autograd.backward([output.sum() for output in outputs])
+    return int(counter.get_total_flops())
+
+
+def cycle_table(network: MBN, cycle: Mapping[str, tuple[int, int, int]]) -> str:
+    """Work of a cycle.
+
+    Args:
+        network: The network.
+        cycle: Factor -> (minibatches per cycle, samples per minibatch, side of the crops in pixels).
+    """
+    lines, total = [], 0.0
+    for factor, (minibatches, batch, size) in cycle.items():
+        work = minibatches * batch * flop_per_image(network, factor, size)
+        total += work
+        lines.append(f"  {factor:<10}{minibatches} x {batch} x {size}x{size}{_flop(work):>20}")
+    return "\n".join([f"work per cycle (forward and backward): {_flop(total)}", *lines])
+
+
+def _flop(number: float) -> str:
+    for unit in ("", "K", "M", "G"):
+        if number < 1000:
+            return f"{number:.3g} {unit}FLOP"
+        number /= 1000
+    return f"{number:.4g} TFLOP"
+
+
+class BranchTable(Callback):
+    """Prints both tables when training starts."""
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The network and the data are known by now."""
+        if not isinstance(pl_module, MultiBranchTask):
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        share = trainer.accumulate_grad_batches * trainer.world_size
+        cycle = {
+            factor: (data.schedule.minibatches[factor], plan.batch_size * share, plan.crop_size)
+            for factor, plan in data.plans.items()
+        }
+        print(branch_table(pl_module.network), cycle_table(pl_module.network, cycle), sep="\n\n", flush=True)

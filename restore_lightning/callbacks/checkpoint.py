@@ -1,0 +1,68 @@
+"""Checkpoints of a run: `checkpoints/last.ckpt` and `checkpoints/best.ckpt`, written whole or not at all."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the file and renames, so that a killed process never leaves half a checkpoint.
+
+    Lightning's own way goes through the system's temporary folder, whose move to another file
+    system is a copy that can be cut short.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Save to a local path."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with beside.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+class _RunCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint in `<trainer.default_root_dir>/checkpoints`."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """The run's folder is known from here on."""
+        self.dirpath = os.path.join(trainer.default_root_dir, "checkpoints")  # noqa: PTH118  (Lightning compares strings)
+        super().setup(trainer, pl_module, stage)
+
+
+class LastCheckpoint(_RunCheckpoint):
+    """Keeps `last.ckpt`: where `fit --ckpt_path last` goes on.
+
+    Args:
+        every_n_train_steps: Optimiser steps between two saves; the run's end is always saved.
+    """
+
+    def __init__(self, every_n_train_steps: int = 1000) -> None:
+        super().__init__(
+            save_last=True, save_top_k=0, every_n_train_steps=every_n_train_steps, enable_version_counter=False
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the end of the run."""
+        if self._last_global_step_saved != trainer.global_step:
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+class BestCheckpoint(_RunCheckpoint):
+    """Keeps `best.ckpt`: the highest mean PSNR over factors at validation."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            filename="best", monitor="val/psnr", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
+        )

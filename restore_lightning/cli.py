@@ -1,0 +1,80 @@
+"""The command `restore`: dispatches on the verb, so that help comes before torch is imported."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from restore_lightning import __version__
+from restore_lightning.errors import UserError
+
+HELP = """usage: restore VERB ...
+
+train and score, by a config:
+  fit        train              restore fit --config quickstart.yaml
+  validate   score the validation images
+  test       score the test images: a table and scores.json
+  predict    write the test images restored
+             --config C.yaml [--key value ...]; C.yaml is a file or a shipped config
+             ({configs})
+             fit --ckpt_path last goes on where the run stopped, --overwrite starts it over
+
+use a trained network:
+  apply      restore image files and folders
+
+restore VERB --help tells more. RESTORE_DEBUG=1 shows tracebacks.
+"""
+TRAINER_VERBS = ("fit", "validate", "test", "predict")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        args: Words after `restore`; None: those of the process.
+
+    Returns:
+        Exit code: 0, 2 for a wrong call, 1 for a run that failed.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        from restore_lightning.configs import shipped
+
+        print(HELP.format(configs=", ".join(shipped())), end="")
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    try:
+        return _run(words)
+    except SystemExit as stop:  # argparse, after --help or an error of its own
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        print("restore: interrupted", file=sys.stderr)
+        return 130
+    except UserError as error:
+        _debug(error)
+        print(f"restore {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        _debug(error)
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"restore {words[0]}: {message} (RESTORE_DEBUG=1 shows where)", file=sys.stderr)
+        return 1
+
+
+def _run(words: list[str]) -> int:
+    verb, *rest = words
+    if verb in TRAINER_VERBS:
+        from restore_lightning.commands.trainer import run
+
+        return run(verb, rest)
+    if verb == "apply":
+        from restore_lightning.commands.apply import run as apply
+
+        return apply(rest)
+    raise UserError(f"unknown verb {verb!r}: choose one of {', '.join((*TRAINER_VERBS, 'apply'))}")
+
+
+def _debug(error: Exception) -> None:
+    if os.environ.get("RESTORE_DEBUG") == "1":
+        raise error

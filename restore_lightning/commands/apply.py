@@ -1,0 +1,116 @@
+"""`restore apply`: restore image files and folders with a trained network."""
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from restore_lightning.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+class Job(NamedTuple):
+    """One file to restore, and where to."""
+
+    source: Path
+    target: Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="restore apply", description="Restore image files and folders.", allow_abbrev=False
+    )
+    made.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="written by restore fit, e.g. runs/mbn/checkpoints/best.ckpt"
+    )
+    made.add_argument("inputs", metavar="INPUT", nargs="+", help="image files, or folders (searched with subfolders)")
+    made.add_argument("--output", required=True, metavar="DIR", help="folder for the restored images")
+    made.add_argument("--factor", help="the degradation to remove, one of the network's factors")
+    made.add_argument("--format", choices=("png", "same"), default="png", help="png (default), or the input's format")
+    made.add_argument("--device", help="e.g. cpu, cuda, cuda:1, mps; default: cuda where there is one")
+    made.add_argument("--overwrite", action="store_true", help="replace files that are in DIR already")
+    return made
+
+
+def run(words: list[str]) -> int:
+    """Restore; files that cannot be read are named and counted, the others are done."""
+    options = parser().parse_args(words)
+    jobs = plan([Path(name) for name in options.inputs], Path(options.output), options.format, options.overwrite)
+
+    import torch
+    from tqdm import tqdm
+
+    from restore_lightning.checkpoints import load_trained
+    from restore_lightning.images import read_image, to_float, to_uint8, write_image
+    from restore_lightning.inference import restore
+
+    network = load_trained(options.checkpoint)
+    factor = choose_factor(getattr(network, "factors", []), options.factor)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        network.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+
+    failures = []
+    with torch.inference_mode():
+        for job in tqdm(jobs, unit="image", desc=factor, disable=None):
+            try:
+                image = to_float(read_image(job.source).to(device))
+                write_image(to_uint8(restore(network, image[None], factor)[0]), job.target)
+            except (UserError, OSError, RuntimeError) as error:
+                failures.append(f"{job.source}: {' '.join(str(error).split())}")
+    for failure in failures:
+        print(f"not restored: {failure}", file=sys.stderr)
+    print(f"{len(jobs) - len(failures)} of {len(jobs)} images restored in {options.output}")
+    return 1 if failures else 0
+
+
+def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[Job]:
+    """Find the files and their outputs; nothing is written yet.
+
+    Raises:
+        UserError: A missing input, no images, two inputs for one output, or outputs that exist.
+    """
+    from restore_lightning.images import find_images
+
+    jobs = []
+    for given in inputs:
+        if not given.exists():
+            raise UserError(f"{given}: no such file or folder")
+        root = given if given.is_dir() else given.parent
+        for source in find_images(given) if given.is_dir() else [given]:
+            target = output / source.relative_to(root)
+            jobs.append(Job(source, target if form == "same" else target.with_suffix(".png")))
+    if not jobs:
+        raise UserError(f"no images in {', '.join(map(str, inputs))}")
+    twice = [str(target) for target, count in Counter(job.target for job in jobs).items() if count > 1]
+    if twice:
+        raise UserError(f"several inputs would become {twice[0]}: use --format same, or restore the folders one by one")
+    same = [str(job.source) for job in jobs if job.target.resolve() == job.source.resolve()]
+    if same:
+        raise UserError(f"--output {output} would replace the input {same[0]}: choose another folder")
+    existing = [str(job.target) for job in jobs if job.target.exists()]
+    if existing and not overwrite:
+        raise UserError(
+            f"{len(existing)} outputs exist already, e.g. {existing[0]}: give --overwrite or another --output"
+        )
+    return jobs
+
+
+def choose_factor(factors: list[str], given: str | None) -> str:
+    """The factor to remove.
+
+    Raises:
+        UserError: None given where there are several, or one that the network lacks.
+    """
+    if given is None and len(factors) == 1:
+        return factors[0]
+    if given not in factors:
+        was = "no --factor given" if given is None else f"unknown --factor {given}"
+        raise UserError(f"{was}: this network has {', '.join(factors)}")
+    return given

@@ -1,0 +1,210 @@
+"""`restore fit | validate | test | predict`: one LightningCLI."""
+
+import argparse
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import WandbLogger
+
+from restore_lightning.callbacks import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    BranchTable,
+    FactorProgress,
+    LastCheckpoint,
+    PictureGrid,
+    PredictionWriter,
+    ScoreReport,
+)
+from restore_lightning.configs import find_config
+from restore_lightning.data import RestorationData
+from restore_lightning.errors import UserError
+from restore_lightning.loggers import run_loggers
+from restore_lightning.tasks import RestorationTask
+
+log = logging.getLogger(__name__)
+
+# The schedule is one long epoch that is counted in optimiser steps: its position is all that a
+# resumed run needs (Lightning replays the first batches of an epoch otherwise).
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 1,
+    "check_val_every_n_epoch": None,
+    "use_distributed_sampler": False,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+    "default_root_dir": "runs/run",
+}
+RUN_FILES = ("checkpoints/last.ckpt", "checkpoints/best.ckpt", "metrics.csv", "scores.json")
+
+
+class RunConfig(SaveConfigCallback):
+    """Writes the complete config to `<run>/config.yaml` and to W&B when training starts."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Only of `fit`: the others read a run."""
+        if stage != "fit":
+            return
+        config = self.config.clone()
+        config["ckpt_path"] = None  # run again, the config starts anew
+        path = Path(trainer.default_root_dir, "config.yaml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(config, str(path), skip_none=False, overwrite=True)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.config.update(config.as_dict(), allow_val_change=True)
+
+
+class RestoreCLI(LightningCLI):
+    """The LightningCLI of this package: any task, one DataModule, the files of a run."""
+
+    overwrite = False
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """One seed for weights and data."""
+        parser.add_argument("--seed_everything", type=int, default=0, help="Seed of weights, schedule and data.")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """`--checkpoint.every_n_train_steps`, and the seed of the data."""
+        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
+        parser.link_arguments("seed_everything", "data.seed")
+
+    def before_instantiate_classes(self) -> None:
+        """Find the checkpoint that the verb starts from; protect an earlier run."""
+        config = self.config[self.subcommand]
+        checkpoints = Path(config.trainer.default_root_dir, "checkpoints")
+        given = config.get("ckpt_path")
+        if self.subcommand == "fit":
+            config["ckpt_path"] = _resume_point(checkpoints, given)
+            if given is None:
+                _protect(checkpoints.parent, self.overwrite)
+        else:
+            config["ckpt_path"] = _trained(checkpoints, given, str(self.subcommand))
+
+    def instantiate_classes(self) -> None:
+        """What a class refuses is a wrong call."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        network = self.config[self.subcommand].model.init_args.get("network")
+        self.model.network_spec = network.as_dict() if network is not None else None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The run's own loggers unless the config names some or none."""
+        trainer = self.config_init[self.subcommand].trainer
+        if trainer.logger in (None, True):
+            kwargs["logger"] = run_loggers(Path(trainer.default_root_dir)) if self.subcommand == "fit" else False
+        if not trainer.plugins:
+            kwargs["plugins"] = [AtomicCheckpointIO()]
+        return super().instantiate_trainer(**kwargs)
+
+
+def _resume_point(checkpoints: Path, given: str | None) -> str | None:
+    if given is None:
+        return None
+    path = checkpoints / "last.ckpt" if given == "last" else Path(given)
+    if path.is_file():
+        log.info("resuming from %s", path)
+        return str(path)
+    if given != "last":
+        raise UserError(f"--ckpt_path {given}: no such file; give a checkpoint or 'last'")
+    log.info("no checkpoint in %s yet: starting anew", checkpoints)
+    return None
+
+
+def _protect(run: Path, overwrite: bool) -> None:
+    existing = [run / name for name in RUN_FILES if (run / name).exists()]
+    if existing and not overwrite:
+        raise UserError(
+            f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
+            " choose another --trainer.default_root_dir, or start over with --overwrite"
+        )
+    for path in existing:
+        path.unlink()
+
+
+def _trained(checkpoints: Path, given: str | None, verb: str) -> str:
+    names = {None: ("best", "last"), "best": ("best",), "last": ("last",)}.get(given)
+    candidates = [Path(str(given))] if names is None else [checkpoints / f"{name}.ckpt" for name in names]
+    for path in candidates:
+        if path.is_file():
+            log.info("weights: %s", path)
+            return str(path)
+    raise UserError(
+        f"{verb} needs a trained network, there is no {' or '.join(map(str, candidates))}: run fit first,"
+        " or give --ckpt_path FILE"
+    )
+
+
+def _with_found_configs(words: list[str]) -> list[str]:
+    """The command line with every --config replaced by the file it stands for."""
+    found = list(words)
+    for i, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag not in ("--config", "-c"):
+            continue
+        place = i if equals else i + 1
+        if place >= len(words):
+            raise UserError("--config: name a file or a shipped config")
+        path = find_config(value if equals else words[place])
+        log.info("config: %s", path)
+        found[place] = f"{flag}={path}" if equals else str(path)
+    return found
+
+
+def _quiet() -> None:
+    """Leave out what Lightning says of every run."""
+    logging.getLogger("restore_lightning").setLevel(logging.INFO)
+    if not logging.getLogger("restore_lightning").handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logging.getLogger("restore_lightning").addHandler(handler)
+        logging.getLogger("restore_lightning").propagate = False
+    # Evaluation is image by image; workers are the user's choice, made by data.num_workers.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # last.ckpt and best.ckpt are meant to be replaced.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
+
+
+def _no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()
+
+
+def run(verb: str, words: list[str]) -> int:
+    """Run one verb of the Trainer."""
+    _quiet()
+    RestoreCLI.overwrite = "--overwrite" in words and verb == "fit"
+    words = [word for word in words if word != "--overwrite" or verb != "fit"]
+    parser = {"allow_abbrev": False, "exit_on_error": False}
+    callbacks = [
+        BestCheckpoint(),
+        BranchTable(),
+        FactorProgress(),
+        PictureGrid(),
+        ScoreReport(),
+        PredictionWriter(),
+    ]
+    argv, sys.argv = sys.argv, sys.argv[:1]  # LightningCLI warns where both are given
+    try:
+        RestoreCLI(
+            RestorationTask,
+            RestorationData,
+            save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults=TRAINER_DEFAULTS | {"callbacks": callbacks},
+            parser_kwargs=parser | dict.fromkeys(("fit", "validate", "test", "predict"), parser),
+            subclass_mode_model=True,
+            auto_configure_optimizers=False,
+            args=[verb, *_with_found_configs(words)],
+        )
+    except argparse.ArgumentError as error:
+        raise UserError(str(error)) from error
+    finally:
+        sys.argv = argv
+    return 0

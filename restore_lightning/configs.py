@@ -1,0 +1,29 @@
+"""The shipped configs, and how a name on the command line becomes a file."""
+
+from pathlib import Path
+
+from restore_lightning.errors import UserError
+
+PACKAGE = Path(__file__).parent
+# In a wheel the configs travel inside the package; in a checkout they lie beside it.
+FOLDER = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
+
+
+def shipped() -> list[str]:
+    """Names of the shipped configs."""
+    return sorted(path.name for path in FOLDER.glob("*.yaml"))
+
+
+def find_config(name: str) -> Path:
+    """A config by its path, else by its name among the shipped ones (".yaml" may be left out).
+
+    Raises:
+        UserError: Neither.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    for candidate in (name, f"{name}.yaml"):
+        if candidate in shipped():
+            return FOLDER / candidate
+    raise UserError(f"--config {name}: no such file, and no shipped config of this name ({', '.join(shipped())})")

@@ -1,0 +1,93 @@
+"""Validation and test sets: named pairs of degraded and clean images with a factor and a protocol."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs
+from restore_lightning.data.training import degrade
+from restore_lightning.degradations import Degradation
+from restore_lightning.images import read_image
+from restore_lightning.seeding import derive
+
+HAZE_LEVELS = 5
+
+
+class Item(NamedTuple):
+    """One image to score: a name for files and tables, and what reads the clean image."""
+
+    name: str
+    clean: Callable[[], Clean]
+
+
+class EvaluationSet(Dataset[dict[str, Any]]):
+    """Images degraded by one factor, the same in every run.
+
+    Args:
+        name: The set's name in logs, tables and `scores.json`.
+        factor: The degradation factor.
+        protocol: How it is scored.
+        degradation: What makes the degraded images.
+        items: The images.
+        crop_size: Cut the centre of this size (pixels) from each; None: whole images.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        factor: str,
+        protocol: str,
+        degradation: Degradation,
+        items: Sequence[Item],
+        crop_size: int | None = None,
+    ) -> None:
+        self.name = name
+        self.factor = factor
+        self.protocol = protocol
+        self.degradation = degradation
+        self.items = list(items)
+        self.crop_size = crop_size
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """{set, factor, name, degraded (3, H, W) uint8, clean (3, H, W) uint8}."""
+        item = self.items[index]
+        clean = item.clean()
+        degraded = degrade(clean, self.degradation, derive(0, self.name, self.factor, index))
+        window = self._window(clean.image)
+        return {
+            "set": self.name,
+            "factor": self.factor,
+            "name": item.name,
+            "degraded": window.cut(degraded),
+            "clean": window.cut(clean.image),
+        }
+
+    def _window(self, image: Tensor) -> Window:
+        height, width = image.shape[1:]
+        h, w = (height, width) if self.crop_size is None else (min(height, self.crop_size), min(width, self.crop_size))
+        return Window((height - h) // 2, (width - w) // 2, h, w)
+
+
+def bundled_items(split: str, degradation: Degradation) -> list[Item]:
+    """scikit-image's photographs of a split.
+
+    A factor that needs depth is tested where depth was measured: on the motorcycle, at several levels.
+    """
+    if degradation.needs_depth and split == "test":
+        return [Item(f"motorcycle-{level}", lambda: bundled("motorcycle")) for level in range(1, HAZE_LEVELS + 1)]
+    return [Item(name, lambda name=name: bundled(name)) for name in BUNDLED[split]]  # type: ignore[misc]
+
+
+def folder_items(root: Path) -> list[Item]:
+    """The photographs below a folder, named by their path in it without the suffix."""
+    return [
+        Item(str(path.relative_to(root).with_suffix("")), lambda path=path: Clean(read_image(path), None))  # type: ignore[misc]
+        for path in photographs(root)
+    ]

@@ -1,0 +1,178 @@
+"""The DataModule: multi-task training by the cyclic schedule, and the validation and test sets."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from restore_lightning.data.evaluation import EvaluationSet, bundled_items, folder_items
+from restore_lightning.data.schedule import CyclicSchedule
+from restore_lightning.data.sources import FolderSource, SceneSource
+from restore_lightning.data.training import (
+    FactorData,
+    FactorPlan,
+    ScheduledBatches,
+    TrainingSet,
+    augment,
+    collate,
+)
+from restore_lightning.degradations import DEGRADATIONS
+from restore_lightning.errors import UserError
+from restore_lightning.images import to_float
+from restore_lightning.metrics import protocol
+
+log = logging.getLogger(__name__)
+
+
+class RestorationData(LightningDataModule):
+    """Clean images, degraded on the fly, one degradation factor per minibatch.
+
+    Args:
+        factors: Factor -> its data; the schedule's cycle holds `minibatches` of each.
+        root: Folder of clean photographs. If it has a subfolder `train`, only that is trained on,
+            and subfolders `val` and `test` are used where they exist. None: procedural scenes.
+            Without `val` and `test` folders, scikit-image's photographs are used, which are never
+            trained on.
+        batch_size: Samples per minibatch and device of factors that name no other.
+        crop_size: Side of the training crops in pixels of factors that name no other.
+        val_crop_size: Cut validation images to the centre of this size; None: whole images.
+        num_workers: Processes that prepare batches.
+        seed: Of schedule, crops, degradations and augmentations.
+    """
+
+    def __init__(
+        self,
+        factors: dict[str, FactorData],
+        root: str | None = None,
+        batch_size: int = 4,
+        crop_size: int = 64,
+        val_crop_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (("seed", seed, 0), ("num_workers", num_workers, 0)):
+            if value < least:
+                raise UserError(f"data.{name} {value}: give at least {least}")
+        self.factors = factors
+        self.plans = {factor: _plan(factor, data, batch_size, crop_size) for factor, data in factors.items()}
+        self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
+        self.root = None if root is None else Path(root).expanduser()
+        self.val_crop_size = val_crop_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.val_sets: list[EvaluationSet] = []
+        self.test_sets: list[EvaluationSet] = []
+
+    def setup(self, stage: str) -> None:
+        """Find the images of a stage and say which they are."""
+        if self.root is not None and not self.root.is_dir():
+            raise UserError(f"data.root {self.root} is no folder: give a folder of clean photographs")
+        if stage == "fit":
+            self.training_set = TrainingSet(self._training_source(), self.plans, self.seed)
+        if stage in ("fit", "validate"):
+            self.val_sets = self._evaluation_sets("val", self.val_crop_size)
+        if stage in ("test", "predict"):
+            self.test_sets = self._evaluation_sets("test", None)
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Batches from the run's position on; the position is all there is to resume."""
+        trainer = self.trainer
+        assert trainer is not None
+        if trainer.max_steps < 1:
+            raise UserError("the schedule counts optimiser steps: give --trainer.max_steps")
+        progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+        done = progress.processed
+        accumulate = trainer.accumulate_grad_batches
+        batches = ScheduledBatches(
+            self.schedule,
+            {factor: plan.batch_size for factor, plan in self.plans.items()},
+            range(done, trainer.max_steps * accumulate),
+            accumulate,
+            trainer.global_rank,
+            trainer.world_size,
+        )
+        return DataLoader(
+            self.training_set,
+            batch_sampler=batches,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
+        """One loader per validation set, image by image."""
+        return [self._evaluation_loader(dataset) for dataset in self.val_sets]
+
+    def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
+        """One loader per test set, image by image."""
+        return [self._evaluation_loader(dataset) for dataset in self.test_sets]
+
+    predict_dataloader = test_dataloader
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """On the device: bytes to numbers in [0, 1]; training crops are flipped and turned."""
+        images = {key: to_float(batch[key]) for key in ("degraded", "clean")}
+        if "turns" in batch:
+            images = {key: augment(image, batch["turns"]) for key, image in images.items()}
+        return batch | images
+
+    def _training_source(self) -> SceneSource | FolderSource:
+        if self.root is None:
+            log.info("training on procedural scenes (no data.root given)")
+            return SceneSource()
+        train = self.root / "train"
+        folder = train if train.is_dir() else self.root
+        source = FolderSource(folder, max(plan.crop_size for plan in self.plans.values()))
+        log.info("training on %d photographs in %s", len(source.paths), folder)
+        if any(plan.degradation.needs_depth for plan in self.plans.values()):
+            log.info("photographs have no depth: haze is computed from a stand-in (ground that recedes upwards)")
+        return source
+
+    def _evaluation_sets(self, split: str, crop_size: int | None) -> list[EvaluationSet]:
+        folder = self.root / split if self.root is not None and (self.root / split).is_dir() else None
+        log.info("%s images: %s", split, "scikit-image's photographs" if folder is None else folder)
+        return [
+            EvaluationSet(
+                factor,
+                factor,
+                self.factors[factor].protocol,
+                plan.degradation,
+                bundled_items(split, plan.degradation) if folder is None else folder_items(folder),
+                crop_size,
+            )
+            for factor, plan in self.plans.items()
+        ]
+
+    def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader[dict[str, Any]]:
+        return DataLoader(dataset, batch_size=1, collate_fn=_one)
+
+
+def _one(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of one image: sizes differ."""
+    (sample,) = samples
+    return sample | {key: sample[key][None] for key in ("degraded", "clean")}
+
+
+def _plan(factor: str, data: FactorData, batch_size: int, crop_size: int) -> FactorPlan:
+    where = f"data.factors.{factor}"
+    if data.degradation is None and factor not in DEGRADATIONS:
+        raise UserError(
+            f"unknown factor {factor!r}: there is no degradation of this name ({', '.join(DEGRADATIONS)});"
+            f" rename it or set {where}.degradation"
+        )
+    if data.minibatches < 1:
+        raise UserError(f"{where}.minibatches {data.minibatches}: give at least 1, or leave the factor out")
+    batch = data.batch_size if data.batch_size is not None else batch_size
+    crop = data.crop_size if data.crop_size is not None else crop_size
+    if batch < 1:
+        key = "data.batch_size" if data.batch_size is None else f"{where}.batch_size"
+        raise UserError(f"{key} {batch}: give at least 1")
+    if crop < 1:
+        key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
+        raise UserError(f"{key} {crop}: give at least 1 pixel")
+    protocol(data.protocol)
+    return FactorPlan(batch, crop, tuple(data.augment), data.degradation or DEGRADATIONS[factor]())

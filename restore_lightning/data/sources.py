@@ -1,0 +1,157 @@
+"""Where clean images come from: procedural scenes, a folder, scikit-image's photographs."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restore_lightning.data.scenes import scene
+from restore_lightning.errors import UserError
+from restore_lightning.images import find_images, from_array, image_size, read_image
+from restore_lightning.seeding import derive, generator
+
+
+class Clean(NamedTuple):
+    """A clean image and its depth.
+
+    Args:
+        image: (3, H, W) uint8.
+        depth: (H, W) float32 in metres, or None where it is not known.
+    """
+
+    image: Tensor
+    depth: Tensor | None
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, image: Tensor) -> Tensor:
+        """This part of (..., H, W)."""
+        return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+class CleanSource(Protocol):
+    """Clean crops for training, by number: the same number is the same crop in every process."""
+
+    def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[Clean, Window]:
+        """Draw a crop.
+
+        Args:
+            number: Which draw, from 0; unlimited.
+            size: Side of the crop in pixels.
+            margin: Pixels around it that are wanted too, where the image has them.
+            seed: Of the crop's place; `number` already tells draws apart.
+
+        Returns:
+            The crop with its margin, and where in it the crop lies.
+        """
+        ...
+
+
+class SceneSource:
+    """Procedural scenes: every draw is a new one."""
+
+    def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[Clean, Window]:
+        """See `CleanSource`."""
+        side = size + 2 * margin
+        image, depth = scene(side, side, derive(seed, "scene", number))
+        return Clean(from_array(image), torch.from_numpy(depth)), Window(margin, margin, size, size)
+
+
+class FolderSource:
+    """The photographs below a folder, each once per round, in an order shuffled by the seed.
+
+    Args:
+        root: The folder; subfolders count.
+        smallest: Shortest side that every photograph must have, in pixels.
+
+    Raises:
+        UserError: No such folder, no images, files that cannot be read or are too small; all are named.
+    """
+
+    def __init__(self, root: Path, smallest: int) -> None:
+        self.paths = photographs(root)
+        sizes, problems = [], []
+        for path in self.paths:
+            try:
+                sizes.append(image_size(path))
+            except UserError as error:
+                problems.append(str(error))
+        if problems:
+            raise UserError(f"{len(problems)} of {len(self.paths)} files in {root}: {shortened(problems)}", exit_code=1)
+        small = [
+            f"{path} ({width}x{height})"
+            for path, (height, width) in zip(self.paths, sizes, strict=True)
+            if min(height, width) < smallest
+        ]
+        if small:
+            raise UserError(
+                f"crop_size {smallest} is larger than {len(small)} of {len(self.paths)} images: {shortened(small)};"
+                " choose a smaller --data.crop_size (or the factor's) or remove them"
+            )
+
+    def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[Clean, Window]:
+        """See `CleanSource`; photographs have no depth."""
+        turn, place = divmod(number, len(self.paths))
+        image = read_image(self.paths[_permutation(seed, turn, len(self.paths))[place]])
+        height, width = image.shape[1:]
+        rng = generator(seed, "crop", number)
+        top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+        up, before = min(margin, top), min(margin, left)
+        outer = Window(
+            top - up,
+            left - before,
+            up + size + min(margin, height - top - size),
+            before + size + min(margin, width - left - size),
+        )
+        return Clean(outer.cut(image), None), Window(up, before, size, size)
+
+
+@lru_cache(maxsize=8)
+def _permutation(seed: int, turn: int, length: int) -> np.ndarray:
+    return generator(seed, "round", turn).permutation(length)
+
+
+def photographs(root: Path) -> list[Path]:
+    """The image files below a folder.
+
+    Raises:
+        UserError: No such folder, or no image in it.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: give a folder of images")
+    paths = list(find_images(root))
+    if not paths:
+        raise UserError(f"{root} holds no images (.png, .jpg, .webp, .bmp, .tif, .ppm): give a folder of images")
+    return paths
+
+
+def shortened(items: Sequence[str], most: int = 5) -> str:
+    """A list for one line: the first items, and how many more."""
+    rest = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + rest
+
+
+BUNDLED = {"val": ("coffee", "rocket"), "test": ("astronaut", "chelsea", "motorcycle")}
+"""scikit-image's photographs by split. They are for validation and test, never for training."""
+
+
+def bundled(name: str) -> Clean:
+    """One of scikit-image's photographs; "motorcycle" has the depth that its disparity was measured for."""
+    from skimage import data
+
+    if name != "motorcycle":
+        return Clean(from_array(getattr(data, name)()), None)
+    left, _, disparity = data.stereo_motorcycle()  # type: ignore[no-untyped-call]
+    metres = 994.978 * 0.193001 / (disparity + 31.086)  # focal length * baseline / (disparity + offset)
+    return Clean(from_array(left), torch.from_numpy(metres.astype(np.float32)))

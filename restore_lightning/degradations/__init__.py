@@ -1,0 +1,31 @@
+"""Degradations on the fly: (clean image, seed) -> degraded image, the same bytes for the same seed."""
+
+from restore_lightning.degradations.base import Degradation
+from restore_lightning.degradations.blur import Blur, motion_blur, motion_kernel
+from restore_lightning.degradations.haze import Haze, haze, stand_in_depth, transmission
+from restore_lightning.degradations.jpeg import Jpeg, jpeg, jpeg_bytes
+from restore_lightning.degradations.noise import Noise, gaussian_noise
+from restore_lightning.degradations.rain import Rain, rain, streaks
+
+DEGRADATIONS: dict[str, type[Degradation]] = {"rain": Rain, "blur": Blur, "jpeg": Jpeg, "haze": Haze, "noise": Noise}
+"""The degradation that a factor of this name gets unless its config names another."""
+
+__all__ = [
+    "DEGRADATIONS",
+    "Blur",
+    "Degradation",
+    "Haze",
+    "Jpeg",
+    "Noise",
+    "Rain",
+    "gaussian_noise",
+    "haze",
+    "jpeg",
+    "jpeg_bytes",
+    "motion_blur",
+    "motion_kernel",
+    "rain",
+    "stand_in_depth",
+    "streaks",
+    "transmission",
+]

@@ -1,0 +1,44 @@
+"""What a degradation is: parameters drawn from a generator, and a pure function that applies them."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from restore_lightning.seeding import generator
+
+
+class Degradation(ABC):
+    """A degradation factor: `degradation(image, seed, depth)` is the same bytes for the same seed.
+
+    Subclasses are frozen dataclasses; their fields are the sets that parameters are drawn from.
+    """
+
+    margin: ClassVar[int] = 0
+    """Pixels around a crop that its degraded version depends on."""
+    needs_depth: ClassVar[bool] = False
+    """Whether `apply` needs a depth map."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """The parameters of one image, as plain numbers."""
+
+    @abstractmethod
+    def apply(self, image: Tensor, depth: Tensor | None, **parameters: Any) -> Tensor:
+        """Degrade an image.
+
+        Args:
+            image: (3, H, W) in [0, 1].
+            depth: (H, W) in metres, where the factor needs it.
+            parameters: From `draw`.
+
+        Returns:
+            (3, H, W) in [0, 1], not quantised.
+        """
+
+    def __call__(self, image: Tensor, seed: int, depth: Tensor | None = None) -> Tensor:
+        """Draw parameters by the seed and apply them."""
+        if self.needs_depth and depth is None:
+            raise ValueError(f"{type(self).__name__} needs the image's depth map")
+        return self.apply(image, depth, **self.draw(generator(seed)))

@@ -1,0 +1,37 @@
+"""Additive white Gaussian noise (paper 1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restore_lightning.degradations.base import Degradation
+from restore_lightning.seeding import generator
+
+
+def gaussian_noise(image: Tensor, sigma: float, seed: int) -> Tensor:
+    """Add noise of standard deviation `sigma` (in units of 1/255) to (C, H, W), clamped to [0, 1]."""
+    noise = generator(seed, "noise").normal(0, sigma / 255, tuple(image.shape))
+    return (image + torch.from_numpy(noise).to(image.dtype)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Noise(Degradation):
+    """Gaussian noise.
+
+    Args:
+        sigmas: Standard deviations to draw from, in units of 1/255.
+    """
+
+    sigmas: Sequence[float] = (30, 50, 70)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Standard deviation and the seed of the noise."""
+        return {"sigma": float(rng.choice(self.sigmas)), "seed": int(rng.integers(2**63))}
+
+    def apply(self, image: Tensor, depth: Tensor | None, **parameters: Any) -> Tensor:
+        """See `gaussian_noise`."""
+        return gaussian_noise(image, **parameters)

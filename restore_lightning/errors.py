@@ -1,0 +1,13 @@
+"""Errors that reach the user as one line."""
+
+
+class UserError(Exception):
+    """Something the user can change: a wrong key, file, folder or value.
+
+    The message says what was given, what is allowed, and what to change. The command prints it
+    as one line; `exit_code` is 2 for a wrong call and 1 for a run that failed.
+    """
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

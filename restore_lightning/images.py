@@ -1,0 +1,96 @@
+"""Image files and arrays: reading, writing, and the step between bytes and numbers in [0, 1]."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from restore_lightning.errors import UserError
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+
+
+SAVING: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 95, "subsampling": 0},
+    ".jpeg": {"quality": 95, "subsampling": 0},
+    ".webp": {"lossless": True},
+}
+"""Lossy formats at a quality that does not undo the restoration."""
+
+
+def to_float(image: Tensor) -> Tensor:
+    """uint8 0..255 -> float32 in [0, 1]."""
+    return image.float() / 255
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """Float in [0, 1] (clamped) -> uint8, rounded."""
+    return image.clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def from_array(array: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 array -> (3, H, W) uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """(3, H, W) uint8 tensor -> (H, W, 3) uint8 array."""
+    return image.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def read_image(path: str | Path) -> Tensor:
+    """An image file as (3, H, W) uint8, turned upright by its EXIF entry.
+
+    Gray, palette and CMYK images become RGB, 16-bit gray keeps its upper 8 bits, alpha is dropped.
+
+    Raises:
+        UserError: The file is no image, is damaged, or its header asks for an absurd size.
+    """
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # Pillow clips these where they should be scaled
+                image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+            return from_array(np.asarray(image.convert("RGB")))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be read as an image: {error}".splitlines()[0], exit_code=1) from error
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of an image file from its header, upright.
+
+    Raises:
+        UserError: The file is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(0x0112, 1) >= 5
+            width, height = image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be read as an image: {error}".splitlines()[0], exit_code=1) from error
+    return (width, height) if turned else (height, width)
+
+
+def write_image(image: Tensor, path: Path) -> None:
+    """Write a (3, H, W) uint8 image in the format of the suffix; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        Image.fromarray(to_array(image)).save(beside, **SAVING.get(path.suffix.lower(), {}))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def find_images(folder: Path) -> Iterator[Path]:
+    """Image files below a folder, by suffix, sorted; hidden files and folders are left out."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in EXTENSIONS and not hidden and path.is_file():
+            yield path

@@ -1,0 +1,62 @@
+"""The loggers of a run: `metrics.csv`, which survives a resume, and W&B, offline where there is no key."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+
+
+class _Writer(ExperimentWriter):
+    """Goes on with an existing `metrics.csv`; rows that the resumed run writes again are dropped."""
+
+    def _check_log_dir_exists(self) -> None:
+        self._earlier: list[dict[str, Any]] = []
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open(newline="") as file:
+                self._earlier = list(csv.DictReader(file))
+
+    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
+        if self._earlier and step is not None:
+            kept = [row for row in self._earlier if int(row["step"]) < step]
+            self._earlier = []
+            Path(self.metrics_file_path).unlink()
+            self.metrics = kept + self.metrics
+        super().log_metrics(metrics_dict, step)
+
+
+class MetricsCSV(CSVLogger):
+    """`<run>/metrics.csv`.
+
+    Args:
+        run: The run's folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(run, name="", version="", flush_logs_every_n_steps=1)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The writer of the file."""
+        if self._experiment is None:
+            self._experiment = _Writer(log_dir=self.log_dir)
+        return self._experiment
+
+    def log_hyperparams(self, params: Any = None) -> None:
+        """`config.yaml` holds them all."""
+
+
+def run_loggers(run: Path) -> list[Logger]:
+    """CSV and W&B for a run's folder; without an API key W&B writes there only."""
+    import wandb
+
+    run.mkdir(parents=True, exist_ok=True)
+    chosen = "WANDB_MODE" in os.environ or wandb.login(prompt=False)
+    # Not `offline=True`: it works by an environment variable, which wandb has read by now.
+    settings: dict[str, Any] = {} if chosen else {"mode": "offline"}
+    return [MetricsCSV(run), WandbLogger(name=run.name, save_dir=run, project="restore-lightning", **settings)]

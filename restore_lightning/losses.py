@@ -1,0 +1,65 @@
+"""Training losses."""
+
+from collections.abc import Sequence
+
+import torch
+from kornia.metrics import ssim
+from torch import Tensor
+
+from restore_lightning.networks.layers import halve
+
+
+def ssim_l1(restored: Tensor, clean: Tensor, ssim_weight: float = 1.1, l1_weight: float = 0.75) -> Tensor:
+    """`ssim_weight * (-SSIM) + l1_weight * L1` (paper 2, appendix B), in float32 at least.
+
+    Args:
+        restored: (B, C, H, W), about [0, 1], not clamped.
+        clean: (B, C, H, W) in [0, 1].
+        ssim_weight: Weight of the negative SSIM (Gaussian window 11, sigma 1.5).
+        l1_weight: Weight of the mean absolute error.
+
+    Returns:
+        A number; `-ssim_weight` where both are equal.
+    """
+    if restored.dtype != torch.float64:
+        restored, clean = restored.float(), clean.float()
+    similarity = ssim(restored, clean, window_size=11).mean()
+    return l1_weight * (restored - clean).abs().mean() - ssim_weight * similarity
+
+
+def pyramid(clean: Tensor, scales: int) -> list[Tensor]:
+    """Targets of a multi-scale branch, coarsest first: bicubic x1/2 without antialiasing, as its inputs."""
+    levels = [clean]
+    while len(levels) < scales:
+        levels.insert(0, halve(levels[0]))
+    return levels
+
+
+def multiscale_ssim_l1(
+    outputs: Sequence[Tensor],
+    clean: Tensor,
+    scale_weights: Sequence[float] | None = None,
+    ssim_weight: float = 1.1,
+    l1_weight: float = 0.75,
+) -> Tensor:
+    """`ssim_l1` summed over the scales of a branch.
+
+    Args:
+        outputs: Images of a branch, coarsest first.
+        clean: (B, C, H, W) at the size of the last output.
+        scale_weights: One weight per scale, coarsest first; None: the plain sum. Branches with one
+            output have weight 1.
+        ssim_weight: See `ssim_l1`.
+        l1_weight: See `ssim_l1`.
+
+    Raises:
+        ValueError: Another number of weights than of outputs.
+    """
+    weights = [1.0] * len(outputs) if scale_weights is None or len(outputs) == 1 else scale_weights
+    if len(weights) != len(outputs):
+        raise ValueError(f"scale_weights has {len(weights)} numbers, the branch has {len(outputs)} scales")
+    terms = [
+        weight * ssim_l1(output, target, ssim_weight, l1_weight)
+        for weight, output, target in zip(weights, outputs, pyramid(clean, len(outputs)), strict=True)
+    ]
+    return torch.stack(terms).sum()

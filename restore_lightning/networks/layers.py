@@ -1,0 +1,69 @@
+"""Convolutions, re-sampling and the ConvLSTM that the restoration networks are made of."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """Image sizes that a network accepts: `multiple` of pixels per side, at least `minimum`."""
+
+    multiple: int
+    minimum: int
+
+    def padded(self, size: int) -> int:
+        """The smallest accepted size that is not below `size` (pixels).
+
+        >>> SizeRule(multiple=16, minimum=64).padded(65)
+        80
+        """
+        size = max(size, self.minimum)
+        return size + -size % self.multiple
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """The papers' "reflect convolution": padded by reflection so that stride 1 keeps the size."""
+    padding = dilation * (kernel - 1) // 2
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, padding_mode="reflect")
+
+
+def conv_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """A reflect convolution and a ReLU."""
+    return nn.Sequential(conv(inputs, outputs, kernel, stride), nn.ReLU())
+
+
+def upsample(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
+    """Up-sampling by 2: a convolution to four times `outputs` channels, then a pixel shuffle."""
+    return nn.Sequential(conv(inputs, 4 * outputs, kernel), nn.PixelShuffle(2))
+
+
+def halve(image: Tensor) -> Tensor:
+    """Bicubic x1/2 without antialiasing, the pyramid of the multi-scale branches. (B, C, H, W)."""
+    return functional.interpolate(image, scale_factor=0.5, mode="bicubic", align_corners=False)
+
+
+def double(image: Tensor) -> Tensor:
+    """Bicubic x2 of (B, C, H, W)."""
+    return functional.interpolate(image, scale_factor=2.0, mode="bicubic", align_corners=False)
+
+
+class ConvLSTM(nn.Module):
+    """A convolutional LSTM cell (paper 2, A.2.1, after PReNet).
+
+    Input and hidden state are concatenated in this order; each of the four gates is one 3x3
+    reflect convolution. The four are computed by one call on the stacked weights.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gates = conv(2 * channels, 4 * channels)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """One step: x (B, C, H, W) and (hidden, cell) or None for zeros -> the new (hidden, cell)."""
+        hidden, cell = state if state is not None else (torch.zeros_like(x), torch.zeros_like(x))
+        i, f, g, o = self.gates(torch.cat([x, hidden], dim=1)).chunk(4, dim=1)
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        return o.sigmoid() * cell.tanh(), cell

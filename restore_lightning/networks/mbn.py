@@ -1,0 +1,189 @@
+"""The multi-branch network (MBN) of paper 2: one stem, a pair of branches per degradation factor."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from restore_lightning.networks.attention import Statistic
+from restore_lightning.networks.branches import PAIRS, BranchSettings, PairKind
+from restore_lightning.networks.dual_residual import BlockSpec, durb_m
+from restore_lightning.networks.layers import SizeRule
+
+Design = Literal["improved", "minimal", "minimal_text"]
+
+STEM = ((3, 3, 2), (5, 3, 1), (3, 5, 2), (5, 5, 1), (7, 5, 1))
+EXTRA = ((7, 5, 2), (11, 5, 1), (11, 5, 1))
+IMPROVED_PAIRS: dict[str, PairKind] = {"rain": "convlstm", "blur": "multiscale", "jpeg": "multiscale"}
+
+
+def levels_of(hierarchy: Sequence[str | Sequence[str]]) -> dict[str, int]:
+    """Factor -> its level in a hierarchy of output branches, checked.
+
+    >>> levels_of(["rain", ["blur", "jpeg"], "haze"])
+    {'rain': 0, 'blur': 1, 'jpeg': 1, 'haze': 2}
+
+    Raises:
+        ValueError: No factor, an empty level, or a factor named twice.
+    """
+    levels: dict[str, int] = {}
+    for level, entry in enumerate(hierarchy):
+        factors = [entry] if isinstance(entry, str) else list(entry)
+        if not factors:
+            raise ValueError(f"hierarchy {list(hierarchy)}: level {level} names no factor")
+        for factor in factors:
+            if factor in levels:
+                raise ValueError(f"hierarchy {list(hierarchy)} names {factor!r} twice: name each factor once")
+            if not factor.isidentifier():
+                raise ValueError(f"hierarchy {list(hierarchy)}: {factor!r} is no name; use letters, digits and _")
+            levels[factor] = level
+    if not levels:
+        raise ValueError("the hierarchy is empty: name at least one factor, e.g. [rain, blur, jpeg, haze]")
+    return levels
+
+
+class MBN(nn.Module):
+    """Multi-branch network (paper 2, section 3 and appendix A; 11,254,072 parameters by default).
+
+    Args:
+        hierarchy: Factors in the order in which their output branches leave the trunk: the first
+            level right after the stem, each further level one extra block later. A list within
+            the list puts several factors on one level: `[rain, [blur, jpeg], haze]`.
+        design: "improved": an input branch per factor, of the kinds of appendix A.2 (convlstm for
+            rain, multiscale for blur and jpeg, basic for any other). "minimal": one shared basic
+            input branch and basic output branches (section 3.2, widths of tables 7 and 8);
+            "minimal_text": the same with the widths of the text.
+        pairs: Kind of pair by factor, where it differs from the design's.
+        width: Channels next to the image; 64 and 96 channels of the paper are 2 and 3 times this.
+            Even.
+        stem: (k1, k2, dilation) of each DuRB-M of the stem.
+        extra: The same for the blocks between output branches, one fewer than levels. None: the
+            paper's M6, M7, M8, the last one repeated where more are needed.
+        iterations: Passes of a convlstm pair.
+        scales: Scales of a multiscale pair.
+        statistics: Statistics of the attention in each block's first module (table 1: TV, GAP).
+        fusion: Fused second operation in each block (table 1: Fusion).
+        zero_init: Start the last convolutions at zero, so that the untrained network returns its
+            input.
+        released: Compute multiscale outputs as the authors' released network does; for their
+            checkpoints only.
+
+    Raises:
+        ValueError: A hierarchy or size that cannot be built.
+    """
+
+    def __init__(
+        self,
+        hierarchy: list[str | list[str]] = ["rain", "blur", "jpeg", "haze"],  # noqa: B006  (never changed)
+        design: Design = "improved",
+        pairs: dict[str, PairKind] | None = None,
+        width: int = 32,
+        stem: list[tuple[int, int, int]] | None = None,
+        extra: list[tuple[int, int, int]] | None = None,
+        iterations: int = 4,
+        scales: int = 3,
+        statistics: list[Statistic] = ["mean", "tv"],  # noqa: B006
+        fusion: bool = True,
+        zero_init: bool = False,
+        released: bool = False,
+    ) -> None:
+        super().__init__()
+        self.levels = levels_of(hierarchy)
+        self.pairs = _pair_kinds(list(self.levels), design, pairs or {})
+        for name, value, least in (("width", width, 2), ("iterations", iterations, 1), ("scales", scales, 1)):
+            if value < least:
+                raise ValueError(f"{name}={value}: at least {least}")
+        if width % 2:
+            raise ValueError(f"width={width}: must be even (an output branch has 1.5 times as many channels)")
+
+        stem_blocks = [BlockSpec(*spec) for spec in (STEM if stem is None else stem)]
+        extra_blocks = [BlockSpec(*spec) for spec in _extra(max(self.levels.values()), extra)]
+        if not stem_blocks:
+            raise ValueError("stem: name at least one block as [k1, k2, dilation]")
+        self.stem = nn.ModuleList(durb_m(spec, 3 * width, 2 * width, statistics, fusion) for spec in stem_blocks)
+        self.extra = nn.ModuleList(durb_m(spec, 3 * width, 2 * width, statistics, fusion) for spec in extra_blocks)
+
+        settings = BranchSettings(width, iterations, scales, design == "minimal_text", released)
+        self.shared_input = design != "improved"
+        self.inputs = nn.ModuleDict(
+            {"shared": PAIRS["basic"].read(settings)}
+            if self.shared_input
+            else {factor: PAIRS[kind].read(settings) for factor, kind in self.pairs.items()}
+        )
+        self.outputs = nn.ModuleDict({factor: PAIRS[kind].write(settings) for factor, kind in self.pairs.items()})
+        if zero_init:
+            for output in self.outputs.values():
+                last_convolutions: Any = output.last
+                for last in last_convolutions:
+                    nn.init.zeros_(last.weight)
+                    nn.init.zeros_(last.bias)
+        self._rules = {factor: self._size_rule(factor, stem_blocks + extra_blocks) for factor in self.levels}
+
+    @property
+    def factors(self) -> list[str]:
+        """The factors, in the hierarchy's order."""
+        return list(self.levels)
+
+    def size_rule(self, factor: str) -> SizeRule:
+        """Image sizes that `forward` accepts for a factor."""
+        return self._rules[self._known(factor)]
+
+    def forward(self, image: Tensor, factor: str) -> list[Tensor]:
+        """Remove one factor.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1], sides as in `size_rule(factor)`.
+            factor: One of `factors`.
+
+        Returns:
+            Restored images, coarsest first, not clamped: one for basic and convlstm pairs, one per
+            scale for multiscale pairs, the last of them at full size.
+        """
+        level = self.levels[self._known(factor)]
+
+        def trunk(x: Tensor, r: Tensor) -> Tensor:
+            for block in (*self.stem, *self.extra[:level]):
+                x, r = block(x, r)
+            return x
+
+        read = self.inputs["shared" if self.shared_input else factor]
+        return PAIRS[self.pairs[factor]].walk(read, self.outputs[factor], trunk, image)
+
+    def path(self, factor: str) -> list[nn.Module]:
+        """The modules that `forward` uses for a factor: input branch, blocks, output branch."""
+        level = self.levels[self._known(factor)]
+        read = self.inputs["shared" if self.shared_input else factor]
+        return [read, *self.stem, *self.extra[:level], self.outputs[factor]]
+
+    def _known(self, factor: str) -> str:
+        if factor not in self.levels:
+            raise ValueError(f"unknown factor {factor!r}: this network has {', '.join(self.levels)}")
+        return factor
+
+    def _size_rule(self, factor: str, blocks: list[BlockSpec]) -> SizeRule:
+        """Reflection padding must be smaller than the map it pads; r (and x, half of it) set the bound."""
+        read: Any = self.inputs["shared" if self.shared_input else factor]
+        stride: int = read.r_stride
+        used = blocks[: len(self.stem) + self.levels[factor]]
+        multiple = 2 * stride
+        rule = SizeRule(multiple, 1)
+        return SizeRule(multiple, rule.padded(stride * max(4, 1 + max(block.reach for block in used))))
+
+
+def _pair_kinds(factors: list[str], design: Design, chosen: dict[str, PairKind]) -> dict[str, PairKind]:
+    unknown = set(chosen) - set(factors)
+    if unknown:
+        raise ValueError(f"pairs: {', '.join(sorted(unknown))} is not in the hierarchy ({', '.join(factors)})")
+    if design == "improved":
+        return {factor: chosen.get(factor, IMPROVED_PAIRS.get(factor, "basic")) for factor in factors}
+    if chosen:
+        raise ValueError(f"pairs: design {design!r} has one shared input branch and basic pairs only; use 'improved'")
+    return dict.fromkeys(factors, "basic")
+
+
+def _extra(needed: int, given: list[tuple[int, int, int]] | None) -> list[tuple[int, int, int]]:
+    if given is None:
+        return [*EXTRA, *[EXTRA[-1]] * needed][:needed]
+    if len(given) != needed:
+        raise ValueError(f"extra: {len(given)} blocks given, the hierarchy's levels need {needed} between them")
+    return given

@@ -1,0 +1,150 @@
+"""What every restoration task shares: optimiser, logging, and the scores of validation and test sets."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from restore_lightning.checkpoints import SPEC
+from restore_lightning.data.evaluation import EvaluationSet
+from restore_lightning.metrics.scores import SetScores
+
+
+def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam with paper 2's values: lr 1e-4, betas 0.9 and 0.999, eps 1e-8."""
+    return torch.optim.Adam(parameters, lr=1e-4)
+
+
+class RestorationTask(LightningModule, ABC):
+    """Trains a network and scores it; a task says what the loss is and how an image is restored.
+
+    Args:
+        network: The network, injected by its class.
+        optimizer: Makes the optimiser from the parameters that are trained.
+        lr_scheduler: Makes the learning-rate schedule from the optimiser; None: constant. A plateau
+            schedule watches `train/loss`.
+        lr_scheduler_every: Optimiser steps between two steps of the schedule.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: OptimizerCallable = adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_scheduler_every: int = 1,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.lr_scheduler_every = lr_scheduler_every
+        self.scores: dict[str, SetScores] = {}
+        self.network_spec: dict[str, Any] | None = None
+        self._losses: dict[str, list[Tensor]] = {}
+        self._logged = 0
+        self._lr = 0.0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the network's class and arguments (set by the command), so that `restore apply` can build it."""
+        checkpoint[SPEC] = self.network_spec
+
+    @abstractmethod
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """The training loss of a batch {factor, degraded, clean}."""
+
+    @abstractmethod
+    def restore(self, image: Tensor, factor: str) -> Tensor:
+        """A degraded image (B, 3, H, W) of any size, restored and clamped to [0, 1]."""
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Only parameters that require a gradient; the schedule steps with the optimiser."""
+        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = self.lr_scheduler(optimizer)
+        monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "interval": "step",
+                "frequency": self.lr_scheduler_every,
+                "monitor": monitor,
+            },
+        }
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One minibatch of one factor."""
+        loss = self.loss(batch)
+        self.log(f"train/{batch['factor']}/loss", loss, prog_bar=True, logger=False, batch_size=len(batch["clean"]))
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:
+        """Every `log_every_n_steps`: each factor's mean loss since the last time, learning rate, cycle."""
+        self._losses.setdefault(batch["factor"], []).append(outputs["loss"].detach())
+        steps = self.trainer.global_step
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if steps == self._logged or every == 0 or steps % every:
+            return
+        row = {f"train/{factor}/loss": float(torch.stack(losses).mean()) for factor, losses in self._losses.items()}
+        row |= {"lr": self._lr, "cycle": float(batch["cycle"])}
+        # Not `self.log`, which repeats the last loss of every other factor in each row.
+        for logger in self.loggers:
+            logger.log_metrics(row, step=steps - 1)
+        self._losses, self._logged = {}, steps
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep the learning rate that this step uses."""
+        self._lr = float(optimizer.param_groups[0]["lr"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Fresh scores for every validation set."""
+        self._start_scores(self.trainer.datamodule.val_sets)  # type: ignore[attr-defined]
+
+    def on_test_epoch_start(self) -> None:
+        """Fresh scores for every test set."""
+        self._start_scores(self.trainer.datamodule.test_sets)  # type: ignore[attr-defined]
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Score one image; returns it restored, for callbacks."""
+        return self._score(batch)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Score one image; returns it restored, for callbacks."""
+        return self._score(batch)
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Restore one image."""
+        return self.restore(batch["degraded"], batch["factor"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/<factor>/psnr`, `val/<factor>/ssim` and their means over factors."""
+        by_factor: dict[str, list[dict[str, float]]] = {}
+        for scores in self.scores.values():
+            if scores.images:
+                by_factor.setdefault(scores.factor, []).append(scores.compute()["restored"])
+        for score in ("psnr", "ssim"):
+            means = {factor: sum(s[score] for s in sets) / len(sets) for factor, sets in by_factor.items()}
+            for factor, mean in means.items():
+                self.log(f"val/{factor}/{score}", mean)
+            self.log(f"val/{score}", sum(means.values()) / len(means), prog_bar=score == "psnr")
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test/<set>/psnr` and `test/<set>/ssim`."""
+        for name, scores in self.scores.items():
+            if scores.images:
+                for score, mean in scores.compute()["restored"].items():
+                    self.log(f"test/{name}/{score}", mean)
+
+    def _start_scores(self, sets: list[EvaluationSet]) -> None:
+        self.scores = {dataset.name: SetScores(dataset.factor, dataset.protocol).to(self.device) for dataset in sets}
+
+    def _score(self, batch: dict[str, Any]) -> Tensor:
+        restored = self.restore(batch["degraded"], batch["factor"])
+        self.scores[batch["set"]].update(batch["degraded"], restored, batch["clean"])
+        return restored
