@@ -1,6 +1,5 @@
 """Image files and arrays: reading, writing, and the step between bytes and numbers in [0, 1]."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from restore_lightning.errors import UserError
+from restore_lightning.files import written_beside
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
@@ -79,13 +79,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 def write_image(image: Tensor, path: Path) -> None:
     """Write a (3, H, W) uint8 image in the format of the suffix; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with written_beside(path) as beside:
         Image.fromarray(to_array(image)).save(beside, **SAVING.get(path.suffix.lower(), {}))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def find_images(folder: Path) -> Iterator[Path]:

@@ -1,13 +1,13 @@
 """The end of `restore test` and `restore predict`: the table, `scores.json`, restored images."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from restore_lightning.files import write_text
 from restore_lightning.images import to_uint8, write_image
 from restore_lightning.metrics.scores import SetScores
 
@@ -25,14 +25,6 @@ def score_table(scores: dict[str, SetScores]) -> str:
             f"{name:<16}{entry.factor:<10}{entry.protocol.name:<11}{entry.images:>6}{shown}   {gain:>+5.2f} dB"
         )
     return "\n".join(lines)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file beside its name and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)
 
 
 class ScoreReport(Callback):

@@ -1,6 +1,7 @@
 """`restore fit | validate | test | predict`: one LightningCLI."""
 
 import argparse
+import inspect
 import logging
 import sys
 import warnings
@@ -24,15 +25,16 @@ from restore_lightning.callbacks import (
 from restore_lightning.configs import find_config
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
+from restore_lightning.files import write_text
 from restore_lightning.loggers import run_loggers
 from restore_lightning.tasks import RestorationTask
 
 log = logging.getLogger(__name__)
 
-# The schedule is one long epoch that is counted in optimiser steps: its position is all that a
-# resumed run needs (Lightning replays the first batches of an epoch otherwise).
+# The schedule knows no epochs, it counts optimiser steps: their number is all that a resumed run
+# needs (Lightning replays the first batches of an epoch otherwise).
 TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_epochs": 1,
+    "max_epochs": -1,
     "check_val_every_n_epoch": None,
     "use_distributed_sampler": False,
     "num_sanity_val_steps": 0,
@@ -51,9 +53,7 @@ class RunConfig(SaveConfigCallback):
             return
         config = self.config.clone()
         config["ckpt_path"] = None  # run again, the config starts anew
-        path = Path(trainer.default_root_dir, "config.yaml")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.parser.save(config, str(path), skip_none=False, overwrite=True)
+        write_text(Path(trainer.default_root_dir, "config.yaml"), self.parser.dump(config, skip_unset=False))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.config.update(config.as_dict(), allow_val_change=True)
@@ -95,8 +95,12 @@ class RestoreCLI(LightningCLI):
         self.model.network_spec = network.as_dict() if network is not None else None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The run's own loggers unless the config names some or none."""
+        """The run's own callbacks, and its loggers unless the config names some or none."""
         trainer = self.config_init[self.subcommand].trainer
+        own = [BestCheckpoint(), BranchTable(), PictureGrid(), ScoreReport(), PredictionWriter()]
+        if trainer.enable_progress_bar is not False:
+            own.append(FactorProgress())
+        self.trainer_defaults["callbacks"] = own
         if trainer.logger in (None, True):
             kwargs["logger"] = run_loggers(Path(trainer.default_root_dir)) if self.subcommand == "fit" else False
         if not trainer.plugins:
@@ -157,19 +161,40 @@ def _with_found_configs(words: list[str]) -> list[str]:
     return found
 
 
+def _types_in_order() -> None:
+    """Let `--trainer.limit_val_batches 1` mean one batch.
+
+    `typing` caches unions without regard to order, so that Lightning's `Union[int, float]` may
+    come out as `Union[float, int]`, and 1 as 1.0, which is 100%.
+    """
+    annotations = inspect.unwrap(Trainer.__init__).__annotations__
+    for split in ("train", "val", "test", "predict"):
+        annotations[f"limit_{split}_batches"] = int | float | None
+
+
 def _quiet() -> None:
     """Leave out what Lightning says of every run."""
-    logging.getLogger("restore_lightning").setLevel(logging.INFO)
-    if not logging.getLogger("restore_lightning").handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logging.getLogger("restore_lightning").addHandler(handler)
-        logging.getLogger("restore_lightning").propagate = False
+    logger = logging.getLogger("restore_lightning")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers = [logging.StreamHandler()]
     # Evaluation is image by image; workers are the user's choice, made by data.num_workers.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # last.ckpt and best.ckpt are meant to be replaced.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
+
+
+def _shortened(message: str) -> str:
+    """The parser's message without the types that it tried in vain.
+
+    >>> _shortened("... Problem with given class_path 'a.Task': Option 'lrr' is not accepted - Expected a None")
+    "a.Task: Option 'lrr' is not accepted"
+    """
+    message = " ".join(message.split())
+    _, _, innermost = message.rpartition("Problem with given class_path '")
+    name, _, problem = innermost.partition("': ")
+    return f"{name}: {problem.partition(' - Expected a')[0]}" if problem else message
 
 
 def _no_advertisement(record: logging.LogRecord) -> bool:
@@ -179,17 +204,10 @@ def _no_advertisement(record: logging.LogRecord) -> bool:
 def run(verb: str, words: list[str]) -> int:
     """Run one verb of the Trainer."""
     _quiet()
+    _types_in_order()
     RestoreCLI.overwrite = "--overwrite" in words and verb == "fit"
     words = [word for word in words if word != "--overwrite" or verb != "fit"]
     parser = {"allow_abbrev": False, "exit_on_error": False}
-    callbacks = [
-        BestCheckpoint(),
-        BranchTable(),
-        FactorProgress(),
-        PictureGrid(),
-        ScoreReport(),
-        PredictionWriter(),
-    ]
     argv, sys.argv = sys.argv, sys.argv[:1]  # LightningCLI warns where both are given
     try:
         RestoreCLI(
@@ -197,14 +215,16 @@ def run(verb: str, words: list[str]) -> int:
             RestorationData,
             save_config_callback=RunConfig,
             save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults=TRAINER_DEFAULTS | {"callbacks": callbacks},
+            trainer_defaults=dict(TRAINER_DEFAULTS),
             parser_kwargs=parser | dict.fromkeys(("fit", "validate", "test", "predict"), parser),
             subclass_mode_model=True,
             auto_configure_optimizers=False,
             args=[verb, *_with_found_configs(words)],
         )
     except argparse.ArgumentError as error:
-        raise UserError(str(error)) from error
+        raise UserError(_shortened(str(error))) from error
     finally:
         sys.argv = argv
+        if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
+            sys.modules["wandb"].finish()
     return 0

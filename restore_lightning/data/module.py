@@ -84,13 +84,11 @@ class RestorationData(LightningDataModule):
         assert trainer is not None
         if trainer.max_steps < 1:
             raise UserError("the schedule counts optimiser steps: give --trainer.max_steps")
-        progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
-        done = progress.processed
         accumulate = trainer.accumulate_grad_batches
         batches = ScheduledBatches(
             self.schedule,
             {factor: plan.batch_size for factor, plan in self.plans.items()},
-            range(done, trainer.max_steps * accumulate),
+            range(trainer.global_step * accumulate, trainer.max_steps * accumulate),
             accumulate,
             trainer.global_rank,
             trainer.world_size,

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
-from restore_lightning.networks.attention import Statistic
-from restore_lightning.networks.branches import PAIRS, BranchSettings, PairKind
-from restore_lightning.networks.dual_residual import BlockSpec, durb_m
+from restore_lightning.networks.attention import SEResNet, Statistic
+from restore_lightning.networks.branches import PAIRS, BranchSettings, ConvLSTMInput, PairKind
+from restore_lightning.networks.dual_residual import BlockSpec, DualResidualBlock, durb_m
 from restore_lightning.networks.layers import SizeRule
 
 Design = Literal["improved", "minimal", "minimal_text"]
@@ -15,6 +16,12 @@ Design = Literal["improved", "minimal", "minimal_text"]
 STEM = ((3, 3, 2), (5, 3, 1), (3, 5, 2), (5, 5, 1), (7, 5, 1))
 EXTRA = ((7, 5, 2), (11, 5, 1), (11, 5, 1))
 IMPROVED_PAIRS: dict[str, PairKind] = {"rain": "convlstm", "blur": "multiscale", "jpeg": "multiscale"}
+
+
+RESIDUAL_GAIN = 0.4
+"""Scale of what a residual path adds, so that eight blocks keep the size of their input."""
+GATE_GAIN = 4.0
+"""Undoes what the sigmoid gates of a fresh ConvLSTM take away."""
 
 
 def levels_of(hierarchy: Sequence[str | Sequence[str]]) -> dict[str, int]:
@@ -63,8 +70,7 @@ class MBN(nn.Module):
         scales: Scales of a multiscale pair.
         statistics: Statistics of the attention in each block's first module (table 1: TV, GAP).
         fusion: Fused second operation in each block (table 1: Fusion).
-        zero_init: Start the last convolutions at zero, so that the untrained network returns its
-            input.
+        init: "torch": torch's defaults, as the authors. "scaled": see `scaled_init`; for short runs.
         released: Compute multiscale outputs as the authors' released network does; for their
             checkpoints only.
 
@@ -84,7 +90,7 @@ class MBN(nn.Module):
         scales: int = 3,
         statistics: list[Statistic] = ["mean", "tv"],  # noqa: B006
         fusion: bool = True,
-        zero_init: bool = False,
+        init: Literal["torch", "scaled"] = "torch",
         released: bool = False,
     ) -> None:
         super().__init__()
@@ -111,12 +117,8 @@ class MBN(nn.Module):
             else {factor: PAIRS[kind].read(settings) for factor, kind in self.pairs.items()}
         )
         self.outputs = nn.ModuleDict({factor: PAIRS[kind].write(settings) for factor, kind in self.pairs.items()})
-        if zero_init:
-            for output in self.outputs.values():
-                last_convolutions: Any = output.last
-                for last in last_convolutions:
-                    nn.init.zeros_(last.weight)
-                    nn.init.zeros_(last.bias)
+        if init == "scaled":
+            scaled_init(self)
         self._rules = {factor: self._size_rule(factor, stem_blocks + extra_blocks) for factor in self.levels}
 
     @property
@@ -168,6 +170,38 @@ class MBN(nn.Module):
         multiple = 2 * stride
         rule = SizeRule(multiple, 1)
         return SizeRule(multiple, rule.padded(stride * max(4, 1 + max(block.reach for block in used))))
+
+
+def scaled_init(network: MBN) -> None:
+    """Start with features of order 1 and the identity as output.
+
+    With torch's defaults each layer shrinks what it gets, and the image is lost in the biases
+    after some of the forty layers: a short run learns a constant. Here convolutions keep the
+    variance (Kaiming, fan in), residual paths start small, and the last convolutions at zero.
+    """
+    module: Any
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, SEResNet):
+                module.conv2.weight.mul_(RESIDUAL_GAIN)
+            elif isinstance(module, DualResidualBlock):
+                for path in (module.t1, module.t2):
+                    last_convolution(path).weight.mul_(RESIDUAL_GAIN)
+            elif isinstance(module, ConvLSTMInput):
+                last_convolution(module.residual).weight.mul_(GATE_GAIN)
+        for module in network.outputs.values():
+            for parameter in module.last.parameters():
+                nn.init.zeros_(parameter)
+
+
+def last_convolution(path: nn.Module) -> nn.Conv2d:
+    """The convolution whose result a path returns."""
+    return [module for module in path.modules() if isinstance(module, nn.Conv2d)][-1]
 
 
 def _pair_kinds(factors: list[str], design: Design, chosen: dict[str, PairKind]) -> dict[str, PairKind]:

@@ -1,0 +1,62 @@
+"""Fixtures of all tests."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+CONF = Path(__file__).parent / "conf"
+
+
+def pytest_configure(config):
+    torch.set_num_threads(1)  # xdist's processes share the cores
+    os.environ.setdefault("WANDB_MODE", "offline")
+
+
+def missing(what: str) -> None:
+    """Skip a test for what this machine lacks; in CI that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI lacks {what}")
+    pytest.skip(f"{what} not found")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden vectors and real images that the authors of this package test with."""
+    folder = Path(os.environ.get("RESTORE_SHARED", Path(__file__).parents[2] / "shared")).resolve()
+    if not (folder / "golden").is_dir():
+        missing("golden vectors and test images (set RESTORE_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """A folder of three real photographs, two of them in a subfolder."""
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "more").mkdir()
+    for name, image in (("a.png", data.chelsea()), ("more/b.jpg", data.coffee()), ("more/c.png", data.astronaut())):
+        Image.fromarray(image[:200, :280]).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def restore(monkeypatch, capsys):
+    """Run the command in this process: words -> (exit code, standard output, standard error)."""
+    from restore_lightning.cli import main
+
+    def run(*words) -> tuple[int, str, str]:
+        for name in list(logging.Logger.manager.loggerDict):  # handlers made while another test ran
+            for handler in logging.getLogger(name).handlers:
+                if getattr(getattr(handler, "stream", None), "closed", False):
+                    handler.stream = sys.stderr
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -1,0 +1,86 @@
+from collections import Counter
+
+import pytest
+
+from restore_lightning.data.schedule import CyclicSchedule
+from restore_lightning.data.training import ScheduledBatches
+
+PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}
+BATCH = {"haze": 2, "rain": 3, "jpeg": 1, "blur": 4}
+
+
+def test_every_one_of_1000_cycles_has_the_declared_minibatches():
+    schedule = CyclicSchedule(PAPER, seed=1)
+    for cycle in range(1000):
+        turns = [schedule.turn(6 * cycle + place) for place in range(6)]
+        assert Counter(turn.factor for turn in turns) == PAPER
+        assert {turn.cycle for turn in turns} == {cycle}
+
+
+def test_the_order_is_shuffled_per_cycle_and_by_the_seed():
+    orders = [CyclicSchedule(PAPER, seed=0).order(cycle) for cycle in range(1000)]
+    assert len(set(orders)) == 120  # 6! / 3! different orders; all appear
+    first = Counter(order[0] for order in orders)  # blur starts half of the cycles, the others a sixth each
+    assert 440 < first["blur"] < 560
+    assert all(120 < first[factor] < 215 for factor in ("haze", "rain", "jpeg"))
+    assert orders != [CyclicSchedule(PAPER, seed=1).order(cycle) for cycle in range(1000)]
+
+
+def test_a_pure_function_of_the_step():
+    forwards = [CyclicSchedule(PAPER, seed=3).turn(step) for step in range(60)]
+    schedule = CyclicSchedule(PAPER, seed=3)
+    assert [schedule.turn(step) for step in reversed(range(60))][::-1] == forwards
+
+
+def test_occurrences_count_each_factors_minibatches():
+    schedule, seen = CyclicSchedule(PAPER, seed=5), Counter()
+    for step in range(600):
+        turn = schedule.turn(step)
+        assert turn.occurrence == seen[turn.factor]
+        seen[turn.factor] += 1
+
+
+def test_the_order_of_the_first_cycles_is_fixed():
+    """Resuming a run on another machine must give the same order: these are constants."""
+    schedule = CyclicSchedule({"rain": 1, "blur": 2, "haze": 1}, seed=0)
+    assert [schedule.order(cycle) for cycle in range(3)] == FIRST
+
+
+FIRST = [("blur", "haze", "blur", "rain"), ("rain", "blur", "haze", "blur"), ("rain", "blur", "blur", "haze")]
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_every_rank_trains_the_same_factor_on_other_samples(world_size):
+    ranks = [
+        list(ScheduledBatches(CyclicSchedule(PAPER, 7), BATCH, range(120), rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    one = list(ScheduledBatches(CyclicSchedule(PAPER, 7), {f: n * world_size for f, n in BATCH.items()}, range(120)))
+    for batches, whole in zip(zip(*ranks, strict=True), one, strict=True):
+        assert len({draw.factor for batch in batches for draw in batch}) == 1
+        assert [draw for batch in batches for draw in batch] == whole  # as one rank with all their samples
+
+
+def test_a_step_has_one_factor_however_it_is_accumulated():
+    whole = list(ScheduledBatches(CyclicSchedule(PAPER, 2), {f: 4 * n for f, n in BATCH.items()}, range(60)))
+    parts = list(ScheduledBatches(CyclicSchedule(PAPER, 2), BATCH, range(240), accumulate=4))
+    for step, draws in enumerate(whole):
+        assert [draw for part in parts[4 * step : 4 * step + 4] for draw in part] == draws
+
+
+def test_no_sample_is_drawn_twice():
+    draws = [d for batch in ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, range(600)) for d in batch]
+    assert len({(d.factor, d.number) for d in draws}) == len(draws)
+
+
+def test_resuming_goes_on_at_the_position():
+    whole = ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, range(50))
+    rest = ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, range(17, 50))
+    assert list(rest) == list(whole)[17:]
+    assert len(rest) == len(whole) == 50  # Lightning expects the full length
+
+
+@pytest.mark.parametrize("minibatches", [{}, {"rain": 0}, {"rain": -1}])
+def test_impossible_schedules(minibatches):
+    with pytest.raises(ValueError, match=r"no factor|at least 1"):
+        CyclicSchedule(minibatches, seed=0)
