@@ -50,10 +50,10 @@ def run(words: list[str]) -> int:
 
     network = load_trained(options.checkpoint)
     factor = choose_factor(getattr(network, "factors", []), options.factor)
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         network.to(device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError) as error:  # torch says both of devices it cannot use
         raise UserError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
 
     failures = []

@@ -1,0 +1,151 @@
+"""`restore apply` with a checkpoint of a real (tiny) run on real photographs."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from restore_lightning.checkpoints import load_trained
+from restore_lightning.images import read_image, to_float, to_uint8
+from restore_lightning.inference import restore as restore_image
+from tests.conftest import CONF
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    from restore_lightning.cli import main
+
+    run = tmp_path_factory.mktemp("apply") / "run"
+    words = ["fit", "--config", str(CONF / "tiny.yaml"), "--trainer.default_root_dir", str(run)]
+    assert main([*words, "--trainer.limit_val_batches", "0"]) == 0
+    return run / "checkpoints/last.ckpt"
+
+
+def test_files_and_folders_of_any_size(checkpoint, restore, photos, tmp_path):
+    Image.fromarray(data.coffee()[:37, :53]).save(tmp_path / "odd.jpg")
+    code, out, err = restore(
+        "apply", checkpoint, photos, tmp_path / "odd.jpg", "--factor", "haze", "--output", tmp_path / "out"
+    )
+    assert code == 0, err
+    assert "4 of 4 images restored" in out
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert found == {"a.png", "more/b.png", "more/c.png", "odd.png"}
+    assert Image.open(tmp_path / "out/odd.png").size == (53, 37)
+
+    network = load_trained(checkpoint)
+    image = to_float(read_image(photos / "a.png"))[None]
+    with torch.no_grad():
+        expected = to_uint8(restore_image(network, image, "haze"))[0]
+    assert torch.equal(read_image(tmp_path / "out/a.png"), expected)
+
+
+def test_same_format(checkpoint, restore, photos, tmp_path):
+    code, _, err = restore("apply", checkpoint, photos, "--factor", "rain", "--output", tmp_path, "--format", "same")
+    assert code == 0, err
+    assert Image.open(tmp_path / "more/b.jpg").format == "JPEG"
+
+
+def test_unreadable_files_are_named_and_the_others_done(checkpoint, restore, photos, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "good.png").write_bytes((photos / "a.png").read_bytes())
+    (folder / "empty.png").touch()
+    (folder / "text.jpg").write_text("no image")
+    code, out, err = restore("apply", checkpoint, folder, "--factor", "jpeg", "--output", tmp_path / "out")
+    assert code == 1
+    assert "1 of 3 images restored" in out
+    assert "empty.png" in err
+    assert "text.jpg" in err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+def test_nothing_is_overwritten(checkpoint, restore, photos, tmp_path):
+    words = ("apply", checkpoint, photos / "a.png", "--factor", "blur", "--output", tmp_path)
+    (tmp_path / "a.png").write_text("mine")
+    code, _, err = restore(*words)
+    assert code == 2
+    assert "give --overwrite" in err
+    assert (tmp_path / "a.png").read_text() == "mine"
+    assert restore(*words, "--overwrite")[0] == 0
+    assert Image.open(tmp_path / "a.png").size == (280, 200)
+
+
+def test_inputs_are_never_replaced(checkpoint, restore, photos, tmp_path):
+    (tmp_path / "a.png").write_bytes((photos / "a.png").read_bytes())
+    code, _, err = restore("apply", checkpoint, tmp_path, "--factor", "rain", "--output", tmp_path, "--overwrite")
+    assert code == 2
+    assert "would replace the input" in err
+
+
+WRONG = {
+    "no factor": ((), "no --factor given: this network has rain, blur, jpeg, haze"),
+    "an unknown factor": (("--factor", "fog"), "unknown --factor fog: this network has rain, blur, jpeg, haze"),
+    "an unknown device": (("--factor", "rain", "--device", "tpu9"), "--device tpu9"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_calls(case, checkpoint, restore, photos, tmp_path):
+    words, message = WRONG[case]
+    code, _, err = restore("apply", checkpoint, photos, "--output", tmp_path / "out", *words)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_and_colliding_inputs(checkpoint, restore, photos, tmp_path):
+    def apply(*inputs):
+        code, _, err = restore("apply", checkpoint, *inputs, "--factor", "rain", "--output", tmp_path / "out")
+        assert code == 2
+        return err
+
+    assert "no such file or folder" in apply(tmp_path / "nothing.png")
+    (tmp_path / "empty").mkdir()
+    assert "no images in" in apply(tmp_path / "empty")
+    assert "several inputs would become" in apply(photos / "a.png", photos)
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_hostile_and_foreign_checkpoints(restore, photos, tmp_path):
+    def refused(name):
+        code, _, err = restore("apply", tmp_path / name, photos, "--factor", "rain", "--output", tmp_path / "out")
+        assert code in (1, 2)
+        assert "Traceback" not in err
+        return err
+
+    torch.save({"state_dict": Evil(tmp_path / "pwned")}, tmp_path / "evil.ckpt")
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil(tmp_path / "pwned")))
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    call = {"class_path": "os.system", "init_args": {"command": f"touch {tmp_path / 'pwned'}"}}
+    torch.save({"network": call, "state_dict": {}}, tmp_path / "call.ckpt")
+    gone = {"class_path": "restore_lightning.networks.Gone", "init_args": {}}
+    torch.save({"network": gone, "state_dict": {}}, tmp_path / "gone.ckpt")
+    other = {"class_path": "restore_lightning.networks.MBN", "init_args": {"width": 2}}
+    torch.save({"network": other, "state_dict": {}}, tmp_path / "other.ckpt")
+    assert "cannot be read" in refused("evil.ckpt")
+    assert "cannot be read" in refused("evil.pth")
+    assert "does not say how its network was built" in refused("foreign.ckpt")
+    assert "which is no torch.nn.Module" in refused("call.ckpt")
+    assert "cannot be imported" in refused("gone.ckpt")
+    assert "do not fit" in refused("other.ckpt")
+    assert "no such file" in refused("nothing.ckpt")
+    assert not (tmp_path / "pwned").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_restored_images_differ_from_their_input_where_the_network_does(checkpoint, restore, photos, tmp_path):
+    restore("apply", checkpoint, photos / "a.png", "--factor", "haze", "--output", tmp_path)
+    before, after = (np.asarray(Image.open(path)).astype(int) for path in (photos / "a.png", tmp_path / "a.png"))
+    assert 0 < np.abs(before - after).mean() < 60
