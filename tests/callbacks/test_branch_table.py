@@ -11,7 +11,6 @@ def network():
 
 def test_table_8(network):
     table = branch_table(network).splitlines()
-    rows = {" ".join(line.split()[:-2]): line.split() for line in table}
     text = "\n".join(table)
     for name, parameters in (
         ("I rain", "0.32"),
