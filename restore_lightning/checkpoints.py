@@ -1,13 +1,14 @@
 """Networks out of checkpoints that `restore fit` wrote."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, shortened
 
 SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
@@ -33,11 +34,38 @@ def load_trained(path: str | Path) -> nn.Module:
     network = build(checkpoint[SPEC])
     prefix = "network."
     state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"checkpoint {path}: its weights do not fit its network: {error}", exit_code=1) from error
+    problem = misfit(shapes(network), state, most=3)
+    if problem:
+        raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
+    network.load_state_dict(state)
     return network.eval()
+
+
+def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor in a module's state."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def misfit(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, Tensor], most: int | None = None) -> str | None:
+    """What keeps tensors from being loaded, or None.
+
+    Args:
+        expected: Name -> shape.
+        given: Name -> tensor.
+        most: Names listed of each kind; None: all.
+    """
+    wrong = [
+        f"{name} is {tuple(given[name].shape)}, needs {shape}"
+        for name, shape in sorted(expected.items())
+        if name in given and tuple(given[name].shape) != shape
+    ]
+    kinds = {
+        "missing": sorted(set(expected) - set(given)),
+        "unknown": sorted(set(given) - set(expected)),
+        "of another shape": wrong,
+    }
+    lists = [f"{len(names)} {kind}: {shortened(names, most or len(names))}" for kind, names in kinds.items() if names]
+    return "; ".join(lists) or None
 
 
 def build(spec: dict[str, Any]) -> nn.Module:

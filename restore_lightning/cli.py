@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from restore_lightning import __version__
+from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.errors import UserError
 
 HELP = """usage: restore VERB ...
@@ -23,7 +24,6 @@ use a trained network:
 
 restore VERB --help tells more. RESTORE_DEBUG=1 shows tracebacks.
 """
-TRAINER_VERBS = ("fit", "validate", "test", "predict")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -57,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Exception as error:
         _debug(error)
-        message = " ".join(f"{type(error).__name__}: {error}".split())
+        message = shortened_text(" ".join(f"{type(error).__name__}: {error}".split()))
         print(f"restore {words[0]}: {message} (RESTORE_DEBUG=1 shows where)", file=sys.stderr)
         return 1
 
@@ -73,6 +73,15 @@ def _run(words: list[str]) -> int:
 
         return apply(rest)
     raise UserError(f"unknown verb {verb!r}: choose one of {', '.join((*TRAINER_VERBS, 'apply'))}")
+
+
+def shortened_text(text: str, most: int = 500) -> str:
+    """A text for one line.
+
+    >>> shortened_text("much too long", most=8)
+    'much too …'
+    """
+    return text if len(text) <= most else f"{text[:most]} …"
 
 
 def _debug(error: Exception) -> None:

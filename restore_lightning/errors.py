@@ -1,5 +1,7 @@
 """Errors that reach the user as one line."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Something the user can change: a wrong key, file, folder or value.
@@ -11,3 +13,13 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def shortened(items: Sequence[str], most: int = 5) -> str:
+    """A list for one line: the first items, and how many more.
+
+    >>> shortened(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    rest = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + rest

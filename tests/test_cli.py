@@ -13,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from restore_lightning.cli import TRAINER_VERBS
+from restore_lightning.commands import TRAINER_VERBS
 from tests.conftest import CONF
 
 TINY = CONF / "tiny.yaml"
@@ -135,6 +135,16 @@ def test_an_earlier_run_is_not_overwritten(tiny_run, restore):
     assert "holds an earlier run" in err
     assert "--overwrite" in err
     assert (tiny_run / "checkpoints/last.ckpt").read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_a_checkpoint_of_another_config(verb, tiny_run, restore):
+    last = tiny_run / "checkpoints/last.ckpt"
+    code, _, err = restore(verb, "--config", TINY, "--ckpt_path", last, "--model.network.width", 4)
+    assert code == 2
+    (line,) = [line for line in err.splitlines() if line.startswith("restore ")]
+    assert "another network than the config's" in line
+    assert len(line) < 800
 
 
 def test_overwrite_starts_over(restore, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from restore_lightning.files import write_text
@@ -28,14 +29,18 @@ def score_table(scores: dict[str, SetScores]) -> str:
 
 
 class ScoreReport(Callback):
-    """After `test`: prints the table and writes `<run>/scores.json`."""
+    """After `validate` and `test`: prints the table; after `test` it writes `<run>/scores.json` too."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The verb, not the validation during training."""
+        if trainer.is_global_zero and trainer.state.fn == TrainerFn.VALIDATING:
+            print(score_table(_scored(pl_module)), flush=True)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All sets are scored."""
         if not trainer.is_global_zero:
             return
-        task: Any = pl_module
-        scores: dict[str, SetScores] = {name: entry for name, entry in task.scores.items() if entry.images}
+        scores = _scored(pl_module)
         sets = {
             name: {"factor": entry.factor, "protocol": entry.protocol.name, "images": entry.images, **entry.compute()}
             for name, entry in scores.items()
@@ -44,6 +49,10 @@ class ScoreReport(Callback):
         report = {"checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None, "sets": sets}
         write_text(path, json.dumps(report, indent=2) + "\n")
         print(score_table(scores), f"scores: {path}", sep="\n", flush=True)
+
+
+def _scored(task: Any) -> dict[str, SetScores]:
+    return {name: entry for name, entry in task.scores.items() if entry.images}
 
 
 class PredictionWriter(Callback):

@@ -22,6 +22,7 @@ from restore_lightning.callbacks import (
     PredictionWriter,
     ScoreReport,
 )
+from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.configs import find_config
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
@@ -93,6 +94,20 @@ class RestoreCLI(LightningCLI):
             raise UserError(str(error)) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
+
+    def validate(self, **arguments: Any) -> None:
+        """With our table instead of Lightning's."""
+        self.trainer.validate(verbose=False, **arguments)
+
+    def test(self, **arguments: Any) -> None:
+        """With our table instead of Lightning's."""
+        self.trainer.test(verbose=False, **arguments)
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The verbs, and the arguments of the Trainer's methods that are no options."""
+        own = {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule", "verbose"}
+        return dict.fromkeys(TRAINER_VERBS, own)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run's own callbacks, and its loggers unless the config names some or none."""
@@ -180,6 +195,8 @@ def _quiet() -> None:
     logger.handlers = [logging.StreamHandler()]
     # Evaluation is image by image; workers are the user's choice, made by data.num_workers.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Lightning's own use of torch.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # last.ckpt and best.ckpt are meant to be replaced.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
@@ -216,7 +233,7 @@ def run(verb: str, words: list[str]) -> int:
             save_config_callback=RunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults=dict(TRAINER_DEFAULTS),
-            parser_kwargs=parser | dict.fromkeys(("fit", "validate", "test", "predict"), parser),
+            parser_kwargs=parser | dict.fromkeys(TRAINER_VERBS, parser),
             subclass_mode_model=True,
             auto_configure_optimizers=False,
             args=[verb, *_with_found_configs(words)],

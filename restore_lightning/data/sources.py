@@ -1,6 +1,5 @@
 """Where clean images come from: procedural scenes, a folder, scikit-image's photographs."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,7 +10,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from restore_lightning.data.scenes import scene
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, shortened
 from restore_lightning.images import find_images, from_array, image_size, read_image
 from restore_lightning.seeding import derive, generator
 
@@ -135,12 +134,6 @@ def photographs(root: Path) -> list[Path]:
     if not paths:
         raise UserError(f"{root} holds no images (.png, .jpg, .webp, .bmp, .tif, .ppm): give a folder of images")
     return paths
-
-
-def shortened(items: Sequence[str], most: int = 5) -> str:
-    """A list for one line: the first items, and how many more."""
-    rest = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + rest
 
 
 BUNDLED = {"val": ("coffee", "rocket"), "test": ("astronaut", "chelsea", "motorcycle")}

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from restore_lightning.checkpoints import misfit
 from restore_lightning.errors import UserError
 from restore_lightning.published import mbn
 
@@ -58,17 +59,6 @@ def _state_dict(source: str | Path | Mapping[str, Tensor]) -> Mapping[str, Tenso
 
 
 def _check(network: str, expected: Mapping[str, tuple[int, ...]], given: Mapping[str, Tensor]) -> None:
-    missing = sorted(set(expected) - set(given))
-    unknown = sorted(set(given) - set(expected))
-    shapes = [
-        f"{name} is {tuple(given[name].shape)}, needs {shape}"
-        for name, shape in sorted(expected.items())
-        if name in given and tuple(given[name].shape) != shape
-    ]
-    problems = [
-        f"{len(items)} {what}: {', '.join(items)}"
-        for what, items in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
-        if items
-    ]
-    if problems:
-        raise UserError(f"these are not the released weights of {network}: {'; '.join(problems)}")
+    problem = misfit(expected, given)
+    if problem:
+        raise UserError(f"these are not the released weights of {network}: {problem}")

@@ -10,8 +10,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import SPEC
+from restore_lightning.checkpoints import SPEC, misfit, shapes
 from restore_lightning.data.evaluation import EvaluationSet
+from restore_lightning.errors import UserError
 from restore_lightning.metrics.scores import SetScores
 
 
@@ -52,6 +53,19 @@ class RestorationTask(LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the network's class and arguments (set by the command), so that `restore apply` can build it."""
         checkpoint[SPEC] = self.network_spec
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the weights of another network.
+
+        Raises:
+            UserError: The tensors do not fit.
+        """
+        problem = misfit(shapes(self), checkpoint["state_dict"], most=3)
+        if problem:
+            raise UserError(
+                f"the checkpoint is of another network than the config's: {problem};"
+                " give the config it was trained with (config.yaml in its run)"
+            )
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> Tensor:
