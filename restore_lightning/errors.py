@@ -11,6 +11,9 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
+        # A DataLoader makes the error of its worker anew, from the whole traceback.
+        if message.startswith("Caught UserError in DataLoader worker"):
+            message, exit_code = message.strip().rpartition("UserError: ")[2], 1
         super().__init__(message)
         self.exit_code = exit_code
 

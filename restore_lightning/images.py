@@ -55,6 +55,8 @@ def read_image(path: str | Path) -> Tensor:
         with Image.open(path) as opened:
             opened.load()
             image = ImageOps.exif_transpose(opened)
+            if image.mode == "F":
+                raise ValueError("32-bit floating point has no fixed range, convert it to 8 or 16 bits")
             if image.mode.startswith("I"):  # Pillow clips these where they should be scaled
                 image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
             return from_array(np.asarray(image.convert("RGB")))

@@ -11,22 +11,10 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 
 class _Writer(ExperimentWriter):
-    """Goes on with an existing `metrics.csv`; rows that the resumed run writes again are dropped."""
+    """Leaves an existing `metrics.csv` to `MetricsCSV.keep_before`."""
 
     def _check_log_dir_exists(self) -> None:
-        self._earlier: list[dict[str, Any]] = []
-        path = Path(self.metrics_file_path)
-        if path.is_file():
-            with path.open(newline="") as file:
-                self._earlier = list(csv.DictReader(file))
-
-    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
-        if self._earlier and step is not None:
-            kept = [row for row in self._earlier if int(row["step"]) < step]
-            self._earlier = []
-            Path(self.metrics_file_path).unlink()
-            self.metrics = kept + self.metrics
-        super().log_metrics(metrics_dict, step)
+        pass
 
 
 class MetricsCSV(CSVLogger):
@@ -46,6 +34,15 @@ class MetricsCSV(CSVLogger):
         if self._experiment is None:
             self._experiment = _Writer(log_dir=self.log_dir)
         return self._experiment
+
+    def keep_before(self, step: int) -> None:
+        """Go on with an existing file: rows from `step` on, which the resumed run writes again, are dropped."""
+        path = Path(self.log_dir, _Writer.NAME_METRICS_FILE)
+        if path.is_file():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+            path.unlink()
+            self.experiment.metrics = kept + self.experiment.metrics
 
     def log_hyperparams(self, params: Any = None) -> None:
         """`config.yaml` holds them all."""

@@ -216,6 +216,20 @@ WRONG = {
         r"data.factors names 'jpeg', the network's hierarchy \[rain, blur, haze, noise\] misses it",
     ),
     "an unknown factor": (("fit", "--config", TINY, "--data.factors", "{fog: {}}"), "unknown factor 'fog'"),
+    "as many weights as scales": (("fit", "--config", TINY, "--model.scale_weights", "[1, 2]"), "has 2 numbers"),
+    "a crop too small for the loss": (("fit", "--config", TINY, "--data.factors.rain.crop_size", "4"), "crop_size 4"),
+    "a validation crop below 0": (("fit", "--config", TINY, "--data.val_crop_size", "-5"), "data.val_crop_size -5"),
+    "batches cut off": (("fit", "--config", TINY, "--trainer.limit_train_batches", "3"), "no limit_train_batches"),
+    "nothing to draw from": (
+        (
+            "fit",
+            "--config",
+            TINY,
+            "--data.factors",
+            "{jpeg: {degradation: {class_path: Jpeg, init_args: {qualities: []}}}}",
+        ),
+        "Jpeg.qualities is empty",
+    ),
     "no such folder": (("fit", "--config", TINY, "--data.root", "nowhere"), "nowhere is no folder"),
     "crops that the network cannot take": (
         ("fit", "--config", TINY, "--data.crop_size", "50"),
@@ -299,3 +313,80 @@ def test_mbn_yaml_trains_on_real_photos(restore, shared, tmp_path):
     assert "11,254,072 parameters" in out
     assert "photographs in" in err
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+
+
+def test_a_refused_overwrite_loses_nothing(restore, tmp_path):
+    words = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps", 1)
+    assert restore(*words)[0] == 0
+    for wrong in (("--data.batch_size", 0), ("--data.root", "nowhere"), ("--data.crop_size", 50)):
+        assert restore(*words, "--overwrite", *wrong)[0] == 2
+        assert (tmp_path / "checkpoints/last.ckpt").is_file()
+    code, _, err = restore(*words, "--overwrite", "--ckpt_path", "last")
+    assert code == 2
+    assert "give one of them" in err
+
+
+def test_going_on_from_another_runs_checkpoint_protects_this_one(restore, tiny_run, tmp_path):
+    words = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps", 1)
+    assert restore(*words)[0] == 0
+    code, _, err = restore(*words, "--ckpt_path", tiny_run / "checkpoints/last.ckpt")
+    assert code == 2
+    assert "holds an earlier run" in err
+
+
+def test_a_run_with_a_plateau_schedule_is_extended_exactly(restore, tmp_path):
+    def fit(run, *more):
+        code, _, err = restore(
+            "fit",
+            "--config",
+            CONF / "plateau.yaml",
+            "--trainer.default_root_dir",
+            run,
+            "--trainer.precision",
+            "32",
+            *more,
+        )
+        assert code == 0, err
+        return torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+
+    whole = fit(tmp_path / "whole", "--trainer.max_steps", 8)
+    fit(tmp_path / "parts", "--trainer.max_steps", 4)
+    parts = fit(tmp_path / "parts", "--trainer.max_steps", 8, "--ckpt_path", "last")
+    assert whole["optimizer_states"][0]["param_groups"] == parts["optimizer_states"][0]["param_groups"]
+    assert all(torch.equal(tensor, parts["state_dict"][name]) for name, tensor in whole["state_dict"].items())
+
+
+def test_accumulated_steps_log_the_loss_of_a_minibatch(restore, tmp_path):
+    rows = {}
+    for accumulate in (1, 4):
+        words = ("--trainer.accumulate_grad_batches", accumulate, "--trainer.max_steps", 4, "--trainer.logger", "true")
+        run = ("--trainer.default_root_dir", tmp_path / str(accumulate), "--trainer.limit_val_batches", 0)
+        assert restore("fit", "--config", TINY, *run, *words)[0] == 0
+        rows[accumulate] = list(csv.DictReader((tmp_path / str(accumulate) / "metrics.csv").open()))
+    mean = {a: sum(float(r["train/jpeg/loss"] or 0) for r in r4) for a, r4 in rows.items()}
+    assert mean[4] == pytest.approx(mean[1], rel=0.2)  # other samples, the same scale
+
+
+def test_a_photo_that_breaks_off_is_named_with_workers_too(restore, tmp_path, photos):
+    whole = (photos / "more/b.jpg").read_bytes()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/cut.jpg").write_bytes(whole[: len(whole) // 2])
+    for workers in (0, 1):
+        run = ("--trainer.default_root_dir", tmp_path / f"run{workers}", "--data.num_workers", workers)
+        code, _, err = restore("fit", "--config", TINY, *run, "--data.root", tmp_path / "photos")
+        (line,) = [line for line in err.splitlines() if line.startswith("restore ")]
+        assert code == 1
+        assert "cut.jpg cannot be read as an image" in line
+        assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_network(tmp_path):
+    """Lightning starts the second process with our command line; both end with the same weights."""
+    command = [
+        Path(sys.executable).with_name("restore"), "fit", "--config", TINY, "--trainer.default_root_dir", tmp_path,
+        "--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_true", "--trainer.max_steps", "4",
+    ]  # fmt: skip
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4

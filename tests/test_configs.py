@@ -67,8 +67,11 @@ def test_mbn_yaml_is_step_1_of_paper_2(instantiate):
     assert isinstance(chosen["optimizer"], torch.optim.Adam)
     assert (group["lr"], group["betas"], group["eps"]) == (1e-4, (0.9, 0.999), 1e-8)
     plateau = chosen["lr_scheduler"]
-    assert (plateau["monitor"], plateau["scheduler"].factor) == ("train/loss", 0.1)
+    assert (plateau["scheduler"].monitor, plateau["scheduler"].factor) == ("train/loss", 0.1)
     assert pytest.approx(plateau["scheduler"].min_lrs[0]) == 1e-4 * 0.1**2  # twice
+    for _ in range(20):  # a loss, negative, that has stopped decreasing
+        plateau["scheduler"].step(-1.5)
+    assert chosen["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-6)
 
 
 def test_names_are_found_by_path_first_then_among_the_shipped(tmp_path, monkeypatch):

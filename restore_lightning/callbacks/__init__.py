@@ -4,6 +4,7 @@ from restore_lightning.callbacks.branch_table import BranchTable
 from restore_lightning.callbacks.checkpoint import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from restore_lightning.callbacks.pictures import PictureGrid
 from restore_lightning.callbacks.progress import FactorProgress
+from restore_lightning.callbacks.run_start import RunStart
 from restore_lightning.callbacks.scores import PredictionWriter, ScoreReport
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "LastCheckpoint",
     "PictureGrid",
     "PredictionWriter",
+    "RunStart",
     "ScoreReport",
 ]

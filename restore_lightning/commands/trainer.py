@@ -3,10 +3,11 @@
 import argparse
 import inspect
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -20,6 +21,7 @@ from restore_lightning.callbacks import (
     LastCheckpoint,
     PictureGrid,
     PredictionWriter,
+    RunStart,
     ScoreReport,
 )
 from restore_lightning.commands import TRAINER_VERBS
@@ -63,7 +65,8 @@ class RunConfig(SaveConfigCallback):
 class RestoreCLI(LightningCLI):
     """The LightningCLI of this package: any task, one DataModule, the files of a run."""
 
-    overwrite = False
+    overwrite: ClassVar[bool] = False
+    earlier: list[Path]
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -76,13 +79,13 @@ class RestoreCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint that the verb starts from; protect an earlier run."""
+        self.earlier = []
         config = self.config[self.subcommand]
         checkpoints = Path(config.trainer.default_root_dir, "checkpoints")
         given = config.get("ckpt_path")
         if self.subcommand == "fit":
             config["ckpt_path"] = _resume_point(checkpoints, given)
-            if given is None:
-                _protect(checkpoints.parent, self.overwrite)
+            self.earlier = _earlier_run(checkpoints, config["ckpt_path"], self.overwrite)
         else:
             config["ckpt_path"] = _trained(checkpoints, given, str(self.subcommand))
 
@@ -112,7 +115,14 @@ class RestoreCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run's own callbacks, and its loggers unless the config names some or none."""
         trainer = self.config_init[self.subcommand].trainer
-        own = [BestCheckpoint(), BranchTable(), PictureGrid(), ScoreReport(), PredictionWriter()]
+        own = [
+            RunStart(self.earlier),
+            BestCheckpoint(),
+            BranchTable(),
+            PictureGrid(),
+            ScoreReport(),
+            PredictionWriter(),
+        ]
         if trainer.enable_progress_bar is not False:
             own.append(FactorProgress())
         self.trainer_defaults["callbacks"] = own
@@ -136,15 +146,24 @@ def _resume_point(checkpoints: Path, given: str | None) -> str | None:
     return None
 
 
-def _protect(run: Path, overwrite: bool) -> None:
+def _earlier_run(checkpoints: Path, resumed: str | None, overwrite: bool) -> list[Path]:
+    """Files of an earlier run in this folder, which the new one replaces; none where it goes on with it.
+
+    Processes that Lightning starts for other devices leave this to the first one.
+
+    Raises:
+        UserError: There are some, and `--overwrite` was not given.
+    """
+    if "LOCAL_RANK" in os.environ or (resumed and Path(resumed).resolve().parent == checkpoints.resolve()):
+        return []
+    run = checkpoints.parent
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
     if existing and not overwrite:
         raise UserError(
             f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
             " choose another --trainer.default_root_dir, or start over with --overwrite"
         )
-    for path in existing:
-        path.unlink()
+    return existing
 
 
 def _trained(checkpoints: Path, given: str | None, verb: str) -> str:
@@ -224,8 +243,11 @@ def run(verb: str, words: list[str]) -> int:
     _types_in_order()
     RestoreCLI.overwrite = "--overwrite" in words and verb == "fit"
     words = [word for word in words if word != "--overwrite" or verb != "fit"]
+    if RestoreCLI.overwrite and any(word.startswith("--ckpt_path") for word in words):
+        raise UserError("--overwrite starts over, --ckpt_path goes on: give one of them")
     parser = {"allow_abbrev": False, "exit_on_error": False}
-    argv, sys.argv = sys.argv, sys.argv[:1]  # LightningCLI warns where both are given
+    # Lightning starts the processes of other GPUs with these words.
+    argv, sys.argv = sys.argv, [sys.argv[0], verb, *_with_found_configs(words)]
     try:
         RestoreCLI(
             RestorationTask,
@@ -236,7 +258,6 @@ def run(verb: str, words: list[str]) -> int:
             parser_kwargs=parser | dict.fromkeys(TRAINER_VERBS, parser),
             subclass_mode_model=True,
             auto_configure_optimizers=False,
-            args=[verb, *_with_found_configs(words)],
         )
     except argparse.ArgumentError as error:
         raise UserError(_shortened(str(error))) from error

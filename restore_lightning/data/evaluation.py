@@ -1,5 +1,6 @@
 """Validation and test sets: named pairs of degraded and clean images with a factor and a protocol."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from restore_lightning.degradations import Degradation
 from restore_lightning.images import read_image
 from restore_lightning.seeding import derive
 
-HAZE_LEVELS = 5
+DRAWS = 5
 
 
 class Item(NamedTuple):
@@ -78,16 +79,21 @@ class EvaluationSet(Dataset[dict[str, Any]]):
 def bundled_items(split: str, degradation: Degradation) -> list[Item]:
     """scikit-image's photographs of a split.
 
-    A factor that needs depth is tested where depth was measured: on the motorcycle, at several levels.
+    A factor that needs depth is tested where depth was measured: on the motorcycle, with five draws.
     """
     if degradation.needs_depth and split == "test":
-        return [Item(f"motorcycle-{level}", lambda: bundled("motorcycle")) for level in range(1, HAZE_LEVELS + 1)]
+        return [Item(f"motorcycle-{draw}", lambda: bundled("motorcycle")) for draw in range(1, DRAWS + 1)]
     return [Item(name, lambda name=name: bundled(name)) for name in BUNDLED[split]]  # type: ignore[misc]
 
 
 def folder_items(root: Path) -> list[Item]:
-    """The photographs below a folder, named by their path in it without the suffix."""
-    return [
-        Item(str(path.relative_to(root).with_suffix("")), lambda path=path: Clean(read_image(path), None))  # type: ignore[misc]
-        for path in photographs(root)
-    ]
+    """The photographs below a folder, named by their path in it; without the suffix where that tells them apart."""
+    paths = photographs(root)
+    counts = Counter(path.with_suffix("") for path in paths)
+
+    def item(path: Path) -> Item:
+        unique = counts[path.with_suffix("")] == 1
+        name = path.relative_to(root)
+        return Item(str(name.with_suffix("") if unique else name), lambda: Clean(read_image(path), None))
+
+    return [item(path) for path in paths]

@@ -23,6 +23,7 @@ from restore_lightning.degradations import DEGRADATIONS
 from restore_lightning.errors import UserError
 from restore_lightning.images import to_float
 from restore_lightning.metrics import protocol
+from restore_lightning.metrics.functional import WINDOW_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,10 @@ class RestorationData(LightningDataModule):
         for name, value, least in (("seed", seed, 0), ("num_workers", num_workers, 0)):
             if value < least:
                 raise UserError(f"data.{name} {value}: give at least {least}")
+        if val_crop_size is not None and val_crop_size < max(WINDOW_SIZE.values()):
+            raise UserError(
+                f"data.val_crop_size {val_crop_size}: give at least {max(WINDOW_SIZE.values())} pixels or null"
+            )
         self.factors = factors
         self.plans = {factor: _plan(factor, data, batch_size, crop_size) for factor, data in factors.items()}
         self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
@@ -84,11 +89,15 @@ class RestorationData(LightningDataModule):
         assert trainer is not None
         if trainer.max_steps < 1:
             raise UserError("the schedule counts optimiser steps: give --trainer.max_steps")
+        cut: Any = (trainer.limit_train_batches, trainer.overfit_batches)  # type: ignore[attr-defined]
+        if cut != (1.0, 0.0):
+            raise UserError("the schedule is not cut into epochs: give --trainer.max_steps, no limit_train_batches")
         accumulate = trainer.accumulate_grad_batches
         batches = ScheduledBatches(
             self.schedule,
             {factor: plan.batch_size for factor, plan in self.plans.items()},
-            range(trainer.global_step * accumulate, trainer.max_steps * accumulate),
+            lambda: trainer.global_step * accumulate,
+            trainer.max_steps * accumulate,
             accumulate,
             trainer.global_rank,
             trainer.world_size,

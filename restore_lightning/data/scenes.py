@@ -31,10 +31,10 @@ def scene(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     image, depth = _background(rng, palette, rows, noise)
     size = max(height, width)
-    for near in np.sort(rng.uniform(size=rng.integers(30, 110))):
+    for near in np.sort(rng.uniform(size=rng.integers(6, 40))):
         radius = size * 0.5 * (1 - rng.uniform() * 0.998) ** 2 * (0.25 + 0.75 * near) * 0.8 + 2
         _paint_leaf(rng, image, depth, rows, columns, noise, palette, radius, FARTHEST - (FARTHEST - NEAREST) * near)
-    softness = rng.uniform(0.35, 0.8)  # a lens: no photograph has the staircase edges of a mask
+    softness = rng.uniform(0.4, 1.2)  # a lens: no photograph has the staircase edges of a mask
     image = gaussian_filter(image, (softness, softness, 0))
     exposure = rng.uniform(0.8, 1.25)
     image = np.clip(image, 0, 1) ** exposure
@@ -52,11 +52,11 @@ def _palette(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise_fields(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Three textures with spectra 1/f^a, a in 0.6 to 1.8, standard deviation 1. (3, H, W)."""
+    """Three textures with spectra 1/f^a, a in 0.9 to 2.2, standard deviation 1. (3, H, W)."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
     spectrum = np.fft.rfft2(rng.standard_normal((3, height, width)))
-    fields = np.fft.irfft2(spectrum / frequency ** rng.uniform(0.6, 1.8, size=(3, 1, 1)), s=(height, width))
+    fields = np.fft.irfft2(spectrum / frequency ** rng.uniform(0.9, 2.2, size=(3, 1, 1)), s=(height, width))
     fields -= fields.mean(axis=(1, 2), keepdims=True)
     return (fields / (fields.std(axis=(1, 2), keepdims=True) + 1e-9)).astype(np.float32)
 
@@ -104,15 +104,15 @@ def _paint_leaf(
     mask = u * u + v * v < 1 if rng.uniform() < 0.5 else (abs(u) < 0.75) & (abs(v) < 0.75)
     colour = palette[rng.integers(6)] + rng.normal(0, 0.05, 3)
     value = 1 + rng.normal(0, 0.25) * u + rng.normal(0, 0.15) * v
-    texture = rng.integers(4)
+    texture = rng.choice(4, p=(0.45, 0.35, 0.1, 0.1))
     if texture == 1:
-        value = value + rng.uniform(0.05, 0.3) * noise[rng.integers(3)][box]
+        value = value + rng.uniform(0.02, 0.2) * noise[rng.integers(3)][box]
     elif texture == 2:
-        waves = np.sin(u * rng.uniform(4, 0.6 * radius + 5) + rng.uniform(0, 6)) * rng.uniform(0.05, 0.35)
+        waves = np.sin(u * rng.uniform(4, 0.6 * radius + 5) + rng.uniform(0, 6)) * rng.uniform(0.03, 0.25)
         value = value + (np.sign(waves) * abs(waves).max() if rng.uniform() < 0.4 else waves)
     elif texture == 3:
         cells = np.sign(np.sin(u * rng.uniform(3, 0.4 * radius + 4)) * np.sin(v * rng.uniform(3, 0.4 * radius + 4)))
-        value = value + rng.uniform(0.05, 0.35) * cells + 0.03 * noise[rng.integers(3)][box]
+        value = value + rng.uniform(0.03, 0.25) * cells + 0.03 * noise[rng.integers(3)][box]
     painted = np.clip(colour * value[..., None], 0, 1.1)
     image[box][mask] = painted[mask]
     tilt = distance + rng.normal(0, 0.3) * u

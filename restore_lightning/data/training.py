@@ -1,6 +1,6 @@
 """Training samples: which draw goes into which batch, and how a draw becomes a pair of crops."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -65,7 +65,8 @@ class ScheduledBatches(Sampler[list[Draw]]):
     Args:
         schedule: Which factor when.
         batch_sizes: Samples per batch and rank of each factor.
-        positions: Batches on this rank, from the first one still to come to the end of the run.
+        start: Position of the next batch on this rank; asked whenever batches are drawn.
+        end: Batches of the whole run on this rank.
         accumulate: Batches per optimiser step.
         rank: This process's number.
         world_size: Number of processes.
@@ -75,14 +76,16 @@ class ScheduledBatches(Sampler[list[Draw]]):
         self,
         schedule: CyclicSchedule,
         batch_sizes: Mapping[str, int],
-        positions: range,
+        start: Callable[[], int],
+        end: int,
         accumulate: int = 1,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.schedule = schedule
         self.batch_sizes = dict(batch_sizes)
-        self.positions = positions
+        self.start = start
+        self.end = end
         self.accumulate = accumulate
         self.rank = rank
         self.world_size = world_size
@@ -97,11 +100,11 @@ class ScheduledBatches(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """The batches still to come."""
-        return (self.batch(position) for position in self.positions)
+        return (self.batch(position) for position in range(self.start(), self.end))
 
     def __len__(self) -> int:
         """Batches of the whole run: Lightning counts those before the first one still to come."""
-        return self.positions.stop
+        return self.end
 
 
 class TrainingSet(Dataset[dict[str, Any]]):

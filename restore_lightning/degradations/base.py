@@ -1,6 +1,7 @@
 """What a degradation is: parameters drawn from a generator, and a pure function that applies them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,10 +16,19 @@ class Degradation(ABC):
     Subclasses are frozen dataclasses; their fields are the sets that parameters are drawn from.
     """
 
-    margin: ClassVar[int] = 0
-    """Pixels around a crop that its degraded version depends on."""
     needs_depth: ClassVar[bool] = False
     """Whether `apply` needs a depth map."""
+
+    def __post_init__(self) -> None:
+        """Refuse sets that nothing can be drawn from."""
+        for name, value in vars(self).items():
+            if isinstance(value, Sequence) and not value:
+                raise ValueError(f"{type(self).__name__}.{name} is empty: name at least one value")
+
+    @property
+    def margin(self) -> int:
+        """Pixels around a crop that its degraded version depends on."""
+        return 0
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +55,10 @@ class Blur(Degradation):
     kernels: Sequence[tuple[int, float]] = ((10, 1.5), (10, 2.5), (12, 3), (12, 3.5), (13, 8), (15, 12))
     angles: tuple[float, float] = (-45, 45)
 
-    margin: ClassVar[int] = 30
+    @property
+    def margin(self) -> int:
+        """The longest reach of a kernel."""
+        return max(2 * radius for radius, _ in self.kernels)
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Radius, sigma (pixels) and angle (degrees)."""

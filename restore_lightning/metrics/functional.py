@@ -71,6 +71,6 @@ def _uniform_ssim_map(x: Tensor, y: Tensor, size: int, data_range: float) -> Ten
 
 
 def mean_over_images(values: Tensor) -> float:
-    """The mean of the finite values: identical images (infinite PSNR) do not swallow the others."""
-    finite = values[torch.isfinite(values)]
+    """The mean; identical images, whose PSNR is infinite, do not swallow the others."""
+    finite = values[~torch.isposinf(values)]
     return float(finite.mean()) if len(finite) else float(values.mean())

@@ -41,8 +41,8 @@ def levels_of(hierarchy: Sequence[str | Sequence[str]]) -> dict[str, int]:
         for factor in factors:
             if factor in levels:
                 raise ValueError(f"hierarchy {list(hierarchy)} names {factor!r} twice: name each factor once")
-            if not factor.isidentifier():
-                raise ValueError(f"hierarchy {list(hierarchy)}: {factor!r} is no name; use letters, digits and _")
+            if not factor or "." in factor or "/" in factor or hasattr(nn.ModuleDict, factor) or factor == "training":
+                raise ValueError(f"hierarchy {list(hierarchy)}: {factor!r} cannot be a name, choose another")
             levels[factor] = level
     if not levels:
         raise ValueError("the hierarchy is empty: name at least one factor, e.g. [rain, blur, jpeg, haze]")
@@ -95,6 +95,7 @@ class MBN(nn.Module):
     ) -> None:
         super().__init__()
         self.levels = levels_of(hierarchy)
+        self.scales = scales
         self.pairs = _pair_kinds(list(self.levels), design, pairs or {})
         for name, value, least in (("width", width, 2), ("iterations", iterations, 1), ("scales", scales, 1)):
             if value < least:

@@ -80,27 +80,28 @@ class RestorationTask(LightningModule, ABC):
         optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
         if self.lr_scheduler is None:
             return optimizer
-        scheduler = self.lr_scheduler(optimizer)
-        monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {
-                "scheduler": scheduler,
-                "interval": "step",
-                "frequency": self.lr_scheduler_every,
-                "monitor": monitor,
-            },
-        }
+        # Lightning steps a plateau schedule after it has saved, which a resumed run would miss.
+        schedule = {"scheduler": self.lr_scheduler(optimizer), "interval": "step", "reduce_on_plateau": False}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Every `lr_scheduler_every` optimiser steps."""
+        if self.trainer.global_step % self.lr_scheduler_every:
+            return
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics[scheduler.monitor])
+        else:
+            scheduler.step()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One minibatch of one factor."""
         loss = self.loss(batch)
+        self._losses.setdefault(batch["factor"], []).append(loss.detach())
         self.log(f"train/{batch['factor']}/loss", loss, prog_bar=True, logger=False, batch_size=len(batch["clean"]))
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:
         """Every `log_every_n_steps`: each factor's mean loss since the last time, learning rate, cycle."""
-        self._losses.setdefault(batch["factor"], []).append(outputs["loss"].detach())
         steps = self.trainer.global_step
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if steps == self._logged or every == 0 or steps % every:
@@ -111,6 +112,10 @@ class RestorationTask(LightningModule, ABC):
         for logger in self.loggers:
             logger.log_metrics(row, step=steps - 1)
         self._losses, self._logged = {}, steps
+
+    def on_train_start(self) -> None:
+        """A resumed run has logged what came before."""
+        self._losses, self._logged = {}, self.trainer.global_step
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Keep the learning rate that this step uses."""

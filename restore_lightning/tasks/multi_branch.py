@@ -20,6 +20,10 @@ SMOOTHING = 0.02
 """Weight of a new minibatch in the running mean of its factor's loss."""
 
 
+SMALLEST_CROP = 6
+"""Pixels that the loss needs: SSIM's window is padded by 5 pixels of reflection."""
+
+
 class MultiBranchTask(RestorationTask):
     """Joint training of forward paths (paper 2, section 4.1).
 
@@ -50,6 +54,12 @@ class MultiBranchTask(RestorationTask):
         lr_scheduler_every: int = 1,
     ) -> None:
         super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every)
+        if (
+            scale_weights is not None
+            and "multiscale" in network.pairs.values()
+            and len(scale_weights) != network.scales
+        ):
+            raise ValueError(f"scale_weights has {len(scale_weights)} numbers, the network has {network.scales} scales")
         self.ssim_weight = ssim_weight
         self.l1_weight = l1_weight
         self.scale_weights = scale_weights
@@ -97,10 +107,11 @@ def check_factors(network: MBN, crops: dict[str, int], stage: str) -> None:
                 " add it to the hierarchy or remove its data"
             )
         rule = network.size_rule(factor)
-        if stage == "fit" and rule.padded(crop) != crop:
+        usable = rule.padded(max(crop, SMALLEST_CROP))
+        if stage == "fit" and usable != crop:
             raise UserError(
                 f"crop_size {crop} of factor {factor!r}: the network takes multiples of {rule.multiple} from"
-                f" {rule.minimum} on; the next is {rule.padded(crop)}"
+                f" {max(rule.minimum, SMALLEST_CROP)} on; the next is {usable}"
             )
     idle = [factor for factor in network.factors if factor not in crops]
     if idle and stage == "fit":

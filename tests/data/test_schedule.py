@@ -6,6 +6,12 @@ from restore_lightning.data.schedule import CyclicSchedule
 from restore_lightning.data.training import ScheduledBatches
 
 PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}
+
+
+def start() -> int:
+    return 0
+
+
 BATCH = {"haze": 2, "rain": 3, "jpeg": 1, "blur": 4}
 
 
@@ -52,30 +58,30 @@ FIRST = [("blur", "haze", "blur", "rain"), ("rain", "blur", "haze", "blur"), ("r
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_every_rank_trains_the_same_factor_on_other_samples(world_size):
     ranks = [
-        list(ScheduledBatches(CyclicSchedule(PAPER, 7), BATCH, range(120), rank=rank, world_size=world_size))
+        list(ScheduledBatches(CyclicSchedule(PAPER, 7), BATCH, start, 120, rank=rank, world_size=world_size))
         for rank in range(world_size)
     ]
-    one = list(ScheduledBatches(CyclicSchedule(PAPER, 7), {f: n * world_size for f, n in BATCH.items()}, range(120)))
+    one = list(ScheduledBatches(CyclicSchedule(PAPER, 7), {f: n * world_size for f, n in BATCH.items()}, start, 120))
     for batches, whole in zip(zip(*ranks, strict=True), one, strict=True):
         assert len({draw.factor for batch in batches for draw in batch}) == 1
         assert [draw for batch in batches for draw in batch] == whole  # as one rank with all their samples
 
 
 def test_a_step_has_one_factor_however_it_is_accumulated():
-    whole = list(ScheduledBatches(CyclicSchedule(PAPER, 2), {f: 4 * n for f, n in BATCH.items()}, range(60)))
-    parts = list(ScheduledBatches(CyclicSchedule(PAPER, 2), BATCH, range(240), accumulate=4))
+    whole = list(ScheduledBatches(CyclicSchedule(PAPER, 2), {f: 4 * n for f, n in BATCH.items()}, start, 60))
+    parts = list(ScheduledBatches(CyclicSchedule(PAPER, 2), BATCH, start, 240, accumulate=4))
     for step, draws in enumerate(whole):
         assert [draw for part in parts[4 * step : 4 * step + 4] for draw in part] == draws
 
 
 def test_no_sample_is_drawn_twice():
-    draws = [d for batch in ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, range(600)) for d in batch]
+    draws = [d for batch in ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, start, 600) for d in batch]
     assert len({(d.factor, d.number) for d in draws}) == len(draws)
 
 
 def test_resuming_goes_on_at_the_position():
-    whole = ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, range(50))
-    rest = ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, range(17, 50))
+    whole = ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, start, 50)
+    rest = ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, lambda: 17, 50)
     assert list(rest) == list(whole)[17:]
     assert len(rest) == len(whole) == 50  # Lightning expects the full length
 

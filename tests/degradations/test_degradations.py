@@ -137,7 +137,7 @@ def test_blur_keeps_the_mean(photo):
 def test_a_crop_with_margin_is_the_whole_image_blurred(photo):
     """What makes on-the-fly crops equal to crops of a degraded image."""
     whole = motion_blur(photo, 15, 12, -40)
-    margin = Blur.margin
+    margin = Blur().margin
     top, left, size = 50, 60, 40
     around = photo[:, top - margin : top + size + margin, left - margin : left + size + margin]
     part = motion_blur(around, 15, 12, -40)[:, margin : margin + size, margin : margin + size]

@@ -96,6 +96,7 @@ def test_scores_are_per_image_and_never_pooled(pairs):
 def test_identical_images_do_not_swallow_the_mean():
     assert mean_over_images(torch.tensor([30.0, float("inf"), 40.0])) == 35
     assert mean_over_images(torch.tensor([float("inf")])) == float("inf")
+    assert np.isnan(mean_over_images(torch.tensor([30.0, float("nan")])))  # a broken image is not left out
 
 
 def test_small_images_are_refused():

@@ -61,7 +61,7 @@ def test_minimal_design_with_the_texts_widths():
         ([["rain", "blur", "haze"]], [0, 0, 0]),  # RBH
         (["rain", "blur", "jpeg", "haze"], [0, 1, 2, 3]),
         (["a", "b", "c", "d", "e", "f"], [0, 1, 2, 3, 4, 5]),
-        (["only"], [0]),
+        (["motion blur", "raindrop-2"], [0, 1]),
     ],
 )
 @pytest.mark.parametrize("design", ["improved", "minimal"])
@@ -81,7 +81,8 @@ def test_any_hierarchy(hierarchy, levels, design):
         ({"hierarchy": ["rain", ["blur", "rain"]]}, "'rain' twice"),
         ({"hierarchy": []}, "empty"),
         ({"hierarchy": ["rain", []]}, "level 1 names no factor"),
-        ({"hierarchy": ["motion blur"]}, "no name"),
+        ({"hierarchy": ["rain.heavy"]}, "cannot be a name"),
+        ({"hierarchy": ["type"]}, "cannot be a name"),
         ({"width": 3}, "even"),
         ({"width": 0}, "at least 2"),
         ({"stem": []}, "at least one block"),
