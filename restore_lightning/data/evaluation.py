@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs
+from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs, sizes_of
 from restore_lightning.data.training import degrade
 from restore_lightning.degradations import Degradation
 from restore_lightning.images import read_image
@@ -89,6 +89,7 @@ def bundled_items(split: str, degradation: Degradation) -> list[Item]:
 def folder_items(root: Path) -> list[Item]:
     """The photographs below a folder, named by their path in it; without the suffix where that tells them apart."""
     paths = photographs(root)
+    sizes_of(paths, root)  # what cannot be read is named before training, not at the first validation
     counts = Counter(path.with_suffix("") for path in paths)
 
     def item(path: Path) -> Item:

@@ -1,5 +1,6 @@
 """Where clean images come from: procedural scenes, a folder, scikit-image's photographs."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -81,14 +82,7 @@ class FolderSource:
 
     def __init__(self, root: Path, smallest: int) -> None:
         self.paths = photographs(root)
-        sizes, problems = [], []
-        for path in self.paths:
-            try:
-                sizes.append(image_size(path))
-            except UserError as error:
-                problems.append(str(error))
-        if problems:
-            raise UserError(f"{len(problems)} of {len(self.paths)} files in {root}: {shortened(problems)}", exit_code=1)
+        sizes = sizes_of(self.paths, root)
         small = [
             f"{path} ({width}x{height})"
             for path, (height, width) in zip(self.paths, sizes, strict=True)
@@ -120,6 +114,23 @@ class FolderSource:
 @lru_cache(maxsize=8)
 def _permutation(seed: int, turn: int, length: int) -> np.ndarray:
     return generator(seed, "round", turn).permutation(length)
+
+
+def sizes_of(paths: Sequence[Path], root: Path) -> list[tuple[int, int]]:
+    """(height, width) of each image, from the headers.
+
+    Raises:
+        UserError: Files that are no images; all are counted, the first are named.
+    """
+    sizes, problems = [], []
+    for path in paths:
+        try:
+            sizes.append(image_size(path))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(f"{len(problems)} of {len(paths)} files in {root}: {shortened(problems)}", exit_code=1)
+    return sizes
 
 
 def photographs(root: Path) -> list[Path]:

@@ -87,6 +87,15 @@ def test_a_folder_with_its_own_splits(photos, tmp_path):
     assert [item.name for item in data.test_sets[0].items] == ["test"]
 
 
+def test_validation_images_that_cannot_be_read_are_named_at_the_start(photos, tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "good.png").write_bytes((photos / "a.png").read_bytes())
+    (tmp_path / "val/broken.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"1 of 2 files.*broken\.png cannot be read"):
+        module(root=str(tmp_path)).setup("fit")
+
+
 def test_a_degradation_of_ones_own_settings():
     data = module(factors={"blocks": FactorData(degradation=Jpeg(qualities=(5,)))})
     assert data.plans["blocks"].degradation.qualities == (5,)
