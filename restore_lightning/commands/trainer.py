@@ -216,6 +216,8 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning's own use of torch.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    # It is: by the position, which the sampler asks the trainer for.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     # last.ckpt and best.ckpt are meant to be replaced.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
