@@ -390,3 +390,20 @@ def test_two_processes_train_the_same_network(tmp_path):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_a_run_on_photos_does_not_go_on_with_scenes(restore, tmp_path, photos):
+    words = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path)
+    assert restore(*words, "--data.root", photos, "--trainer.max_steps", 1)[0] == 0
+    before = (tmp_path / "config.yaml").read_text()
+    code, _, err = restore(*words, "--ckpt_path", "last")
+    assert code == 2
+    assert f"trained with data.root {photos}, now it is None" in err
+    assert (tmp_path / "config.yaml").read_text() == before
+    code, _, err = restore("fit", "--config", tmp_path / "config.yaml", "--ckpt_path", "last", "--trainer.max_steps", 2)
+    assert code == 0, err
+    code, _, err = restore(
+        *words, "--data.root", photos, "--ckpt_path", "last", "--trainer.max_steps", 3, "--data.batch_size", 1
+    )
+    assert code == 0, err
+    assert "resuming with other data" in err

@@ -63,7 +63,8 @@ def run(words: list[str]) -> int:
                 image = to_float(read_image(job.source).to(device))
                 write_image(to_uint8(restore(network, image[None], factor)[0]), job.target)
             except (UserError, OSError, RuntimeError) as error:
-                failures.append(f"{job.source}: {' '.join(str(error).split())}")
+                what = " ".join(str(error).split())
+                failures.append(what if isinstance(error, UserError) else f"{job.source}: {what}")
     for failure in failures:
         print(f"not restored: {failure}", file=sys.stderr)
     print(f"{len(jobs) - len(failures)} of {len(jobs)} images restored in {options.output}")
@@ -90,7 +91,10 @@ def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[J
         raise UserError(f"no images in {', '.join(map(str, inputs))}")
     twice = [str(target) for target, count in Counter(job.target for job in jobs).items() if count > 1]
     if twice:
-        raise UserError(f"several inputs would become {twice[0]}: use --format same, or restore the folders one by one")
+        raise UserError(
+            f"several inputs would become {twice[0]}: name each file once, keep the formats by --format same,"
+            " or restore the folders one by one"
+        )
     same = [str(job.source) for job in jobs if job.target.resolve() == job.source.resolve()]
     if same:
         raise UserError(f"--output {output} would replace the input {same[0]}: choose another folder")

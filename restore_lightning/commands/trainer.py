@@ -48,12 +48,18 @@ RUN_FILES = ("checkpoints/last.ckpt", "checkpoints/best.ckpt", "metrics.csv", "s
 
 
 class RunConfig(SaveConfigCallback):
-    """Writes the complete config to `<run>/config.yaml` and to W&B when training starts."""
+    """Writes the complete config to `<run>/config.yaml` and to W&B once everything has been accepted."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Too early: the checkpoint that the run goes on from may yet be refused."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Training starts."""
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Only of `fit`: the others read a run."""
-        if stage != "fit":
-            return
+        """Of `fit` only: the other verbs read a run."""
         config = self.config.clone()
         config["ckpt_path"] = None  # run again, the config starts anew
         write_text(Path(trainer.default_root_dir, "config.yaml"), self.parser.dump(config, skip_unset=False))

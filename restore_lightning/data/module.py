@@ -83,6 +83,31 @@ class RestorationData(LightningDataModule):
         if stage in ("test", "predict"):
             self.test_sets = self._evaluation_sets("test", None)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint says of its data."""
+        sizes = {
+            factor: [self.schedule.minibatches[factor], plan.batch_size, plan.crop_size]
+            for factor, plan in self.plans.items()
+        }
+        root = None if self.root is None else str(self.root.resolve())
+        return {"root": root, "seed": self.seed, "factors (minibatches, batch, crop)": sizes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Say where a resumed run's data differ from what it was trained on.
+
+        Raises:
+            UserError: Photographs before, procedural scenes now, or the other way round.
+        """
+        now = self.state_dict()
+        if (state["root"] is None) != (now["root"] is None):
+            raise UserError(
+                f"the run was trained with data.root {state['root']}, now it is {now['root']}:"
+                " go on with --config config.yaml of its folder"
+            )
+        for key, was in state.items():
+            if now[key] != was:
+                log.warning("resuming with other data: %s was %s, is %s", key, was, now[key])
+
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Batches from the run's position on; the position is all there is to resume."""
         trainer = self.trainer
