@@ -43,6 +43,7 @@ class MetricsCSV(CSVLogger):
                 kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
             path.unlink()
             self.experiment.metrics = kept + self.experiment.metrics
+            self.experiment.save()  # at once: a run killed before its next row keeps them
 
     def log_hyperparams(self, params: Any = None) -> None:
         """`config.yaml` holds them all."""

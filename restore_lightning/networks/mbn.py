@@ -142,15 +142,14 @@ class MBN(nn.Module):
             Restored images, coarsest first, not clamped: one for basic and convlstm pairs, one per
             scale for multiscale pairs, the last of them at full size.
         """
-        level = self.levels[self._known(factor)]
+        read, *blocks, write = self.path(factor)
 
         def trunk(x: Tensor, r: Tensor) -> Tensor:
-            for block in (*self.stem, *self.extra[:level]):
+            for block in blocks:
                 x, r = block(x, r)
             return x
 
-        read = self.inputs["shared" if self.shared_input else factor]
-        return PAIRS[self.pairs[factor]].walk(read, self.outputs[factor], trunk, image)
+        return PAIRS[self.pairs[factor]].walk(read, write, trunk, image)
 
     def path(self, factor: str) -> list[nn.Module]:
         """The modules that `forward` uses for a factor: input branch, blocks, output branch."""
@@ -165,7 +164,7 @@ class MBN(nn.Module):
 
     def _size_rule(self, factor: str, blocks: list[BlockSpec]) -> SizeRule:
         """Reflection padding must be smaller than the map it pads; r (and x, half of it) set the bound."""
-        read: Any = self.inputs["shared" if self.shared_input else factor]
+        read: Any = self.path(factor)[0]
         stride: int = read.r_stride
         used = blocks[: len(self.stem) + self.levels[factor]]
         multiple = 2 * stride

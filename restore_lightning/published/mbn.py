@@ -8,8 +8,6 @@ from torch import Tensor
 from restore_lightning.networks.mbn import MBN
 
 SCALES = ("C", "M", "F")  # coarse, middle, fine
-HEADS = {"rain": "rain_head", "blur": "blur_head", "jpeg": "jpeg_head", "haze": "haze_head"}
-TAILS = {"rain": "dec_1", "blur": "dec_2", "jpeg": "dec_3", "haze": "dec_4"}
 
 
 def build() -> MBN:
@@ -37,8 +35,7 @@ def _haze_pair() -> Iterator[tuple[str, str]]:
     yield "outputs.haze.last.0", "dec_4.conv3.conv2d"
 
 
-def _multiscale_pair(factor: str) -> Iterator[tuple[str, str]]:
-    head, tail = HEADS[factor], TAILS[factor]
+def _multiscale_pair(factor: str, head: str, tail: str) -> Iterator[tuple[str, str]]:
     for i in (0, 1):
         yield f"inputs.{factor}.full_shared.{i}.0", f"{head}.conv{i + 1}.conv2d"
         yield f"inputs.{factor}.half_shared.{i}.0", f"{head}.conv{i + 3}.conv2d"
@@ -73,8 +70,8 @@ def _block(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
 def _modules() -> Iterator[tuple[str, str]]:
     yield from _rain_pair()
     yield from _haze_pair()
-    for factor in ("blur", "jpeg"):
-        yield from _multiscale_pair(factor)
+    yield from _multiscale_pair("blur", "blur_head", "dec_2")
+    yield from _multiscale_pair("jpeg", "jpeg_head", "dec_3")
     for number in range(1, 9):
         ours = f"stem.{number - 1}" if number <= 5 else f"extra.{number - 6}"
         yield from _block(ours, f"DuRB{number}")
