@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,26 @@ from restore_lightning.errors import UserError, shortened
 
 SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
+ORDER = "order"
+"""Key under which the recurrent order is kept that the network was fine-tuned in; None: in none."""
 
 
-def load_trained(path: str | Path) -> nn.Module:
-    """The network of a checkpoint, with its weights, in eval mode on the CPU.
+class Trained(NamedTuple):
+    """What a checkpoint holds.
+
+    Args:
+        network: With its weights, in eval mode on the CPU.
+        order: The recurrent order that it was fine-tuned in; None: in none.
+        spec: Its class and arguments.
+    """
+
+    network: nn.Module
+    order: list[str] | None
+    spec: dict[str, Any]
+
+
+def load_trained(path: str | Path) -> Trained:
+    """The network of a checkpoint.
 
     Only tensors and plain values are read from the file, and only a class derived from
     `torch.nn.Module` is built.
@@ -38,7 +54,7 @@ def load_trained(path: str | Path) -> nn.Module:
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
     network.load_state_dict(state)
-    return network.eval()
+    return Trained(network.eval(), checkpoint.get(ORDER), checkpoint[SPEC])
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -3,9 +3,10 @@
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from restore_lightning import __version__
-from restore_lightning.commands import TRAINER_VERBS
+from restore_lightning.commands import COMMANDS, TRAINER_VERBS
 from restore_lightning.errors import UserError
 
 HELP = """usage: restore VERB ...
@@ -21,6 +22,9 @@ train and score, by a config:
 
 use a trained network:
   apply      restore image files and folders
+
+prepare data:
+  mix        write a set of images with mixed degradations   restore mix OUT --root CLEAN_WITH_DEPTH
 
 restore VERB --help tells more. RESTORE_DEBUG=1 shows tracebacks.
 """
@@ -68,11 +72,9 @@ def _run(words: list[str]) -> int:
         from restore_lightning.commands.trainer import run
 
         return run(verb, rest)
-    if verb == "apply":
-        from restore_lightning.commands.apply import run as apply
-
-        return apply(rest)
-    raise UserError(f"unknown verb {verb!r}: choose one of {', '.join((*TRAINER_VERBS, 'apply'))}")
+    if verb in COMMANDS:
+        return int(import_module(f"restore_lightning.commands.{verb}").run(rest))
+    raise UserError(f"unknown verb {verb!r}: choose one of {', '.join((*TRAINER_VERBS, *COMMANDS))}")
 
 
 def shortened_text(text: str, most: int = 500) -> str:

@@ -39,9 +39,10 @@ def instantiate(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_config(name, instantiate):
     cli = instantiate(name, "--trainer.logger", "false")
-    assert set(cli.datamodule.factors) <= set(cli.model.network.factors)
     for factor, plan in cli.datamodule.plans.items():
-        assert cli.model.network.size_rule(factor).padded(plan.crop_size) == plan.crop_size
+        assert set(cli.model.possible(factor, plan)) <= set(cli.model.network.factors)
+        for name in cli.model.passes(factor):
+            assert cli.model.network.size_rule(name).padded(plan.crop_size) == plan.crop_size
     optimizer = cli.model.configure_optimizers()
     assert optimizer
 

@@ -1,7 +1,8 @@
 """The table at the start of a run: parameters per part (the layout of paper 2's table 8) and work per cycle."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -50,16 +51,27 @@ def flop_per_image(network: MBN, factor: str, size: int) -> int:
     return int(counter.get_total_flops())
 
 
-def cycle_table(network: MBN, cycle: Mapping[str, tuple[int, int, int]]) -> str:
-    """Work of a cycle.
+class Work(NamedTuple):
+    """What a cycle does with a factor's data.
 
     Args:
-        network: The network.
-        cycle: Factor -> (minibatches per cycle, samples per minibatch, side of the crops in pixels).
+        minibatches: Per cycle.
+        batch: Samples per minibatch.
+        size: Side of the crops in pixels.
+        passes: The branch pairs that they go through.
     """
+
+    minibatches: int
+    batch: int
+    size: int
+    passes: Sequence[str]
+
+
+def cycle_table(network: MBN, cycle: Mapping[str, Work]) -> str:
+    """Floating-point operations of a cycle, by factor."""
     lines, total = [], 0.0
-    for factor, (minibatches, batch, size) in cycle.items():
-        work = minibatches * batch * flop_per_image(network, factor, size)
+    for factor, (minibatches, batch, size, passes) in cycle.items():
+        work = minibatches * batch * sum(flop_per_image(network, name, size) for name in passes)
         total += work
         lines.append(f"  {factor:<10}{minibatches} x {batch} x {size}x{size}{_flop(work):>20}")
     return "\n".join([f"work per cycle (forward and backward): {_flop(total)}", *lines])
@@ -84,7 +96,9 @@ class BranchTable(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         share = trainer.accumulate_grad_batches * trainer.world_size
         cycle = {
-            factor: (data.schedule.minibatches[factor], plan.batch_size * share, plan.crop_size)
+            factor: Work(
+                data.schedule.minibatches[factor], plan.batch_size * share, plan.crop_size, pl_module.passes(factor)
+            )
             for factor, plan in data.plans.items()
         }
         print(branch_table(pl_module.network), cycle_table(pl_module.network, cycle), sep="\n\n", flush=True)

@@ -29,7 +29,14 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("inputs", metavar="INPUT", nargs="+", help="image files, or folders (searched with subfolders)")
     made.add_argument("--output", required=True, metavar="DIR", help="folder for the restored images")
-    made.add_argument("--factor", help="the degradation to remove, one of the network's factors")
+    how = made.add_mutually_exclusive_group()
+    how.add_argument("--factor", help="the degradation to remove, one of the network's factors")
+    how.add_argument(
+        "--order",
+        metavar="F1,F2,...",
+        help="remove all factors in this order, for images whose degradation is not known; without --factor and"
+        " --order a recurrently fine-tuned network (R-MBN) uses its own order",
+    )
     made.add_argument("--format", choices=("png", "same"), default="png", help="png (default), or the input's format")
     made.add_argument("--device", help="e.g. cpu, cuda, cuda:1, mps; default: cuda where there is one")
     made.add_argument("--overwrite", action="store_true", help="replace files that are in DIR already")
@@ -46,10 +53,10 @@ def run(words: list[str]) -> int:
 
     from restore_lightning.checkpoints import load_trained
     from restore_lightning.images import read_image, to_float, to_uint8, write_image
-    from restore_lightning.inference import restore
+    from restore_lightning.inference import restore_in_order
 
-    network = load_trained(options.checkpoint)
-    factor = choose_factor(getattr(network, "factors", []), options.factor)
+    network, own_order, _ = load_trained(options.checkpoint)
+    order = choose_order(getattr(network, "factors", []), own_order, options.factor, options.order)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         network.to(device)
@@ -58,10 +65,10 @@ def run(words: list[str]) -> int:
 
     failures = []
     with torch.inference_mode():
-        for job in tqdm(jobs, unit="image", desc=factor, disable=None):
+        for job in tqdm(jobs, unit="image", desc=", ".join(order), disable=None):
             try:
                 image = to_float(read_image(job.source).to(device))
-                write_image(to_uint8(restore(network, image[None], factor)[0]), job.target)
+                write_image(to_uint8(restore_in_order(network, image[None], order)[-1][0]), job.target)
             except (UserError, OSError, RuntimeError) as error:
                 what = " ".join(str(error).split())
                 failures.append(what if isinstance(error, UserError) else f"{job.source}: {what}")
@@ -106,15 +113,36 @@ def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[J
     return jobs
 
 
-def choose_factor(factors: list[str], given: str | None) -> str:
-    """The factor to remove.
+def choose_order(factors: list[str], own: list[str] | None, factor: str | None, order: str | None) -> list[str]:
+    """The factors to remove, in order.
+
+    Args:
+        factors: The network's.
+        own: The order that the network was fine-tuned in; None: in none.
+        factor: `--factor`.
+        order: `--order`.
 
     Raises:
-        UserError: None given where there are several, or one that the network lacks.
+        UserError: Factors that the network lacks, or nothing given where there are several.
     """
-    if given is None and len(factors) == 1:
-        return factors[0]
-    if given not in factors:
-        was = "no --factor given" if given is None else f"unknown --factor {given}"
-        raise UserError(f"{was}: this network has {', '.join(factors)}")
-    return given
+    from restore_lightning.inference import check_order
+
+    if order is not None:
+        chosen = [name.strip() for name in order.split(",")]
+        try:
+            check_order(chosen, factors)
+        except ValueError as error:
+            raise UserError(f"--{error}") from error
+        return chosen
+    if factor is not None:
+        if factor not in factors:
+            raise UserError(f"unknown --factor {factor}: this network has {', '.join(factors)}")
+        return [factor]
+    if own is not None:
+        return own
+    if len(factors) == 1:
+        return list(factors)
+    raise UserError(
+        f"no --factor given: this network has {', '.join(factors)}; give one of them, or --order {','.join(factors)}"
+        " (any order) for images whose degradation is not known"
+    )

@@ -100,7 +100,7 @@ class RestoreCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise UserError(str(error)) from error
+            raise UserError(_shortened(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
 
@@ -234,11 +234,17 @@ def _shortened(message: str) -> str:
 
     >>> _shortened("... Problem with given class_path 'a.Task': Option 'lrr' is not accepted - Expected a None")
     "a.Task: Option 'lrr' is not accepted"
+    >>> _shortened("Does not validate against ... Errors: - order [rain]: missing: haze - Expected a None")
+    'order [rain]: missing: haze'
     """
     message = " ".join(message.split())
     _, _, innermost = message.rpartition("Problem with given class_path '")
     name, _, problem = innermost.partition("': ")
-    return f"{name}: {problem.partition(' - Expected a')[0]}" if problem else message
+    if problem:
+        return f"{name}: {problem.partition(' - Expected a')[0]}"
+    # What a task's constructor refuses.
+    refused = message.partition("Errors: - ")[2].partition(" - Expected a")[0]
+    return refused if message.startswith("Does not validate") and refused else message
 
 
 def _no_advertisement(record: logging.LogRecord) -> bool:

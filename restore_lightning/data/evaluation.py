@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from restore_lightning.data.shards import ShardSet
 from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs, sizes_of
-from restore_lightning.data.training import degrade
+from restore_lightning.data.training import Pair, degrade, stored_pair
 from restore_lightning.degradations import Degradation
 from restore_lightning.images import read_image
 from restore_lightning.seeding import derive
@@ -18,62 +19,83 @@ DRAWS = 5
 
 
 class Item(NamedTuple):
-    """One image to score: a name for files and tables, and what reads the clean image."""
+    """One image: a name for files and tables, and what reads it."""
 
     name: str
     clean: Callable[[], Clean]
 
 
+class Scored(NamedTuple):
+    """One image to score: a name for files and tables, and what reads the pair."""
+
+    name: str
+    pair: Callable[[], Pair]
+
+
 class EvaluationSet(Dataset[dict[str, Any]]):
-    """Images degraded by one factor, the same in every run.
+    """Degraded images beside the clean ones, the same in every run.
 
     Args:
         name: The set's name in logs, tables and `scores.json`.
-        factor: The degradation factor.
-        protocol: How it is scored.
-        degradation: What makes the degraded images.
-        items: The images.
+        factor: What degrades them: a factor, several joined by "+", or another name for varying ones.
+        protocol: How they are scored.
+        images: The images.
         crop_size: Cut the centre of this size (pixels) from each; None: whole images.
     """
 
     def __init__(
-        self,
-        name: str,
-        factor: str,
-        protocol: str,
-        degradation: Degradation,
-        items: Sequence[Item],
-        crop_size: int | None = None,
+        self, name: str, factor: str, protocol: str, images: Sequence[Scored], crop_size: int | None = None
     ) -> None:
         self.name = name
         self.factor = factor
         self.protocol = protocol
-        self.degradation = degradation
-        self.items = list(items)
+        self.images = list(images)
         self.crop_size = crop_size
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.items)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """{set, factor, name, degraded (3, H, W) uint8, clean (3, H, W) uint8}."""
-        item = self.items[index]
-        clean = item.clean()
-        degraded = degrade(clean, self.degradation, derive(0, self.name, self.factor, index))
-        window = self._window(clean.image)
+        """{set, factor, factors, name, degraded (3, H, W) uint8, clean (3, H, W) uint8}."""
+        pair = self.images[index].pair()
+        window = self._window(pair.clean)
         return {
             "set": self.name,
             "factor": self.factor,
-            "name": item.name,
-            "degraded": window.cut(degraded),
-            "clean": window.cut(clean.image),
+            "factors": pair.factors,
+            "name": self.images[index].name,
+            "degraded": window.cut(pair.degraded),
+            "clean": window.cut(pair.clean),
         }
 
     def _window(self, image: Tensor) -> Window:
         height, width = image.shape[1:]
         h, w = (height, width) if self.crop_size is None else (min(height, self.crop_size), min(width, self.crop_size))
         return Window((height - h) // 2, (width - w) // 2, h, w)
+
+
+def degraded_set(
+    factor: str, protocol: str, degradation: Degradation, items: Sequence[Item], crop_size: int | None
+) -> EvaluationSet:
+    """A set named after its factor: clean images, degraded as they are read."""
+
+    def scored(index: int, item: Item) -> Scored:
+        seed = derive(0, factor, factor, index)
+        return Scored(item.name, lambda: degrade(item.clean(), factor, degradation, seed))
+
+    return EvaluationSet(factor, factor, protocol, [scored(i, item) for i, item in enumerate(items)], crop_size)
+
+
+def stored_set(
+    shards: ShardSet, split: str, version: str, protocol: str, crop_size: int | None = None
+) -> EvaluationSet:
+    """A version of the images of a data set that `restore mix` wrote."""
+    images = [
+        Scored(sample["name"], lambda sample=sample: stored_pair(shards, sample, version))  # type: ignore[misc]
+        for sample in shards.samples[split]
+    ]
+    return EvaluationSet(version, version, protocol, images, crop_size)
 
 
 def bundled_items(split: str, degradation: Degradation) -> list[Item]:

@@ -8,24 +8,31 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from restore_lightning.data.evaluation import EvaluationSet, bundled_items, folder_items
+from restore_lightning.data.evaluation import EvaluationSet, bundled_items, degraded_set, folder_items, stored_set
 from restore_lightning.data.schedule import CyclicSchedule
+from restore_lightning.data.shards import MANIFEST, ShardSet
 from restore_lightning.data.sources import FolderSource, SceneSource
 from restore_lightning.data.training import (
     FactorData,
     FactorPlan,
+    FromShards,
+    OnTheFly,
+    PairSource,
     ScheduledBatches,
     TrainingSet,
     augment,
     collate,
 )
-from restore_lightning.degradations import DEGRADATIONS
+from restore_lightning.degradations import DEGRADATIONS, Mixture
 from restore_lightning.errors import UserError
 from restore_lightning.images import to_float
 from restore_lightning.metrics import protocol
 from restore_lightning.metrics.functional import WINDOW_SIZE
 
 log = logging.getLogger(__name__)
+
+MIXED_PROTOCOL = "mbn-rgb"
+"""How paper 2 scores its mixed data set (table 4)."""
 
 
 class RestorationData(LightningDataModule):
@@ -36,7 +43,8 @@ class RestorationData(LightningDataModule):
         root: Folder of clean photographs. If it has a subfolder `train`, only that is trained on,
             and subfolders `val` and `test` are used where they exist. None: procedural scenes.
             Without `val` and `test` folders, scikit-image's photographs are used, which are never
-            trained on.
+            trained on. Or a data set that `restore mix` wrote: a factor is trained on the version of
+            its name, and all test sets in it are scored.
         batch_size: Samples per minibatch and device of factors that name no other.
         crop_size: Side of the training crops in pixels of factors that name no other.
         val_crop_size: Cut validation images to the centre of this size; None: whole images.
@@ -76,6 +84,14 @@ class RestorationData(LightningDataModule):
         """Find the images of a stage and say which they are."""
         if self.root is not None and not self.root.is_dir():
             raise UserError(f"data.root {self.root} is no folder: give a folder of clean photographs")
+        self.shards = ShardSet(self.root) if self.root is not None and (self.root / MANIFEST).is_file() else None
+        mixed = [f for f, p in self.plans.items() if isinstance(p.degradation, Mixture) and p.degradation.needs_depth]
+        if mixed and self.root is not None and self.shards is None:
+            raise UserError(
+                f"factor {mixed[0]!r} mixes haze in, which needs depth, and the photographs of {self.root} have none:"
+                " write a data set from images with depth by restore mix and give its folder as --data.root,"
+                " or give --data.root null (procedural scenes)"
+            )
         if stage == "fit":
             self.training_set = TrainingSet(self._training_source(), self.plans, self.seed)
         if stage in ("fit", "validate"):
@@ -152,10 +168,24 @@ class RestorationData(LightningDataModule):
             images = {key: augment(image, batch["turns"]) for key, image in images.items()}
         return batch | images
 
-    def _training_source(self) -> SceneSource | FolderSource:
+    def _training_source(self) -> PairSource:
+        if self.shards is not None:
+            own = [factor for factor, data in self.factors.items() if data.degradation is not None]
+            if own:
+                raise UserError(
+                    f"data.factors.{own[0]}.degradation is set, but the images of {self.root} are degraded already:"
+                    " leave it out or give clean photographs"
+                )
+            source = FromShards(self.shards, {factor: plan.crop_size for factor, plan in self.plans.items()})
+            log.info("training on the %d images of %s", len(source.samples), self.root)
+            return source
         if self.root is None:
             log.info("training on procedural scenes (no data.root given)")
-            return SceneSource()
+            return OnTheFly(SceneSource())
+        return OnTheFly(self._photographs())
+
+    def _photographs(self) -> FolderSource:
+        assert self.root is not None
         train = self.root / "train"
         folder = train if train.is_dir() else self.root
         source = FolderSource(folder, max(plan.crop_size for plan in self.plans.values()))
@@ -165,11 +195,16 @@ class RestorationData(LightningDataModule):
         return source
 
     def _evaluation_sets(self, split: str, crop_size: int | None) -> list[EvaluationSet]:
+        if self.shards is not None and split in self.shards.samples:
+            log.info("%s images: %s", split, self.root)
+            versions = self.shards.versions(split)
+            if split == "val":
+                versions = [version for version in versions if version in self.plans]
+            return [stored_set(self.shards, split, version, MIXED_PROTOCOL, crop_size) for version in versions]
         folder = self.root / split if self.root is not None and (self.root / split).is_dir() else None
         log.info("%s images: %s", split, "scikit-image's photographs" if folder is None else folder)
         return [
-            EvaluationSet(
-                factor,
+            degraded_set(
                 factor,
                 self.factors[factor].protocol,
                 plan.degradation,

@@ -96,11 +96,9 @@ class FolderSource:
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[Clean, Window]:
         """See `CleanSource`; photographs have no depth."""
-        turn, place = divmod(number, len(self.paths))
-        image = read_image(self.paths[_permutation(seed, turn, len(self.paths))[place]])
+        image = read_image(self.paths[shuffled(number, len(self.paths), seed)])
         height, width = image.shape[1:]
-        rng = generator(seed, "crop", number)
-        top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+        top, left = place(height, width, size, number, seed)
         up, before = min(margin, top), min(margin, left)
         outer = Window(
             top - up,
@@ -109,6 +107,18 @@ class FolderSource:
             before + size + min(margin, width - left - size),
         )
         return Clean(outer.cut(image), None), Window(up, before, size, size)
+
+
+def shuffled(number: int, length: int, seed: int) -> int:
+    """Which of `length` images draw `number` takes: each once per round, in an order shuffled by the seed."""
+    turn, position = divmod(number, length)
+    return int(_permutation(seed, turn, length)[position])
+
+
+def place(height: int, width: int, size: int, number: int, seed: int) -> tuple[int, int]:
+    """Top and left of draw `number`'s square crop of side `size` in an image, all in pixels."""
+    rng = generator(seed, "crop", number)
+    return int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
 
 
 @lru_cache(maxsize=8)

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.sources import Clean, CleanSource
-from restore_lightning.degradations import Degradation, stand_in_depth
+from restore_lightning.data.shards import ShardSet
+from restore_lightning.data.sources import Clean, CleanSource, Window, place, shuffled
+from restore_lightning.degradations import Degradation, Mixture, stand_in_depth
+from restore_lightning.errors import UserError, shortened
 from restore_lightning.images import to_float, to_uint8
 from restore_lightning.seeding import derive, generator
 
@@ -46,6 +48,40 @@ class FactorPlan:
     crop_size: int
     augment: tuple[Augmentation, ...]
     degradation: Degradation
+
+
+def factors_of(name: str, degradation: Degradation) -> tuple[str, ...]:
+    """The network's factors that images of a factor's data can have: several where they are mixed."""
+    return tuple(degradation.factors) if isinstance(degradation, Mixture) else (name,)
+
+
+class Pair(NamedTuple):
+    """A degraded and a clean image.
+
+    Args:
+        degraded: (3, H, W) uint8.
+        clean: (3, H, W) uint8.
+        factors: What degrades it, in the order of application.
+    """
+
+    degraded: Tensor
+    clean: Tensor
+    factors: tuple[str, ...]
+
+
+class PairSource(Protocol):
+    """Training crops, by number: the same number is the same pair in every process."""
+
+    def pair(self, factor: str, number: int, plan: FactorPlan, seed: int) -> Pair:
+        """Draw a pair of crops.
+
+        Args:
+            factor: Name of the factor's data.
+            number: Which draw of the factor, from 0; unlimited.
+            plan: How its crops are made.
+            seed: Of everything random; `number` already tells draws apart.
+        """
+        ...
 
 
 class Draw(NamedTuple):
@@ -107,52 +143,120 @@ class ScheduledBatches(Sampler[list[Draw]]):
         return self.end
 
 
+class OnTheFly:
+    """Clean crops, degraded as they are drawn.
+
+    Args:
+        clean: Where they come from.
+    """
+
+    def __init__(self, clean: CleanSource) -> None:
+        self.clean = clean
+
+    def pair(self, factor: str, number: int, plan: FactorPlan, seed: int) -> Pair:
+        """See `PairSource`."""
+        clean, window = self.clean.crop(number, plan.crop_size, plan.degradation.margin, seed)
+        pair = degrade(clean, factor, plan.degradation, derive(seed, "degradation", number))
+        return Pair(window.cut(pair.degraded), window.cut(pair.clean), pair.factors)
+
+
+class FromShards:
+    """Crops of images that were degraded before (`restore mix`), each image once per round.
+
+    Args:
+        shards: The data set; a factor's data are the version of its name.
+        crops: Factor -> side of its crops (pixels).
+
+    Raises:
+        UserError: A factor without images, or images that are too small.
+    """
+
+    def __init__(self, shards: ShardSet, crops: Mapping[str, int]) -> None:
+        self.shards = shards
+        self.samples = shards.samples.get("train", [])
+        unknown = [factor for factor in crops if factor not in shards.versions("train")]
+        if unknown:
+            raise UserError(
+                f"data.factors names {', '.join(unknown)}, the training images of {shards.folder} have"
+                f" {', '.join(shards.versions('train')) or 'no versions'}"
+            )
+        largest = max(crops.values())
+        small = [
+            f"{s['name']} ({s['shape'][1]}x{s['shape'][0]})" for s in self.samples if min(s["shape"][:2]) < largest
+        ]
+        if small:
+            raise UserError(
+                f"crop_size {largest} is larger than {len(small)} of {len(self.samples)} images of {shards.folder}:"
+                f" {shortened(small)}; choose a smaller --data.crop_size (or the factor's)"
+            )
+
+    def pair(self, factor: str, number: int, plan: FactorPlan, seed: int) -> Pair:
+        """See `PairSource`."""
+        sample = self.samples[shuffled(number, len(self.samples), seed)]
+        top, left = place(sample["shape"][0], sample["shape"][1], plan.crop_size, number, seed)
+        window = Window(top, left, plan.crop_size, plan.crop_size)
+        return stored_pair(self.shards, sample, factor, window)
+
+
 class TrainingSet(Dataset[dict[str, Any]]):
     """Degraded and clean crops by `Draw`, as 8-bit images.
 
     Args:
-        source: Clean crops.
+        source: Pairs of crops.
         plans: How each factor's crops are made.
         seed: Of crops, degradations and augmentations.
     """
 
-    def __init__(self, source: CleanSource, plans: Mapping[str, FactorPlan], seed: int) -> None:
+    def __init__(self, source: PairSource, plans: Mapping[str, FactorPlan], seed: int) -> None:
         self.source = source
         self.plans = dict(plans)
         self.seed = seed
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        """{factor, cycle, degraded (3, S, S) uint8, clean (3, S, S) uint8, turns (3,) int}."""
+        """{factor, cycle, factors, degraded (3, S, S) uint8, clean (3, S, S) uint8, turns (3,) int}."""
         plan = self.plans[draw.factor]
         seed = derive(self.seed, draw.factor)
-        clean, window = self.source.crop(draw.number, plan.crop_size, plan.degradation.margin, seed)
-        degraded = degrade(clean, plan.degradation, derive(seed, "degradation", draw.number))
+        pair = self.source.pair(draw.factor, draw.number, plan, seed)
         turns = generator(seed, "augment", draw.number).integers([2, 2, 4])
         allowed = [name in plan.augment for name in ("hflip", "vflip", "rot90")]
         return {
             "factor": draw.factor,
             "cycle": draw.cycle,
-            "degraded": window.cut(degraded),
-            "clean": window.cut(clean.image),
+            **pair._asdict(),
             "turns": torch.from_numpy(turns * allowed),
         }
 
 
-def degrade(clean: Clean, degradation: Degradation, seed: int) -> Tensor:
-    """The degraded version of a clean image as an 8-bit file would hold it; (3, H, W) uint8.
+def degrade(clean: Clean, factor: str, degradation: Degradation, seed: int) -> Pair:
+    """A clean image beside its degraded version as an 8-bit file would hold it.
 
     A photograph without depth gets a stand-in where the degradation needs one.
+
+    Args:
+        clean: The image.
+        factor: What the degradation is called, unless it is a mixture of named factors.
+        degradation: What degrades it.
+        seed: Of the degradation's parameters.
     """
     depth = clean.depth
     if depth is None and degradation.needs_depth:
         depth = stand_in_depth(clean.image.shape[1], clean.image.shape[2], seed)
-    return to_uint8(degradation(to_float(clean.image), seed, depth))
+    parameters = degradation.draw(generator(seed))
+    degraded = to_uint8(degradation.apply(to_float(clean.image), depth, **parameters))
+    return Pair(degraded, clean.image, tuple(parameters) if isinstance(degradation, Mixture) else (factor,))
+
+
+def stored_pair(shards: ShardSet, sample: Mapping[str, Any], version: str, window: Window | None = None) -> Pair:
+    """A version of a stored image beside the clean one, or a window of both."""
+    factors = tuple(sample["versions"][version]["factors"])
+    return Pair(shards.read(sample, version, window), shards.read(sample, "clean", window), factors)
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples of one factor -> a batch: factor and cycle once, tensors stacked."""
+    """Samples of one factor -> a batch: factor and cycle once, a list of each one's factors, tensors stacked."""
     tensors = {key: torch.stack([s[key] for s in samples]) for key in ("degraded", "clean", "turns")}
-    return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], **tensors}
+    factors = [s["factors"] for s in samples]
+    return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], "factors": factors, **tensors}
 
 
 def augment(image: Tensor, turns: Tensor) -> Tensor:

@@ -4,10 +4,18 @@ from restore_lightning.degradations.base import Degradation
 from restore_lightning.degradations.blur import Blur, motion_blur, motion_kernel
 from restore_lightning.degradations.haze import Haze, haze, stand_in_depth, transmission
 from restore_lightning.degradations.jpeg import Jpeg, jpeg, jpeg_bytes
+from restore_lightning.degradations.mixture import Mixture
 from restore_lightning.degradations.noise import Noise, gaussian_noise
 from restore_lightning.degradations.rain import Rain, rain, streaks
 
-DEGRADATIONS: dict[str, type[Degradation]] = {"rain": Rain, "blur": Blur, "jpeg": Jpeg, "haze": Haze, "noise": Noise}
+DEGRADATIONS: dict[str, type[Degradation]] = {
+    "rain": Rain,
+    "blur": Blur,
+    "jpeg": Jpeg,
+    "haze": Haze,
+    "noise": Noise,
+    "mixed": Mixture,
+}
 """The degradation that a factor of this name gets unless its config names another."""
 
 __all__ = [
@@ -16,6 +24,7 @@ __all__ = [
     "Degradation",
     "Haze",
     "Jpeg",
+    "Mixture",
     "Noise",
     "Rain",
     "gaussian_noise",

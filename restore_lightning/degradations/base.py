@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -16,14 +16,16 @@ class Degradation(ABC):
     Subclasses are frozen dataclasses; their fields are the sets that parameters are drawn from.
     """
 
-    needs_depth: ClassVar[bool] = False
-    """Whether `apply` needs a depth map."""
-
     def __post_init__(self) -> None:
         """Refuse sets that nothing can be drawn from."""
         for name, value in vars(self).items():
             if isinstance(value, Sequence) and not value:
                 raise ValueError(f"{type(self).__name__}.{name} is empty: name at least one value")
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether `apply` needs a depth map."""
+        return False
 
     @property
     def margin(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +62,10 @@ class Haze(Degradation):
     airlights: Sequence[float] = (1, 0.95, 0.9, 0.85, 0.8)
     betas: Sequence[float] = (0.2, 0.16, 0.12, 0.1, 0.08)
 
-    needs_depth: ClassVar[bool] = True
+    @property
+    def needs_depth(self) -> bool:
+        """Transmission is a function of depth."""
+        return True
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Airlight and scattering coefficient."""

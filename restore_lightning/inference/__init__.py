@@ -1,5 +1,17 @@
 """Restoring images with a trained network."""
 
+from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, load_method
+from restore_lightning.inference.recurrent import ORDER, check_order, restore_in_order
 from restore_lightning.inference.restore import pad_by_reflection, restore
 
-__all__ = ["pad_by_reflection", "restore"]
+__all__ = [
+    "ORDER",
+    "Baseline",
+    "DedicatedNetworks",
+    "Method",
+    "check_order",
+    "load_method",
+    "pad_by_reflection",
+    "restore",
+    "restore_in_order",
+]

@@ -39,4 +39,4 @@ def restore(network: Any, image: Tensor, factor: str) -> Tensor:
     height, width = image.shape[-2:]
     padded = pad_by_reflection(image, rule.padded(height), rule.padded(width))
     restored: Tensor = network(padded, factor)[-1]
-    return restored[..., :height, :width].float().clamp(0, 1)
+    return restored[..., :height, :width].to(image.dtype).clamp(0, 1)

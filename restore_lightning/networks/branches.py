@@ -16,6 +16,8 @@ from restore_lightning.networks.layers import ConvLSTM, conv, conv_relu, double,
 
 PairKind = Literal["basic", "convlstm", "multiscale"]
 Trunk = Callable[[Tensor, Tensor], Tensor]
+Run = Callable[..., Any]
+"""Calls a step of a walk, `run(step, *inputs)`: at once, or with activation checkpointing."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,13 @@ class BasicOutput(nn.Module):
         return residual.tanh()
 
 
-def walk_basic(read: nn.Module, write: nn.Module, trunk: Trunk, image: Tensor) -> list[Tensor]:
-    """One pass."""
-    return [write(trunk(*read(image))) + image]
+def walk_basic(read: nn.Module, write: nn.Module, trunk: Trunk, run: Run, image: Tensor) -> list[Tensor]:
+    """One step."""
+
+    def step(image: Tensor) -> Tensor:
+        return write(trunk(*read(image))) + image
+
+    return [run(step, image)]
 
 
 class ConvLSTMInput(nn.Module):
@@ -123,12 +129,16 @@ class ConvLSTMOutput(nn.Module):
         return residual.tanh()
 
 
-def walk_convlstm(read: Any, write: nn.Module, trunk: Trunk, image: Tensor) -> list[Tensor]:
-    """Progressive restoration: each pass reads the last estimate beside the image; the last one counts."""
-    estimate, state = image, None
+def walk_convlstm(read: Any, write: nn.Module, trunk: Trunk, run: Run, image: Tensor) -> list[Tensor]:
+    """Progressive restoration: each step reads the last estimate beside the image; the last one counts."""
+
+    def step(estimate: Tensor, image: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        x, r, state = read(torch.cat([estimate, image], dim=1), state or None)
+        return write(trunk(x, r)) + image, *state
+
+    estimate, state = image, ()
     for _ in range(read.iterations):
-        x, r, state = read(torch.cat([estimate, image], dim=1), state)
-        estimate = write(trunk(x, r)) + image
+        estimate, *state = run(step, estimate, image, *state)
     return [estimate]
 
 
@@ -189,20 +199,24 @@ class MultiScaleOutput(nn.Module):
         return residual.tanh()
 
 
-def walk_multiscale(read: Any, write: nn.Module, trunk: Trunk, image: Tensor) -> list[Tensor]:
+def walk_multiscale(read: Any, write: nn.Module, trunk: Trunk, run: Run, image: Tensor) -> list[Tensor]:
     """Coarse to fine over a bicubic pyramid of the image; one output per scale, coarsest first."""
+
+    def step(scale: int, level: Tensor, *coarser: Tensor) -> Tensor:
+        images = torch.cat([level, *map(double, coarser)], dim=1)
+        return write(trunk(*read(images, scale)), scale) + level
+
     pyramid = [image]
     while len(pyramid) < read.scales:
         pyramid.insert(0, halve(pyramid[0]))
     outputs: list[Tensor] = []
     for scale, level in enumerate(pyramid):
-        images = torch.cat([level, double(outputs[-1])], dim=1) if outputs else level
-        outputs.append(write(trunk(*read(images, scale)), scale) + level)
+        outputs.append(run(step, scale, level, *outputs[-1:]))
     return outputs
 
 
 class Pair(NamedTuple):
-    """Input branch, output branch, and the walk (input branch, output branch, trunk, image) -> outputs.
+    """Input branch, output branch, and the walk (input branch, output branch, trunk, run, image) -> outputs.
 
     An input branch says by `r_stride` how many pixels of the image one pixel of its r covers,
     where r is smallest. An output branch holds the convolutions that write the image in `last`.
@@ -210,7 +224,7 @@ class Pair(NamedTuple):
 
     read: Callable[[BranchSettings], nn.Module]
     write: Callable[[BranchSettings], nn.Module]
-    walk: Callable[[nn.Module, nn.Module, Trunk, Tensor], list[Tensor]]
+    walk: Callable[[nn.Module, nn.Module, Trunk, Run, Tensor], list[Tensor]]
 
 
 PAIRS: dict[PairKind, Pair] = {

@@ -1,10 +1,11 @@
 """The multi-branch network (MBN) of paper 2: one stem, a pair of branches per degradation factor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from restore_lightning.networks.attention import SEResNet, Statistic
 from restore_lightning.networks.branches import PAIRS, BranchSettings, ConvLSTMInput, PairKind
@@ -78,6 +79,10 @@ class MBN(nn.Module):
         ValueError: A hierarchy or size that cannot be built.
     """
 
+    recompute = False
+    """Activation checkpointing: keep only the inputs of each step of a walk (an iteration, a scale) and
+    compute the rest again for the backward pass."""
+
     def __init__(
         self,
         hierarchy: list[str | list[str]] = ["rain", "blur", "jpeg", "haze"],  # noqa: B006  (never changed)
@@ -149,7 +154,12 @@ class MBN(nn.Module):
                 x, r = block(x, r)
             return x
 
-        return PAIRS[self.pairs[factor]].walk(read, write, trunk, image)
+        return PAIRS[self.pairs[factor]].walk(read, write, trunk, self._run, image)
+
+    def _run(self, step: Callable[..., Any], *inputs: Any) -> Any:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(step, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return step(*inputs)
 
     def path(self, factor: str) -> list[nn.Module]:
         """The modules that `forward` uses for a factor: input branch, blocks, output branch."""

@@ -1,8 +1,8 @@
 """What every restoration task shares: optimiser, logging, and the scores of validation and test sets."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -10,9 +10,10 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import SPEC, misfit, shapes
+from restore_lightning.checkpoints import ORDER, SPEC, misfit, shapes
 from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.errors import UserError
+from restore_lightning.inference import Baseline, Method, load_method
 from restore_lightning.metrics.scores import SetScores
 
 
@@ -30,7 +31,15 @@ class RestorationTask(LightningModule, ABC):
         lr_scheduler: Makes the learning-rate schedule from the optimiser; None: constant. A plateau
             schedule watches `train/loss`.
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
+        baselines: What `test` compares with, by the name in its tables.
     """
+
+    titles: Mapping[str, str] = {"restored": "restored"}
+    """What tables call the versions of an image; baselines have the names of their own."""
+    order: list[str] | None = None
+    """The recurrent order; None: the task is told the factor."""
+    reserved: ClassVar[tuple[str, ...]] = ("factor", "protocol", "images", "degraded", "restored", "told", "before")
+    """Entries of a set in `scores.json` that no baseline can be called."""
 
     def __init__(
         self,
@@ -38,8 +47,14 @@ class RestorationTask(LightningModule, ABC):
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_scheduler_every: int = 1,
+        baselines: dict[str, Baseline] | None = None,
     ) -> None:
         super().__init__()
+        for name in baselines or {}:
+            if name in self.reserved:
+                raise ValueError(f"baselines: {name!r} is taken ({', '.join(self.reserved)}), choose another name")
+        self.baselines = baselines or {}
+        self.methods: dict[str, Method] = {}
         self.network = network
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -51,8 +66,9 @@ class RestorationTask(LightningModule, ABC):
         self._lr = 0.0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the network's class and arguments (set by the command), so that `restore apply` can build it."""
+        """Keep what `restore apply` needs: the network's class and arguments (set by the command), the order."""
         checkpoint[SPEC] = self.network_spec
+        checkpoint[ORDER] = self.order
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of another network.
@@ -69,11 +85,30 @@ class RestorationTask(LightningModule, ABC):
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> Tensor:
-        """The training loss of a batch {factor, degraded, clean}."""
+        """The training loss of a batch {factor, factors, degraded, clean}."""
 
     @abstractmethod
-    def restore(self, image: Tensor, factor: str) -> Tensor:
-        """A degraded image (B, 3, H, W) of any size, restored and clamped to [0, 1]."""
+    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+        """A degraded image (B, 3, H, W) of any size, restored and clamped to [0, 1].
+
+        Args:
+            image: In [0, 1].
+            factors: What degrades it, in the order of application; for tasks that are told.
+        """
+
+    def compared(self) -> dict[str, Method]:
+        """What `test` compares with: the baselines, read from their checkpoints."""
+        return {name: load_method(baseline) for name, baseline in self.baselines.items()}
+
+    def on_test_start(self) -> None:
+        """Read the baselines."""
+        self.methods = self.compared()
+        for method in self.methods.values():
+            method.network.to(self.device)
+
+    def on_test_end(self) -> None:
+        """Their memory is free again."""
+        self.methods = {}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Only parameters that require a gradient; the schedule steps with the optimiser."""
@@ -123,23 +158,23 @@ class RestorationTask(LightningModule, ABC):
 
     def on_validation_epoch_start(self) -> None:
         """Fresh scores for every validation set."""
-        self._start_scores(self.trainer.datamodule.val_sets)  # type: ignore[attr-defined]
+        self._start_scores(self.trainer.datamodule.val_sets, ())  # type: ignore[attr-defined]
 
     def on_test_epoch_start(self) -> None:
         """Fresh scores for every test set."""
-        self._start_scores(self.trainer.datamodule.test_sets)  # type: ignore[attr-defined]
+        self._start_scores(self.trainer.datamodule.test_sets, self.methods)  # type: ignore[attr-defined]
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Score one image; returns it restored, for callbacks."""
-        return self._score(batch)
+        return self._score(batch, {})
 
     def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """Score one image; returns it restored, for callbacks."""
-        return self._score(batch)
+        """Score one image, restored by each method; returns this task's, for callbacks."""
+        return self._score(batch, self.methods)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Restore one image."""
-        return self.restore(batch["degraded"], batch["factor"])
+        return self.restore(batch["degraded"], batch["factors"])
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/<factor>/psnr`, `val/<factor>/ssim` and their means over factors."""
@@ -160,10 +195,16 @@ class RestorationTask(LightningModule, ABC):
                 for score, mean in scores.compute()["restored"].items():
                     self.log(f"test/{name}/{score}", mean)
 
-    def _start_scores(self, sets: list[EvaluationSet]) -> None:
-        self.scores = {dataset.name: SetScores(dataset.factor, dataset.protocol).to(self.device) for dataset in sets}
+    def _start_scores(self, sets: list[EvaluationSet], methods: Iterable[str]) -> None:
+        versions = ["degraded", *methods, "restored"]
+        self.scores = {
+            dataset.name: SetScores(dataset.factor, dataset.protocol, versions).to(self.device) for dataset in sets
+        }
 
-    def _score(self, batch: dict[str, Any]) -> Tensor:
-        restored = self.restore(batch["degraded"], batch["factor"])
-        self.scores[batch["set"]].update(batch["degraded"], restored, batch["clean"])
+    def _score(self, batch: dict[str, Any], methods: Mapping[str, Method]) -> Tensor:
+        degraded, factors = batch["degraded"], batch["factors"]
+        images = {name: method(degraded, factors) for name, method in methods.items()}
+        restored = self.restore(degraded, factors)
+        images |= {"degraded": degraded, "restored": restored}
+        self.scores[batch["set"]].update(images, batch["clean"])
         return restored

@@ -1,15 +1,16 @@
 """Step 1 of paper 2: a multi-branch network, one branch pair per minibatch."""
 
 import logging
-import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
+from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
-from restore_lightning.inference import restore
+from restore_lightning.inference import Baseline, Method
 from restore_lightning.losses import multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam
@@ -39,9 +40,11 @@ class MultiBranchTask(RestorationTask):
         optimizer: Makes the optimiser; default Adam with paper 2's values.
         lr_scheduler: Makes the learning-rate schedule; None: constant.
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
+        baselines: What `test` compares with, by the name in its tables.
     """
 
     network: MBN
+    titles: Mapping[str, str] = {"restored": "MBN (factor told)"}
 
     def __init__(
         self,
@@ -52,8 +55,9 @@ class MultiBranchTask(RestorationTask):
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_scheduler_every: int = 1,
+        baselines: dict[str, Baseline] | None = None,
     ) -> None:
-        super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every)
+        super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every, baselines)
         if (
             scale_weights is not None
             and "multiscale" in network.pairs.values()
@@ -63,56 +67,94 @@ class MultiBranchTask(RestorationTask):
         self.ssim_weight = ssim_weight
         self.l1_weight = l1_weight
         self.scale_weights = scale_weights
-        self.running_loss: Tensor
-        self.register_buffer("running_loss", torch.full((len(network.factors),), math.nan))
+        self.running_losses: dict[str, Tensor] = {}
+
+    def passes(self, factor: str) -> Sequence[str]:
+        """The branch pairs that a minibatch of a factor's data goes through, in order."""
+        return [factor]
+
+    def possible(self, factor: str, plan: FactorPlan) -> Sequence[str]:
+        """The network's factors that a factor's data are about."""
+        return [factor]
 
     def setup(self, stage: str) -> None:
         """Check that network and data speak of the same factors and sizes."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        check_factors(self.network, {factor: plan.crop_size for factor, plan in data.plans.items()}, stage)
+        plans: dict[str, FactorPlan] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
+        trained: set[str] = set()
+        for factor, plan in plans.items():
+            trained.update(self.possible(factor, plan))
+            for name in self.possible(factor, plan):
+                check_factor(self.network, name)
+            if stage == "fit":
+                for name in self.passes(factor):
+                    check_crop(self.network, factor, plan.crop_size, name)
+        idle = [factor for factor in self.network.factors if factor not in trained]
+        if idle and stage == "fit":
+            log.warning("the network's factors %s have no data and are not trained", ", ".join(idle))
 
-    def loss(self, batch: dict[str, Any]) -> Tensor:
-        """The loss of one factor's minibatch; keeps the running means behind `train/loss`."""
-        outputs = self.network(batch["degraded"], batch["factor"])
-        loss = multiscale_ssim_l1(outputs, batch["clean"], self.scale_weights, self.ssim_weight, self.l1_weight)
-        self._keep_running(batch["factor"], loss.detach())
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the running means."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["running_losses"] = {factor: float(loss) for factor, loss in self.running_losses.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the running means."""
+        super().on_load_checkpoint(checkpoint)
+        losses = checkpoint.get("running_losses", {})
+        self.running_losses = {factor: torch.tensor(loss, device=self.device) for factor, loss in losses.items()}
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One minibatch; keeps each factor's running mean, whose mean over factors is `train/loss`."""
+        loss = super().training_step(batch, batch_idx)
+        last = self.running_losses.get(batch["factor"], loss.detach())
+        self.running_losses[batch["factor"]] = last + SMOOTHING * (loss.detach() - last)
+        mean = torch.stack(list(self.running_losses.values())).mean()
+        self.log("train/loss", mean, logger=False, sync_dist=True)
         return loss
 
-    def restore(self, image: Tensor, factor: str) -> Tensor:
-        """Through the factor's branch pair."""
-        return restore(self.network, image, factor)
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """The loss of one factor's minibatch."""
+        return self.criterion(self.network(batch["degraded"], batch["factor"]), batch["clean"])
 
-    def _keep_running(self, factor: str, loss: Tensor) -> None:
-        index = self.network.factors.index(factor)
-        last = self.running_loss[index]
-        self.running_loss[index] = torch.where(last.isnan(), loss, last + SMOOTHING * (loss - last))
-        self.log("train/loss", self.running_loss.nanmean(), logger=False, sync_dist=True)
+    def criterion(self, outputs: Sequence[Tensor], clean: Tensor) -> Tensor:
+        """The loss of one branch pair's outputs, coarsest first."""
+        return multiscale_ssim_l1(outputs, clean, self.scale_weights, self.ssim_weight, self.l1_weight)
+
+    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+        """Through the branch pairs of its factors."""
+        return Method(self.network)(image, factors)
 
 
-def check_factors(network: MBN, crops: dict[str, int], stage: str) -> None:
-    """Refuse data that the network cannot take.
+def check_factor(network: MBN, factor: str) -> None:
+    """Refuse a factor that the network lacks.
+
+    Raises:
+        UserError: It does.
+    """
+    if factor not in network.factors:
+        raise UserError(
+            f"data.factors names {factor!r}, the network's hierarchy [{', '.join(network.factors)}] misses it:"
+            " add it to the hierarchy or remove its data"
+        )
+
+
+def check_crop(network: MBN, data: str, crop: int, factor: str) -> None:
+    """Refuse crops that a branch pair cannot take.
 
     Args:
         network: The network.
-        crops: Factor of the data -> side of its training crops (pixels).
-        stage: Crops matter for "fit" only.
+        data: Name of the crops' data.
+        crop: Their side in pixels.
+        factor: The branch pair.
 
     Raises:
-        UserError: A factor that the network lacks, or crops of a size that it does not accept.
+        UserError: It accepts other sizes only.
     """
-    for factor, crop in crops.items():
-        if factor not in network.factors:
-            raise UserError(
-                f"data.factors names {factor!r}, the network's hierarchy [{', '.join(network.factors)}] misses it:"
-                " add it to the hierarchy or remove its data"
-            )
-        rule = network.size_rule(factor)
-        usable = rule.padded(max(crop, SMALLEST_CROP))
-        if stage == "fit" and usable != crop:
-            raise UserError(
-                f"crop_size {crop} of factor {factor!r}: the network takes multiples of {rule.multiple} from"
-                f" {max(rule.minimum, SMALLEST_CROP)} on; the next is {usable}"
-            )
-    idle = [factor for factor in network.factors if factor not in crops]
-    if idle and stage == "fit":
-        log.warning("the network's factors %s have no data and are not trained", ", ".join(idle))
+    rule = network.size_rule(factor)
+    usable = rule.padded(max(crop, SMALLEST_CROP))
+    if usable != crop:
+        through = "" if factor == data else f" in the pass that removes {factor}"
+        raise UserError(
+            f"crop_size {crop} of factor {data!r}: the network{through} takes multiples of {rule.multiple} from"
+            f" {max(rule.minimum, SMALLEST_CROP)} on; the next is {usable}"
+        )

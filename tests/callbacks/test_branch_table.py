@@ -1,6 +1,6 @@
 import pytest
 
-from restore_lightning.callbacks.branch_table import branch_table, cycle_table, flop_per_image
+from restore_lightning.callbacks.branch_table import Work, branch_table, cycle_table, flop_per_image
 from restore_lightning.networks import MBN
 
 
@@ -34,5 +34,6 @@ def test_work_per_image(factor, size, giga):
 
 
 def test_work_of_the_papers_cycle():
-    cycle = {"rain": (1, 40, 128), "haze": (1, 40, 256), "jpeg": (1, 40, 256), "blur": (3, 40, 256)}
+    sizes = {"rain": (1, 40, 128), "haze": (1, 40, 256), "jpeg": (1, 40, 256), "blur": (3, 40, 256)}
+    cycle = {factor: Work(*numbers, [factor]) for factor, numbers in sizes.items()}
     assert "111.3 TFLOP" in cycle_table(MBN(released=True), cycle)

@@ -36,7 +36,7 @@ def test_files_and_folders_of_any_size(checkpoint, restore, photos, tmp_path):
     assert found == {"a.png", "more/b.png", "more/c.png", "odd.png"}
     assert Image.open(tmp_path / "out/odd.png").size == (53, 37)
 
-    network = load_trained(checkpoint)
+    network = load_trained(checkpoint).network
     image = to_float(read_image(photos / "a.png"))[None]
     with torch.no_grad():
         expected = to_uint8(restore_image(network, image, "haze"))[0]

@@ -3,7 +3,8 @@ import torch
 from lightning.pytorch import Trainer
 
 from restore_lightning.data import FactorData, RestorationData
-from restore_lightning.degradations import Jpeg
+from restore_lightning.data.evaluation import bundled_items
+from restore_lightning.degradations import Haze, Jpeg
 from restore_lightning.errors import UserError
 
 
@@ -46,7 +47,7 @@ def test_photographs_are_for_validation_and_test_only():
     data.setup("validate")
     data.setup("test")
     names = {
-        split: {item.name for s in sets for item in s.items}
+        split: {item.name for s in sets for item in s.images}
         for split, sets in (("val", data.val_sets), ("test", data.test_sets))
     }
     assert names["val"] == {"coffee", "rocket"}
@@ -58,9 +59,8 @@ def test_photographs_are_for_validation_and_test_only():
 def test_haze_is_tested_where_depth_was_measured():
     data = module(factors={"haze": FactorData()})
     data.setup("test")
-    items = data.test_sets[0].items
-    assert [item.name for item in items] == [f"motorcycle-{level}" for level in range(1, 6)]
-    depth = items[0].clean().depth
+    assert [image.name for image in data.test_sets[0].images] == [f"motorcycle-{draw}" for draw in range(1, 6)]
+    depth = bundled_items("test", Haze())[0].clean().depth
     assert 2 < depth.min() < depth.max() < 6  # metres
     first, second = data.test_sets[0][0], data.test_sets[0][1]
     assert not torch.equal(first["degraded"], second["degraded"])
@@ -82,9 +82,9 @@ def test_a_folder_with_its_own_splits(photos, tmp_path):
     data = module(root=str(tmp_path))
     for stage in ("fit", "test"):
         data.setup(stage)
-    assert [path.name for path in data.training_set.source.paths] == ["train.png"]
-    assert [item.name for item in data.val_sets[0].items] == ["val"]
-    assert [item.name for item in data.test_sets[0].items] == ["test"]
+    assert [path.name for path in data.training_set.source.clean.paths] == ["train.png"]
+    assert [item.name for item in data.val_sets[0].images] == ["val"]
+    assert [item.name for item in data.test_sets[0].images] == ["test"]
 
 
 def test_validation_images_that_cannot_be_read_are_named_at_the_start(photos, tmp_path):

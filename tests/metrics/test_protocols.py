@@ -85,7 +85,7 @@ def test_scores_are_per_image_and_never_pooled(pairs):
     restored, clean = (batch(images) for images in zip(*pairs, strict=True))
     scores = SetScores("noise", "mbn-rgb")
     for i in range(2):
-        scores.update(restored[i : i + 1], clean[i : i + 1], clean[i : i + 1])
+        scores.update({"degraded": restored[i : i + 1], "restored": clean[i : i + 1]}, clean[i : i + 1])
     each = protocol("mbn-rgb").psnr(restored, clean)
     assert scores.images == 2
     assert scores.compute()["degraded"]["psnr"] == pytest.approx(each.mean().item())

@@ -1,0 +1,131 @@
+"""`restore mix`: write the mixed-degradation data set of paper 2 (section 5.4, appendix C) as tar shards."""
+
+import argparse
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from restore_lightning.errors import UserError, shortened
+
+if TYPE_CHECKING:
+    from restore_lightning.data.mixed import Original
+
+log = logging.getLogger(__name__)
+
+TEST_SHARE = 492 / 8970
+"""Of paper 2's scenes."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="restore mix",
+        description="Write the mixed-degradation data set of Liu et al. (2020), section 5.4 and appendix C, as tar"
+        " shards: pure and mixed training sets, 16 test sets, and manifest.jsonl with every parameter of every image.",
+        allow_abbrev=False,
+    )
+    made.add_argument("output", metavar="OUT", help="folder to write, named as --data.root afterwards")
+    source = made.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--root",
+        help="clean images in ROOT/clear with ROOT/depth/NAME.npy (metres) or NAME.png (16 bit, millimetres), or with"
+        " RESIDE-beta's hazy versions ROOT/hazy/NAME_AIRLIGHT_BETA.jpg",
+    )
+    source.add_argument("--scenes", type=int, metavar="N", help="N procedural scenes, whose depth is known")
+    made.add_argument("--size", type=int, default=256, help="side of a procedural scene in pixels (default 256)")
+    made.add_argument(
+        "--test",
+        metavar="N|FILE",
+        help="number of test images, or a file with their names, one per line; default: 492 of 8970, at least 1",
+    )
+    made.add_argument("--val", type=int, default=0, metavar="N", help="images for validation (default 0)")
+    made.add_argument("--seed", type=int, default=0, help="of splits and parameters (default 0)")
+    made.add_argument("--workers", type=int, default=0, help="processes that degrade images; same bytes for any number")
+    made.add_argument("--overwrite", action="store_true", help="replace a data set that is in OUT already")
+    return made
+
+
+def run(words: list[str]) -> int:
+    """Write the data set beside OUT and rename it."""
+    options = parser().parse_args(words)
+    for name, least in (("scenes", 2), ("size", 16), ("val", 0), ("seed", 0), ("workers", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} {value}: give at least {least}")
+    output = Path(options.output)
+
+    from torch.utils.data import DataLoader
+    from tqdm import tqdm
+
+    from restore_lightning.data.mixed import MixedSamples, originals, scenes
+    from restore_lightning.data.shards import MANIFEST, ShardWriter
+
+    if output.exists() and (not options.overwrite or (any(output.iterdir()) and not (output / MANIFEST).is_file())):
+        hint = "it is no data set of ours" if options.overwrite else "give --overwrite"
+        raise UserError(f"{output} exists already: {hint}, or choose another folder")
+    images = originals(Path(options.root)) if options.root else scenes(options.scenes, options.size, options.seed)
+    splits = split(images, options.test, options.val, options.seed)
+
+    beside = output.with_name(f".{output.name}.{os.getpid()}")
+    beside.mkdir(parents=True)
+    try:
+        about = {"set": "mixed degradations (Liu et al. 2020, appendix C)", "seed": options.seed}
+        with ShardWriter(beside, about) as writer:
+            for name, members in splits.items():
+                samples = MixedSamples(name, members, options.seed)
+                loader = DataLoader(
+                    samples, batch_size=None, num_workers=options.workers, collate_fn=lambda sample: sample
+                )
+                for sample in tqdm(loader, unit="image", desc=name, disable=None):
+                    writer.write(sample)
+        if output.exists():
+            shutil.rmtree(output)
+        beside.rename(output)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    counts = ", ".join(f"{len(members)} {name}" for name, members in splits.items())
+    print(f"{output}: {counts} images; {output / MANIFEST} lists every parameter")
+    return 0
+
+
+def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -> "dict[str, list[Original]]":
+    """Divide the images.
+
+    Args:
+        images: All of them.
+        test: Number of test images, or a file with their names; None: the paper's share.
+        val: Number of validation images.
+        seed: Of the division.
+
+    Raises:
+        UserError: Names that are no images, or nothing left to train on.
+    """
+    from restore_lightning.seeding import generator
+
+    shuffled = [images[i] for i in generator(seed, "split").permutation(len(images))]
+    if test is not None and not test.isdigit():
+        path = Path(test)
+        if not path.is_file():
+            raise UserError(f"--test {test}: no number, and no file of this name")
+        names = set(path.read_text().split())
+        unknown = sorted(names - {image.name for image in images})
+        if unknown:
+            raise UserError(f"--test {test}: {len(unknown)} names are no images of the set: {shortened(unknown)}")
+    else:
+        count = int(test) if test is not None else max(1, round(TEST_SHARE * len(images)))
+        names = {image.name for image in shuffled[:count]}
+    rest = [image for image in shuffled if image.name not in names]
+    if not names or val >= len(rest):
+        raise UserError(
+            f"of {len(images)} images {len(names)} are for test (--test) and {val} for validation (--val):"
+            " leave at least one for test and one to train on"
+        )
+    parts = {
+        "train": {image.name for image in rest[val:]},
+        "val": {image.name for image in rest[:val]},
+        "test": names,
+    }
+    return {part: [image for image in images if image.name in members] for part, members in parts.items() if members}

@@ -1,0 +1,209 @@
+"""The mixed-degradation data set of paper 2 (section 5.4, appendix C): clean images and their versions.
+
+A training image has one version per pure factor and a mixed one, of X factors; a test image has one per
+subset of table 4. Factors are applied in the order haze, rain, blur, jpeg.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from restore_lightning.data.scenes import scene
+from restore_lightning.data.shards import Sample
+from restore_lightning.data.sources import Clean, photographs, sizes_of
+from restore_lightning.degradations import Haze, Mixture
+from restore_lightning.errors import UserError, shortened
+from restore_lightning.images import from_array, image_size, read_image, to_float, to_uint8
+from restore_lightning.seeding import derive, generator
+
+PURE = ("rain", "blur", "haze", "jpeg")
+"""The factors, in the order of table 4's columns."""
+COMBINATIONS = tuple("+".join(chosen) for n in (2, 3, 4) for chosen in combinations(PURE, n))
+"""Six of two, four of three, one of four factors, in the order of table 4's rows."""
+TEST_SETS = (*PURE, *COMBINATIONS, "random")
+"""The 16 test sets; "random" has X factors, X uniform from 1 to 4."""
+TRAINING_SETS = (*PURE, "mixed")
+"""The pure training set, by factor, and the mixed one."""
+CLEAN_FOLDERS = ("clear", "clean", "gt")
+HAZY_NAME = re.compile(r"(?P<name>.+)_(?P<airlight>\d*\.?\d+)_(?P<beta>\d*\.?\d+)")
+
+
+class Hazy(NamedTuple):
+    """One of RESIDE-beta's hazy versions of an image."""
+
+    airlight: float
+    beta: float
+    path: Path
+
+
+class Original(NamedTuple):
+    """A clean image that haze can be made for.
+
+    Args:
+        name: Unique in the set.
+        source: Where it comes from, for the manifest.
+        read: Reads the image, and its depth where haze is computed.
+        hazy: Its hazy versions, where haze is taken from RESIDE-beta.
+    """
+
+    name: str
+    source: str
+    read: Callable[[], Clean]
+    hazy: Sequence[Hazy] = ()
+
+
+def scenes(count: int, size: int, seed: int) -> list[Original]:
+    """Procedural scenes, `size` pixels square."""
+
+    def read(number: int) -> Clean:
+        image, depth = scene(size, size, derive(seed, "mixed scene", number))
+        return Clean(from_array(image), torch.from_numpy(depth))
+
+    return [Original(f"{number:06d}", f"scene {number}", partial(read, number)) for number in range(count)]
+
+
+def originals(root: Path) -> list[Original]:
+    """Clean images with depth, or with RESIDE-beta's hazy versions.
+
+    Args:
+        root: Holds the clean images in `clear`, `clean` or `gt`, and either `depth/NAME.npy` (metres) or
+            `depth/NAME.png` (16 bit, millimetres), or `hazy/NAME_AIRLIGHT_BETA.jpg` (RESIDE-beta's names,
+            below any folder).
+
+    Raises:
+        UserError: No such folder, or images without depth and hazy version; they are counted and named.
+    """
+    folder = next((root / name for name in CLEAN_FOLDERS if (root / name).is_dir()), None)
+    if folder is None:
+        raise UserError(
+            f"{root} has no folder clear, clean or gt: put the clean images into {root / 'clear'} and their depth"
+            f" into {root / 'depth'} (NAME.npy in metres or 16-bit NAME.png in millimetres), or RESIDE-beta's hazy"
+            f" versions into {root / 'hazy'}"
+        )
+    paths = photographs(folder)
+    hazy = _hazy_versions(root, folder)
+    found: dict[str, Original] = {}
+    without = []
+    for path, size in zip(paths, sizes_of(paths, folder), strict=True):
+        name = str(path.relative_to(folder).with_suffix("")).replace(".", "_")
+        versions, depth = hazy.get(path.stem, []), _depth_file(root / "depth" / path.relative_to(folder))
+        if not versions and depth is None:
+            without.append(path.name)
+        if name in found:
+            raise UserError(f"{path} and {found[name].source} would have one name in the set: rename one")
+        _check_sizes(path, size, versions)
+        read = partial(_read, path, None if versions else depth)
+        found[name] = Original(name, str(path.relative_to(root)), read, versions)
+    if without:
+        allowed = Haze()
+        raise UserError(
+            f"{len(without)} of {len(paths)} images in {folder} have neither depth nor hazy version, which haze needs:"
+            f" {shortened(without)}; add {root / 'depth'}/NAME.npy (metres) or NAME.png (16 bit, millimetres), or"
+            f" NAME_AIRLIGHT_BETA.jpg, airlight in {_listed(allowed.airlights)}, beta in {_listed(allowed.betas)}"
+        )
+    return list(found.values())
+
+
+def _depth_file(path: Path) -> Path | None:
+    return next((file for suffix in (".npy", ".png") if (file := path.with_suffix(suffix)).is_file()), None)
+
+
+def _hazy_versions(root: Path, folder: Path) -> dict[str, list[Hazy]]:
+    """Name of the clean image -> its hazy versions whose parameters appendix C draws from."""
+    allowed = Haze()
+    found: dict[str, list[Hazy]] = {}
+    for path in photographs(root):
+        match = HAZY_NAME.fullmatch(path.stem)
+        if match and folder not in path.parents and root / "depth" not in path.parents:
+            airlight, beta = float(match["airlight"]), float(match["beta"])
+            if airlight in allowed.airlights and beta in allowed.betas:
+                found.setdefault(match["name"], []).append(Hazy(airlight, beta, path))
+    return {name: sorted(versions) for name, versions in found.items()}
+
+
+def _check_sizes(path: Path, size: tuple[int, int], versions: Sequence[Hazy]) -> None:
+    for version in versions:
+        if image_size(version.path) != size:
+            raise UserError(f"{version.path} is not of the size of {path.name}: give hazy and clean images of one size")
+
+
+def _read(path: Path, depth: Path | None) -> Clean:
+    image = read_image(path)
+    if depth is None:
+        return Clean(image, None)
+    try:
+        if depth.suffix == ".npy":
+            metres = np.load(depth, allow_pickle=False).astype(np.float32)
+        else:
+            metres = _read_millimetres(depth) / np.float32(1000)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{depth} cannot be read as depth: {error}", exit_code=1) from error
+    if metres.shape != image.shape[1:]:
+        raise UserError(
+            f"{depth} is {metres.shape}, its image {tuple(image.shape[1:])}: give depth of the image's size"
+        )
+    if not (np.isfinite(metres).all() and (metres >= 0).all()):
+        raise UserError(f"{depth} holds values that are no distances (negative, NaN or infinite): fill them in")
+    return Clean(image, torch.from_numpy(metres))
+
+
+def _read_millimetres(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as opened:
+        if not opened.mode.startswith("I"):
+            raise ValueError(f"has mode {opened.mode}, give 16 bits of gray")
+        return np.asarray(opened).astype(np.float32)
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+class MixedSamples(Dataset[Sample]):
+    """The samples of a split: every version of every image, a pure function of the seed and the image's name.
+
+    Args:
+        split: "train", "val" or "test".
+        images: The clean images.
+        seed: Of every parameter.
+    """
+
+    def __init__(self, split: str, images: Sequence[Original], seed: int) -> None:
+        self.split = split
+        self.images = list(images)
+        self.seed = seed
+        self.mixture = Mixture()
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One image and its versions."""
+        original = self.images[index]
+        clean = original.read()
+        images, about = {"clean": clean.image}, {"clean": {"source": original.source}}
+        for version in TEST_SETS if self.split == "test" else TRAINING_SETS:
+            images[version], about[version] = self._version(original, clean, version)
+        return Sample(self.split, original.name, images, about)
+
+    def _version(self, original: Original, clean: Clean, version: str) -> tuple[Tensor, dict[str, Any]]:
+        rng = generator(self.seed, self.split, original.name, version)
+        anything = version in ("mixed", "random")
+        parameters = self.mixture.draw(rng) if anything else self.mixture.draw_of(version.split("+"), rng)
+        image, rest = to_float(clean.image), parameters
+        if original.hazy and "haze" in parameters:
+            hazy = original.hazy[int(rng.integers(len(original.hazy)))]
+            given = {"airlight": hazy.airlight, "beta": hazy.beta, "file": hazy.path.name}
+            parameters = parameters | {"haze": given}
+            image, rest = to_float(read_image(hazy.path)), {k: v for k, v in parameters.items() if k != "haze"}
+        return to_uint8(self.mixture.apply(image, clean.depth, **rest)), {"factors": parameters}

@@ -1,0 +1,52 @@
+"""The recurrent use of a multi-branch network (paper 2, section 4.2): one branch pair after the other."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from restore_lightning.inference.restore import restore
+
+ORDER = ("jpeg", "haze", "blur", "rain")
+"""Paper 2's recurrent order (section 5.2)."""
+
+
+def restore_in_order(network: Any, image: Tensor, order: Sequence[str]) -> list[Tensor]:
+    """Remove one factor after the other; each pass restores the clamped result of the one before.
+
+    Args:
+        network: A network with `size_rule(factor)` and `(image, factor) -> outputs`.
+        image: (B, 3, H, W) in [0, 1], any size.
+        order: The factors, in the order in which they are removed.
+
+    Returns:
+        The image after each pass, (B, 3, H, W) in [0, 1]; the last one is the result.
+    """
+    passes: list[Tensor] = []
+    for factor in order:
+        image = restore(network, image, factor)
+        passes.append(image)
+    return passes
+
+
+def check_order(order: Sequence[str], factors: Sequence[str], skip: Sequence[str] = ()) -> None:
+    """Refuse an order that is no permutation of the network's factors.
+
+    Args:
+        order: Factors in the order in which they are removed.
+        factors: The network's factors.
+        skip: Factors that are left out on purpose.
+
+    Raises:
+        ValueError: Factors that are unknown, named twice or missing.
+    """
+    wanted = [factor for factor in factors if factor not in skip]
+    problems = {
+        "unknown": [factor for factor in dict.fromkeys((*order, *skip)) if factor not in factors],
+        "named twice": [factor for factor in dict.fromkeys(order) if list(order).count(factor) > 1],
+        "skipped all the same": [factor for factor in dict.fromkeys(order) if factor in skip],
+        "missing": [factor for factor in wanted if factor not in order],
+    }
+    found = "; ".join(f"{problem}: {', '.join(names)}" for problem, names in problems.items() if names)
+    if found:
+        raise ValueError(f"order [{', '.join(order)}]: {found}. Name each of {', '.join(wanted)} once")

@@ -1,0 +1,201 @@
+"""Step 2 of paper 2: fine-tuning a multi-branch network for recurrent use, with the factor unknown."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from restore_lightning.checkpoints import ORDER, Trained, load_trained, misfit, shapes
+from restore_lightning.data.training import FactorPlan, factors_of
+from restore_lightning.errors import UserError
+from restore_lightning.inference import ORDER as PAPER_ORDER
+from restore_lightning.inference import Baseline, Method, check_order
+from restore_lightning.networks import MBN
+from restore_lightning.tasks.base import adam
+from restore_lightning.tasks.multi_branch import MultiBranchTask
+
+log = logging.getLogger(__name__)
+
+
+class RecurrentTask(MultiBranchTask):
+    """Fine-tuning to enable recurrent computation (paper 2, section 4.2): R-MBN.
+
+    An image walks all branch pairs in one order, clamped to [0, 1] between passes. The loss is
+    `intermediate_weight` times that of the pass that removes the image's factor plus
+    `final_weight` times that of the last pass, against the same clean image. A mixed image counts
+    as restored after the last of its factors has been removed. Input branches are frozen.
+
+    Args:
+        network: The multi-branch network.
+        init_from: Checkpoint of step 1 that training starts from; `test` compares with its network,
+            told the factor ("told") and walked through the same order ("before").
+        order: The recurrent order, a permutation of the network's factors.
+        skip: Factors that the walk leaves out on purpose.
+        intermediate_weight: Weight of the intermediate loss.
+        final_weight: Weight of the final loss.
+        recompute: Activation checkpointing; None: on a GPU.
+        ssim_weight: Weight of the negative SSIM.
+        l1_weight: Weight of the mean absolute error.
+        scale_weights: Weights of a multi-scale branch's outputs, coarsest first; None: all 1.
+        optimizer: Makes the optimiser; default Adam with paper 2's values.
+        lr_scheduler: Makes the learning-rate schedule; None: constant.
+        lr_scheduler_every: Optimiser steps between two steps of the schedule.
+        baselines: What `test` compares with, by the name in its tables.
+        title: The network's name in tables.
+
+    Raises:
+        ValueError: An order with unknown, repeated or missing factors.
+    """
+
+    order: list[str]
+
+    def __init__(
+        self,
+        network: MBN,
+        init_from: str | None = None,
+        order: list[str] = list(PAPER_ORDER),  # noqa: B006  (never changed)
+        skip: list[str] = [],  # noqa: B006
+        intermediate_weight: float = 0.8,
+        final_weight: float = 0.2,
+        recompute: bool | None = None,
+        ssim_weight: float = 1.1,
+        l1_weight: float = 0.75,
+        scale_weights: list[float] | None = None,
+        optimizer: OptimizerCallable = adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_scheduler_every: int = 1,
+        baselines: dict[str, Baseline] | None = None,
+        title: str = "R-MBN",
+    ) -> None:
+        super().__init__(
+            network, ssim_weight, l1_weight, scale_weights, optimizer, lr_scheduler, lr_scheduler_every, baselines
+        )
+        check_order(order, network.factors, skip)
+        self.init_from = init_from
+        self.order = list(order)
+        self.intermediate_weight = intermediate_weight
+        self.final_weight = final_weight
+        self.recompute = recompute
+        self.titles = {
+            "told": "MBN (factor told)",
+            "before": f"MBN ({', '.join(order)}), not fine-tuned",
+            "restored": f"{title} (factor unknown)",
+        }
+        self._resumed = False
+        network.inputs.requires_grad_(False)
+
+    def passes(self, factor: str) -> Sequence[str]:
+        """All of the order, whatever the factor."""
+        return self.order
+
+    def possible(self, factor: str, plan: FactorPlan) -> Sequence[str]:
+        """Each factor that is mixed."""
+        return factors_of(factor, plan.degradation)
+
+    def setup(self, stage: str) -> None:
+        """Check the data too."""
+        super().setup(stage)
+        if stage != "fit":
+            return
+        plans: dict[str, FactorPlan] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
+        for factor, plan in plans.items():
+            left_out = [name for name in self.possible(factor, plan) if name not in self.order]
+            if left_out:
+                raise UserError(
+                    f"data.factors.{factor} has {left_out[0]}, which model.skip leaves out: remove its data"
+                )
+
+    def on_fit_start(self) -> None:
+        """Start from `init_from`, unless a checkpoint of this task has been loaded."""
+        if self._resumed:
+            return
+        if self.init_from is None:
+            raise UserError(
+                "recurrent fine-tuning starts from a trained multi-branch network:"
+                " give --model.init_from CHECKPOINT (from restore fit --config mbn.yaml)"
+            )
+        self.network.load_state_dict(self.start(self.init_from).network.state_dict())
+        log.info("starting from %s", self.init_from)
+
+    def start(self, path: str) -> Trained:
+        """The checkpoint that fine-tuning starts from.
+
+        Raises:
+            UserError: It cannot be read, or its network is another one.
+        """
+        if not Path(path).is_file():
+            raise UserError(
+                f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
+            )
+        trained = load_trained(path)
+        problem = self.network_spec and _different(self.network_spec, trained.spec)
+        problem = problem or misfit(shapes(self.network), trained.network.state_dict(), most=3)
+        if problem:
+            raise UserError(
+                f"model.init_from {path} is of another network than the config's: {problem};"
+                " give model.network the settings of the config.yaml beside its checkpoints"
+            )
+        return trained
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on where nothing was fine-tuned, and say when the order is another one."""
+        super().on_load_checkpoint(checkpoint)
+        self._resumed = True
+        order = checkpoint.get(ORDER)
+        if order is None and self.trainer.training:
+            raise UserError(
+                "--ckpt_path names a checkpoint of step 1, there is no fine-tuning to go on with:"
+                " give it as --model.init_from"
+            )
+        if order is None:
+            log.info("the checkpoint was not fine-tuned for recurrent use")
+        elif order != self.order:
+            log.warning("the checkpoint was fine-tuned in the order %s, now it is %s", order, self.order)
+
+    def on_train_start(self) -> None:
+        """The device is known by now."""
+        super().on_train_start()
+        self.network.recompute = self.device.type == "cuda" if self.recompute is None else self.recompute
+
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """The weighted sum of intermediate and final loss."""
+        image, clean = batch["degraded"], batch["clean"]
+        restored_by = [max(self.order.index(name) for name in factors) for factors in batch["factors"]]
+        loss = clean.new_zeros(())
+        for position, factor in enumerate(self.order):
+            outputs = self.network(image, factor)
+            members = [i for i, last in enumerate(restored_by) if last == position]
+            if members:
+                intermediate = self.criterion([output[members] for output in outputs], clean[members])
+                loss = loss + self.intermediate_weight * len(members) / len(clean) * intermediate
+            image = outputs[-1].clamp(0, 1)
+        return loss + self.final_weight * self.criterion(outputs, clean)
+
+    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+        """Through all branch pairs; the factors are not looked at."""
+        return Method(self.network, self.order)(image, factors)
+
+    def compared(self) -> dict[str, Method]:
+        """The network of step 1, told the factor and walked through the same order, and the baselines."""
+        methods: dict[str, Method] = {}
+        if self.init_from is not None and Path(self.init_from).is_file():
+            network = self.start(self.init_from).network
+            methods = {"told": Method(network), "before": Method(network, self.order)}
+        elif self.init_from is not None:
+            log.warning("model.init_from %s is not there: the tables lack step 1's network", self.init_from)
+        return methods | super().compared()
+
+
+def _different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    """Settings that make another network; how its weights were initialised does not."""
+    if mine["class_path"] != theirs["class_path"]:
+        return f"it is {mine['class_path']}, was {theirs['class_path']}"
+    mine, theirs = mine.get("init_args", {}), theirs.get("init_args", {})
+    names = sorted((set(mine) | set(theirs)) - {"init"})
+    differing = [
+        f"{name} is {mine.get(name)}, was {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)
+    ]
+    return "; ".join(differing) or None
