@@ -23,6 +23,9 @@ train and score, by a config:
 use a trained network:
   apply      restore image files and folders
 
+choose an architecture:
+  search     the recurrent order, or the levels of the output branches
+
 prepare data:
   mix        write a set of images with mixed degradations   restore mix OUT --root CLEAN_WITH_DEPTH
 

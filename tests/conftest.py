@@ -45,6 +45,27 @@ def photos(tmp_path_factory) -> Path:
     return folder
 
 
+def fitted(config: Path, run: Path, *words) -> Path:
+    """The last checkpoint of a run."""
+    from restore_lightning.cli import main
+
+    assert main(["fit", "--config", str(config), "--trainer.default_root_dir", str(run), *map(str, words)]) == 0
+    return run / "checkpoints/last.ckpt"
+
+
+@pytest.fixture(scope="session")
+def step_1(tmp_path_factory) -> Path:
+    """A checkpoint of a tiny multi-branch network."""
+    return fitted(CONF / "tiny.yaml", tmp_path_factory.mktemp("step_1"))
+
+
+@pytest.fixture(scope="session")
+def step_2(tmp_path_factory, step_1) -> Path:
+    """A checkpoint of the same, fine-tuned for recurrent use in another order than the paper's."""
+    words = ("--model.init_from", step_1, "--model.order", "[haze, jpeg, rain, blur]")
+    return fitted(CONF / "recurrent.yaml", tmp_path_factory.mktemp("step_2"), *words)
+
+
 @pytest.fixture
 def restore(monkeypatch, capsys):
     """Run the command in this process: words -> (exit code, standard output, standard error)."""

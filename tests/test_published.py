@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from restore_lightning.errors import UserError
+from restore_lightning.inference import ORDER, restore_in_order
 from restore_lightning.networks import MBN
 from restore_lightning.published import load_network
 from restore_lightning.published.mbn import names
@@ -46,6 +47,17 @@ def test_golden_outputs(released, golden, dtype, tolerance):
         assert image.dtype == dtype
         error = (image - golden[name]).abs().max() / golden[name].abs().max()
         assert error < tolerance, name
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
+def test_golden_recurrent_passes(released, shared, dtype, tolerance):
+    passes = {name: torch.from_numpy(array) for name, array in np.load(shared / "golden/R-MBN.npz").items()}
+    network = load_network("MBN", {name: tensor.to(dtype) for name, tensor in released.items()})
+    with torch.no_grad():
+        found = restore_in_order(network, passes["input"].to(dtype), ORDER)
+    for name, image in zip(ORDER, found, strict=True):
+        assert image.dtype == dtype
+        assert (image - passes[name]).abs().max() / passes[name].abs().max() < tolerance, name
 
 
 def test_quirks_are_off_for_new_training(released, golden):

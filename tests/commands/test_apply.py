@@ -12,17 +12,33 @@ from skimage import data
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.images import read_image, to_float, to_uint8
 from restore_lightning.inference import restore as restore_image
-from tests.conftest import CONF
+from restore_lightning.inference import restore_in_order
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    from restore_lightning.cli import main
+@pytest.fixture
+def checkpoint(step_1):
+    return step_1
 
-    run = tmp_path_factory.mktemp("apply") / "run"
-    words = ["fit", "--config", str(CONF / "tiny.yaml"), "--trainer.default_root_dir", str(run)]
-    assert main([*words, "--trainer.limit_val_batches", "0"]) == 0
-    return run / "checkpoints/last.ckpt"
+
+def test_an_unknown_degradation_needs_no_factor(step_2, restore, photos, tmp_path):
+    """The order that the network was fine-tuned in, or another one that is given."""
+    network = load_trained(step_2).network
+    image = to_float(read_image(photos / "a.png"))[None]
+    written = []
+    for words, order in (((), "haze,jpeg,rain,blur"), (("--order", "rain,blur,haze,jpeg"), "rain,blur,haze,jpeg")):
+        folder = tmp_path / order
+        code, _, err = restore("apply", step_2, photos / "a.png", *words, "--output", folder)
+        assert code == 0, err
+        with torch.no_grad():
+            expected = to_uint8(restore_in_order(network, image, order.split(","))[-1])[0]
+        written.append(read_image(folder / "a.png"))
+        assert torch.equal(written[-1], expected)
+    assert not torch.equal(*written)
+
+
+def test_a_network_of_step_1_walks_a_given_order(checkpoint, restore, photos, tmp_path):
+    words = ("--order", "jpeg, haze, blur, rain")
+    assert restore("apply", checkpoint, photos / "a.png", *words, "--output", tmp_path)[0] == 0
 
 
 def test_files_and_folders_of_any_size(checkpoint, restore, photos, tmp_path):
@@ -83,6 +99,10 @@ def test_inputs_are_never_replaced(checkpoint, restore, photos, tmp_path):
 
 WRONG = {
     "no factor": ((), "no --factor given: this network has rain, blur, jpeg, haze"),
+    "an order that misses a factor": (("--order", "rain,haze"), "--order [rain, haze]: missing: blur, jpeg"),
+    "an order with an unknown factor": (("--order", "rain,haze,jpeg,fog"), "unknown: fog; missing: blur"),
+    "an order that repeats a factor": (("--order", "rain,blur,jpeg,haze,rain"), "named twice: rain"),
+    "factor and order": (("--factor", "rain", "--order", "rain,blur,jpeg,haze"), "not allowed with argument --factor"),
     "an unknown factor": (("--factor", "fog"), "unknown --factor fog: this network has rain, blur, jpeg, haze"),
     "an unknown device": (("--factor", "rain", "--device", "tpu9"), "--device tpu9"),
 }

@@ -1,0 +1,329 @@
+"""The mixed-degradation data set: appendix C's parameters, the same bytes for the same seed, and what is refused."""
+
+import io
+import json
+import shutil
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from webdataset import WebDataset
+
+from restore_lightning.data import FactorData, RestorationData
+from restore_lightning.data.mixed import COMBINATIONS, PURE, TEST_SETS, MixedSamples, originals, scenes
+from restore_lightning.data.shards import ShardSet
+from restore_lightning.data.sources import Window
+from restore_lightning.degradations import Haze, Mixture, haze, jpeg, motion_blur, rain
+from restore_lightning.errors import UserError
+from restore_lightning.images import to_float, to_uint8
+from restore_lightning.seeding import generator
+
+ALLOWED = {  # appendix C
+    "rain": {
+        "level": {0.55, 0.65, 0.7, 0.8},
+        "length": {10, 20, 35, 50},
+        "angle": {110, 105, 100, 90, 85, 80, 70},
+    },
+    "haze": {"airlight": {1, 0.95, 0.9, 0.8, 0.85}, "beta": {0.2, 0.16, 0.12, 0.1, 0.08}},
+    "jpeg": {"quality": set(range(15, 51))},
+}
+KERNELS = {(10, 1.5), (10, 2.5), (12, 3), (12, 3.5), (13, 8), (15, 12)}
+
+
+def check_parameters(factors):
+    assert list(factors) == [name for name in ("haze", "rain", "blur", "jpeg") if name in factors]  # order of synthesis
+    for name, values in factors.items():
+        if name == "blur":
+            assert (values["radius"], values["sigma"]) in KERNELS
+            assert -45 <= values["angle"] <= 45
+        for key, allowed in ALLOWED.get(name, {}).items():
+            assert values[key] in allowed
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A set of 6 scenes, 2 of them for test, 1 for validation."""
+    from restore_lightning.cli import main
+
+    folder = tmp_path_factory.mktemp("mixed") / "set"
+    assert main(["mix", str(folder), "--scenes", "6", "--size", "96", "--test", "2", "--val", "1", "--seed", "3"]) == 0
+    return folder
+
+
+def manifest(folder):
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()][1:]
+
+
+def test_the_sixteen_sets():
+    assert len(TEST_SETS) == 16
+    assert Counter(name.count("+") + 1 for name in COMBINATIONS) == {2: 6, 3: 4, 4: 1}
+    assert TEST_SETS[:4] == PURE
+    assert TEST_SETS[-1] == "random"
+
+
+def test_a_mixture_has_x_factors_x_uniform():
+    draws = [list(Mixture().draw(generator(0, n))) for n in range(4000)]
+    sizes = Counter(map(len, draws))
+    assert sizes.keys() == {1, 2, 3, 4}
+    assert all(abs(count - 1000) < 5 * np.sqrt(750) for count in sizes.values())
+    singles = Counter(draw[0] for draw in draws if len(draw) == 1)
+    assert singles.keys() == set(PURE)
+    assert all(abs(count - 250) < 5 * np.sqrt(250) for count in singles.values())
+
+
+def test_the_order_of_synthesis():
+    sample = scenes(1, 64, 0)[0].read()
+    image, parameters = to_float(sample.image), Mixture().draw_of(PURE, generator(5))
+    expected = haze(image, sample.depth, **parameters["haze"])
+    expected = motion_blur(rain(expected, **parameters["rain"]), **parameters["blur"])
+    assert torch.equal(Mixture().apply(image, sample.depth, **parameters), jpeg(expected, **parameters["jpeg"]))
+
+
+def test_every_parameter_is_recorded_and_allowed(written):
+    lines = manifest(written)
+    assert Counter(line["split"] for line in lines) == {"train": 3, "val": 1, "test": 2}
+    names = [line["name"] for line in lines]
+    assert len(set(names)) == 6  # no image is in two splits
+    for line in lines:
+        versions = {name: about["factors"] for name, about in line["versions"].items() if name != "clean"}
+        wanted = TEST_SETS if line["split"] == "test" else (*PURE, "mixed")
+        assert tuple(versions) == wanted
+        for name, factors in versions.items():
+            check_parameters(factors)
+            if name not in ("random", "mixed"):
+                assert set(factors) == set(name.split("+"))
+
+
+def test_the_manifest_suffices_to_make_every_image_again(written):
+    shards, originals_by_name = ShardSet(written), {image.name: image for image in scenes(6, 96, 3)}
+    for samples in shards.samples.values():
+        for sample in samples:
+            clean = originals_by_name[sample["name"]].read()
+            assert torch.equal(shards.read(sample, "clean"), clean.image)
+            for version, about in sample["versions"].items():
+                if version != "clean":
+                    image = Mixture().apply(to_float(clean.image), clean.depth, **about["factors"])
+                    assert torch.equal(shards.read(sample, version), to_uint8(image)), version
+
+
+def test_the_seed_decides_the_bytes(written, restore, tmp_path):
+    words = ("--scenes", 6, "--size", 96, "--test", 2, "--val", 1)
+    assert restore("mix", tmp_path / "same", *words, "--seed", 3, "--workers", 2)[0] == 0
+    assert restore("mix", tmp_path / "other", *words, "--seed", 4)[0] == 0
+    files = sorted(path.name for path in written.iterdir())
+    assert files == ["manifest.jsonl", "test-000000.tar", "train-000000.tar", "val-000000.tar"]
+    for name in files:
+        assert (written / name).read_bytes() == (tmp_path / "same" / name).read_bytes()
+        assert (written / name).read_bytes() != (tmp_path / "other" / name).read_bytes()
+
+
+def test_webdataset_reads_the_shards(written):
+    samples = list(WebDataset(str(written / "test-000000.tar"), shardshuffle=False))
+    ours = ShardSet(written)
+    assert [s["__key__"] for s in samples] == [s["name"] for s in ours.samples["test"]]
+    array = np.load(io.BytesIO(samples[0]["rain+blur.npy"]))
+    assert np.array_equal(array.transpose(2, 0, 1), ours.read(ours.samples["test"][0], "rain+blur").numpy())
+
+
+def test_a_window_is_a_part_of_the_image(written):
+    shards = ShardSet(written)
+    sample, window = shards.samples["train"][0], Window(10, 20, 30, 40)
+    assert torch.equal(shards.read(sample, "mixed", window), window.cut(shards.read(sample, "mixed")))
+
+
+def test_a_shard_is_closed_when_it_is_full(monkeypatch, restore, tmp_path):
+    monkeypatch.setattr("restore_lightning.data.shards.SHARD_BYTES", 300_000)
+    assert restore("mix", tmp_path / "set", "--scenes", 6, "--size", 96, "--test", 1)[0] == 0
+    shards = ShardSet(tmp_path / "set")
+    used = [sample["shard"] for sample in shards.samples["train"]]
+    assert used == sorted(used)
+    assert len(set(used)) > 1
+    originals_by_name = {image.name: image for image in scenes(6, 96, 0)}
+    for sample in shards.samples["train"]:
+        assert torch.equal(shards.read(sample, "clean"), originals_by_name[sample["name"]].read().image)
+
+
+def test_training_crops_come_from_the_set(written):
+    data = RestorationData({"mixed": FactorData(minibatches=2), "rain": FactorData()}, root=str(written), crop_size=64)
+    data.setup("fit")
+    source, plan = data.training_set.source, data.plans["rain"]
+    pairs = [source.pair("rain", number, plan, 1) for number in range(6)]
+    assert all(pair.degraded.shape == (3, 64, 64) and pair.factors == ("rain",) for pair in pairs)
+    assert all((pair.degraded.int() - pair.clean.int()).min() >= 0 for pair in pairs)  # rain only brightens
+    again = [source.pair("rain", number, plan, 1) for number in range(6)]
+    assert all(torch.equal(a.degraded, b.degraded) for a, b in zip(pairs, again, strict=True))
+    assert all(not torch.equal(a.clean, b.clean) for a, b in pairwise(pairs))
+    mixed = {source.pair("mixed", number, plan, 1).factors for number in range(3)}
+    assert mixed == {tuple(s["versions"]["mixed"]["factors"]) for s in data.shards.samples["train"]}
+    assert [s.name for s in data.val_sets] == ["rain", "mixed"]
+    data.setup("test")
+    assert [s.name for s in data.test_sets] == list(TEST_SETS)
+    scored = data.test_sets[10][1]
+    assert (scored["set"], scored["factors"]) == ("rain+blur+haze", ("haze", "rain", "blur"))
+
+
+@pytest.fixture
+def reside(tmp_path, photos):
+    """Two images in RESIDE-beta's folders: hazy versions named by airlight and beta."""
+    root = tmp_path / "reside"
+    for folder in ("clear", "hazy"):
+        (root / folder).mkdir(parents=True)
+    for name, source in (("0001", photos / "a.png"), ("0002", photos / "more/c.png")):
+        image = Image.open(source).convert("RGB")
+        image.save(root / f"clear/{name}.png")
+        for airlight, beta in (("0.8", "0.1"), ("1", "0.2"), ("0.9", "0.04")):  # 0.04 is not drawn from
+            Image.blend(image, Image.new("RGB", image.size, "white"), float(beta)).save(
+                root / f"hazy/{name}_{airlight}_{beta}.png"
+            )
+    return root
+
+
+def test_resides_hazy_versions(reside):
+    images = originals(reside)
+    assert [image.name for image in images] == ["0001", "0002"]
+    samples, used = [MixedSamples("test", images, seed)[0] for seed in range(12)], set()
+    for sample in samples:
+        given = sample.about["haze"]["factors"]["haze"]
+        used.add(given["file"])
+        assert given["file"] == f"0001_{given['airlight']:g}_{given['beta']:g}.png"
+        hazy = np.array(Image.open(reside / "hazy" / given["file"])).transpose(2, 0, 1)
+        assert np.array_equal(sample.images["haze"].numpy(), hazy)
+        both = sample.about["haze+jpeg"]["factors"]
+        assert list(both) == ["haze", "jpeg"]
+        hazy = np.array(Image.open(reside / "hazy" / both["haze"]["file"])).transpose(2, 0, 1)
+        expected = to_uint8(jpeg(to_float(torch.from_numpy(hazy)), both["jpeg"]["quality"]))
+        assert torch.equal(sample.images["haze+jpeg"], expected)
+    assert used == {"0001_0.8_0.1.png", "0001_1_0.2.png"}
+
+
+@pytest.mark.parametrize("kind", ["npy", "png"])
+def test_images_with_depth(kind, tmp_path, photos):
+    (tmp_path / "clean/a").mkdir(parents=True)
+    (tmp_path / "depth/a").mkdir(parents=True)
+    Image.open(photos / "a.png").save(tmp_path / "clean/a/x.y.png")
+    metres = np.linspace(1, 9, 200 * 280).reshape(200, 280)
+    if kind == "npy":
+        np.save(tmp_path / "depth/a/x.y.npy", metres)
+    else:
+        Image.fromarray((metres * 1000).round().astype(np.uint16)).save(tmp_path / "depth/a/x.y.png")
+    (image,) = originals(tmp_path)
+    assert image.name == "a/x_y"
+    clean = image.read()
+    np.testing.assert_allclose(clean.depth.numpy(), metres, atol=1e-3)
+    sample = MixedSamples("test", [image], 0)[0]
+    parameters = sample.about["haze"]["factors"]["haze"]
+    assert torch.equal(sample.images["haze"], to_uint8(Haze().apply(to_float(clean.image), clean.depth, **parameters)))
+
+
+def wrong(restore, *words):
+    code, _, err = restore("mix", *words)
+    (line,) = [line for line in err.splitlines() if line.startswith("restore ")]
+    assert "Traceback" not in err
+    return code, line
+
+
+def test_images_without_depth_are_refused_and_named(restore, reside, tmp_path, photos):
+    code, line = wrong(restore, tmp_path / "out", "--root", photos)
+    assert code == 2
+    assert "has no folder clear, clean or gt" in line
+    Image.open(photos / "a.png").save(reside / "clear/0003.png")
+    code, line = wrong(restore, tmp_path / "out", "--root", reside)
+    assert code == 2
+    assert "1 of 3 images" in line
+    assert "have neither depth nor hazy version, which haze needs: 0003.png" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_depth_and_wrong_hazy_versions(restore, reside, tmp_path):
+    (reside / "depth").mkdir()
+    Image.new("RGB", (10, 10)).save(reside / "hazy/0001_0.9_0.1.png")
+    assert "is not of the size of 0001.png" in wrong(restore, tmp_path / "out", "--root", reside)[1]
+    shutil.rmtree(reside / "hazy")
+    for depth, message in (
+        (np.ones((3, 3)), "give depth of the image's size"),
+        (np.full((200, 280), np.nan), "no distances"),
+        (np.array({"a": 1}, dtype=object), "cannot be read as depth"),
+    ):
+        for name in ("0001", "0002"):
+            np.save(reside / f"depth/{name}.npy", depth)
+        code, line = wrong(restore, tmp_path / "out", "--root", reside, "--workers", 1)
+        assert message in line
+        assert code
+    assert [path.name for path in tmp_path.iterdir()] == ["reside"]  # nothing half written
+
+
+def test_an_existing_folder_is_not_overwritten(restore, written, tmp_path):
+    words = ("--scenes", 2, "--size", 32)
+    assert "give --overwrite" in wrong(restore, written, *words)[1]
+    (tmp_path / "mine.txt").touch()
+    code, line = wrong(restore, tmp_path, *words, "--overwrite")
+    assert code == 2
+    assert "no data set of ours" in line
+    assert (tmp_path / "mine.txt").exists()
+    shutil.copytree(written, tmp_path / "set")
+    assert restore("mix", tmp_path / "set", *words, "--overwrite")[0] == 0
+    assert len(manifest(tmp_path / "set")) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--scenes", 1), "--scenes 1: give at least 2"),
+        (("--scenes", 4, "--test", 4), "leave at least one for test and one to train on"),
+        (("--scenes", 4, "--test", 0), "leave at least one for test and one to train on"),
+        (("--scenes", 4, "--test", 1, "--val", 3), "leave at least one for test and one to train on"),
+        (("--scenes", 4, "--test", "no.txt"), "--test no.txt: no number, and no file of this name"),
+        (("--scenes", 4, "--workers", -1), "--workers -1: give at least 0"),
+        (("--root", "nowhere"), "has no folder clear"),
+    ],
+)
+def test_wrong_calls(words, message, restore, tmp_path):
+    code, line = wrong(restore, tmp_path / "out", *words)
+    assert code == 2
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_test_images_can_be_named(restore, reside, tmp_path):
+    (tmp_path / "names.txt").write_text("0002\n")
+    assert restore("mix", tmp_path / "out", "--root", reside, "--test", tmp_path / "names.txt")[0] == 0
+    assert {line["name"]: line["split"] for line in manifest(tmp_path / "out")} == {"0001": "train", "0002": "test"}
+    (tmp_path / "names.txt").write_text("0009\n")
+    assert (
+        "1 names are no images of the set: 0009"
+        in wrong(restore, tmp_path / "other", "--root", reside, "--test", tmp_path / "names.txt")[1]
+    )
+
+
+def test_damaged_sets(written, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(written, folder)
+    tar = folder / "train-000000.tar"
+    tar.write_bytes(tar.read_bytes()[:200_000])
+    shards = ShardSet(folder)
+    with pytest.raises(UserError, match="is cut short"):
+        shards.read(shards.samples["train"][-1], "rain")  # the last member
+    tar.unlink()
+    with pytest.raises(UserError, match=r"1 of 3 shards of .* are missing: train-000000\.tar"):
+        ShardSet(folder)
+    (folder / "manifest.jsonl").write_text("{broken")
+    with pytest.raises(UserError, match="cannot be read as a manifest"):
+        ShardSet(folder)
+
+
+def test_sets_and_factors_that_do_not_fit(written):
+    def fit(**arguments):
+        factors = arguments.pop("factors", {"rain": FactorData()})
+        RestorationData(factors, root=str(written), **arguments).setup("fit")
+
+    with pytest.raises(UserError, match=r"names noise, the training images of .* have rain, blur, haze, jpeg, mixed"):
+        fit(factors={"noise": FactorData()})
+    with pytest.raises(UserError, match=r"crop_size 128 is larger than 3 of 3 images"):
+        fit(crop_size=128)
+    with pytest.raises(
+        UserError, match=r"data.factors.rain.degradation is set, but the images .* are degraded already"
+    ):
+        fit(factors={"rain": FactorData(degradation=Haze())})
