@@ -20,11 +20,15 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-# Trains a small network on procedural scenes (minutes on 2 cores), then scores it on real photographs.
+# Trains a small network on procedural scenes (minutes on 2 cores), fine-tunes it for images whose degradation is not
+# known, and scores both on real photographs.
 quickstart: setup
 	$(BIN)/restore fit --config quickstart.yaml --overwrite
 	$(BIN)/restore test --config $(RUN)/config.yaml
-	@echo "restore your own: $(BIN)/restore apply $(RUN)/checkpoints/best.ckpt PHOTO --factor haze --output restored"
+	$(BIN)/restore fit --config quickstart_r_mbn.yaml --overwrite
+	$(BIN)/restore test --config $(RUN)/r_mbn/config.yaml
+	@echo "restore your own: $(BIN)/restore apply $(RUN)/r_mbn/checkpoints/best.ckpt PHOTO --output restored"
+	@echo "or one known factor: $(BIN)/restore apply $(RUN)/checkpoints/best.ckpt PHOTO --factor haze --output restored"
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

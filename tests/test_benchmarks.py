@@ -1,0 +1,24 @@
+"""The benchmarks run and print what they promise; how fast is not tested."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SMALL = {"recurrent_memory.py": ("--batch", "1", "--size", "64", "--width", "2")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.name for path in sorted(BENCHMARKS.glob("*.py"))])
+def test_benchmark(name):
+    command = [sys.executable, str(BENCHMARKS / name), *SMALL[name]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["ratio"] > 1
+    if name == "recurrent_memory.py":
+        assert report["recomputed"]["saved_MiB"] < report["plain"]["saved_MiB"] / 3
+        assert report["gradients"] <= 1e-6
