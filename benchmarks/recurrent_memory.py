@@ -2,11 +2,12 @@
 
     python benchmarks/recurrent_memory.py [--batch 4] [--size 256] [--width 32]
 
-Progress on standard error, one JSON object on standard output. `saved` is the sum of the tensors that one forward
-pass of the recurrent loss keeps for the backward pass (saved-tensor hooks, each storage once, weights left out);
-`one_step` is the most that a step of a walk keeps, which is what recomputing adds; `ratio` is the plain sum over
-`saved + one_step` with checkpointing. On a GPU `peak` is the allocator's. `gradients` is the largest difference
-between the two ways' gradients, relative to the largest gradient.
+Progress on standard error, one JSON object on standard output. `saved_MiB` is the sum of the tensors that a forward
+pass of the recurrent loss keeps for the backward pass, each storage once, weights left out: counted by saved-tensor
+hooks on tensors without data, so that any size fits. `one_step_MiB` is the most that one step of a walk keeps, which
+is what recomputing adds. `ratio` is the plain sum over `saved_MiB` plus `one_step_MiB` with checkpointing.
+`gradients` is the largest difference between the two ways' gradients, relative to the largest gradient, at the size
+of `--check`. On a GPU a training step of either way is measured too: `peak_MiB` of the allocator, `seconds`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from restore_lightning.inference import ORDER
 from restore_lightning.networks import MBN
@@ -25,10 +27,14 @@ from restore_lightning.tasks import RecurrentTask
 
 
 class Saved:
-    """Bytes that autograd keeps within the block."""
+    """What autograd keeps within the block.
+
+    Args:
+        network: Its weights do not count.
+    """
 
     def __init__(self, network: MBN) -> None:
-        self.weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+        self.weights = {_storage(parameter) for parameter in network.parameters()}
         self.kept: dict[int, Tensor] = {}
 
     def __enter__(self) -> "Saved":
@@ -40,80 +46,106 @@ class Saved:
         self.hooks.__exit__(*error)
 
     def _pack(self, tensor: Tensor) -> Tensor:
-        pointer = tensor.untyped_storage().data_ptr()
-        if pointer not in self.weights:
-            self.kept[pointer] = tensor  # kept alive, so that no other tensor takes its place
+        if _storage(tensor) not in self.weights:
+            self.kept[_storage(tensor)] = tensor  # kept, so that no other storage takes its address
         return tensor
 
     @property
-    def bytes(self) -> int:
+    def mebibytes(self) -> float:
         """Their sum, each storage once."""
-        return sum(tensor.untyped_storage().nbytes() for tensor in self.kept.values())
+        return sum(tensor.untyped_storage().nbytes() for tensor in self.kept.values()) / 2**20
 
 
-def largest_step(task: RecurrentTask, batch: dict[str, Any]) -> int:
-    """The most that one step of a walk keeps: what recomputing it holds in memory."""
-    network, most = task.network, 0
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def task_and_batch(device: str, width: int, batch: int, size: int) -> tuple[RecurrentTask, dict[str, Any]]:
+    """A fine-tuning task and a minibatch in which every factor occurs."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        task = RecurrentTask(MBN(width=width, init="scaled"))
+        images = torch.rand(2, batch, 3, size, size)
+    factors = [(ORDER[i % len(ORDER)],) for i in range(batch)]
+    return task, {"degraded": images[0], "clean": images[1], "factors": factors}
+
+
+def saved_by(task: RecurrentTask, batch: dict[str, Any], recompute: bool) -> float:
+    """MiB that the whole walk keeps."""
+    task.network.recompute = recompute
+    with Saved(task.network) as saved:
+        task.loss(batch)
+    return saved.mebibytes
+
+
+def largest_step(task: RecurrentTask, batch: dict[str, Any]) -> float:
+    """MiB, the most that one step of a walk keeps."""
+    most = 0.0
 
     def measured(step: Callable[..., Any], *inputs: Any) -> Any:
         nonlocal most
-        with Saved(network) as saved:
+        with Saved(task.network) as saved:
             outputs = step(*inputs)
-        most = max(most, saved.bytes)
-        single = isinstance(outputs, Tensor)
-        detached = [output.detach() for output in ([outputs] if single else outputs)]
-        return detached[0] if single else detached
+        most = max(most, saved.mebibytes)
+        return outputs
 
-    network._run = measured  # type: ignore[method-assign]
+    task.network._run = measured  # type: ignore[method-assign]
     task.loss(batch)
-    del network._run
+    del task.network._run
     return most
 
 
-def measure(task: RecurrentTask, batch: dict[str, Any], recompute: bool) -> tuple[dict[str, float], list[Tensor]]:
-    """One training step's memory, time and gradients."""
-    network, device = task.network, batch["clean"].device
-    network.recompute = recompute
-    network.zero_grad()
-    if device.type == "cuda":
+def training_step(task: RecurrentTask, batch: dict[str, Any], recompute: bool) -> tuple[dict[str, float], list[Tensor]]:
+    """Time, peak memory on a GPU, and gradients."""
+    cuda = batch["clean"].is_cuda
+    task.network.recompute = recompute
+    task.network.zero_grad()
+    if cuda:
         torch.cuda.reset_peak_memory_stats()
+        torch.cuda.synchronize()
     start = time.perf_counter()
-    with Saved(network) as saved:
-        loss = task.loss(batch)
-    figures: dict[str, float] = {"saved_MiB": saved.bytes / 2**20}
-    saved.kept.clear()
-    loss.backward()
-    if device.type == "cuda":
+    task.loss(batch).backward()
+    figures = {}
+    if cuda:
+        torch.cuda.synchronize()
         figures["peak_MiB"] = torch.cuda.max_memory_allocated() / 2**20
     figures["seconds"] = time.perf_counter() - start
-    return figures, [p.grad.clone() for p in network.parameters() if p.grad is not None]
+    return figures, [parameter.grad for parameter in task.network.parameters() if parameter.grad is not None]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=4, help="images (default 4)")
+    parser.add_argument("--size", type=int, default=256, help="their side in pixels (default 256)")
+    parser.add_argument("--width", type=int, default=32, help="of the network (default 32, the paper's)")
+    parser.add_argument("--check", type=int, default=64, help="side of the images that gradients are compared on")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(0)
-    task = RecurrentTask(MBN(width=options.width, init="scaled").to(device))
-    images = torch.rand(2, options.batch, 3, options.size, options.size, device=device)
-    batch = {"degraded": images[0], "clean": images[1], "factors": [(ORDER[i % 4],) for i in range(options.batch)]}
+    report: dict[str, Any] = {"device": device, **vars(options), "plain": {}, "recomputed": {}}
+    ways = {"plain": False, "recomputed": True}
 
-    report: dict[str, Any] = {"device": device, **vars(options)}
-    gradients = {}
-    for name, recompute in (("plain", False), ("recomputed", True)):
-        print(name, file=sys.stderr, flush=True)
-        report[name], gradients[name] = measure(task, batch, recompute)
-    print("one step", file=sys.stderr, flush=True)
-    report["one_step_MiB"] = largest_step(task, batch) / 2**20
-    report["recomputed"]["saved_and_one_step_MiB"] = report["recomputed"]["saved_MiB"] + report["one_step_MiB"]
-    report["ratio"] = report["plain"]["saved_MiB"] / report["recomputed"]["saved_and_one_step_MiB"]
-    pairs = list(zip(gradients["plain"], gradients["recomputed"], strict=True))
-    largest = max(float(one.abs().max()) for one, _ in pairs)
-    report["gradients"] = max(float((one - other).abs().max()) for one, other in pairs) / largest
+    print("saved tensors", file=sys.stderr, flush=True)
+    with FakeTensorMode():
+        task, batch = task_and_batch("cpu", options.width, options.batch, options.size)
+        for way, recompute in ways.items():
+            report[way]["saved_MiB"] = saved_by(task, batch, recompute)
+        report["one_step_MiB"] = largest_step(task, batch)
+    report["ratio"] = report["plain"]["saved_MiB"] / (report["recomputed"]["saved_MiB"] + report["one_step_MiB"])
+
+    print("gradients", file=sys.stderr, flush=True)
+    task, batch = task_and_batch(device, options.width, options.batch, options.check)
+    plain, recomputed = (training_step(task, batch, recompute)[1] for recompute in ways.values())
+    largest = max(float(gradient.abs().max()) for gradient in plain)
+    differences = [float((one - other).abs().max()) for one, other in zip(plain, recomputed, strict=True)]
+    report["gradients"] = max(differences) / largest
+
+    if device == "cuda":
+        task, batch = task_and_batch(device, options.width, options.batch, options.size)
+        for way, recompute in ways.items():
+            print(way, file=sys.stderr, flush=True)
+            training_step(task, batch, recompute)  # the first one also chooses algorithms
+            report[way] |= training_step(task, batch, recompute)[0]
     print(json.dumps(report, indent=2))
 
 

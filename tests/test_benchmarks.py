@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SMALL = {"recurrent_memory.py": ("--batch", "1", "--size", "64", "--width", "2")}
+SMALL = {"recurrent_memory.py": ("--batch", "1", "--size", "64", "--width", "4")}
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from restore_lightning.commands import TRAINER_VERBS
 from tests.conftest import CONF
 
 TINY = CONF / "tiny.yaml"
-FILES = sorted(CONF.glob("*.yaml"))
+FILES = sorted(set(CONF.glob("*.yaml")) - {CONF / "recurrent.yaml"})  # see tests/tasks/test_recurrent.py
 
 
 @pytest.mark.parametrize("config", FILES, ids=lambda path: path.stem)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -99,7 +100,9 @@ def originals(root: Path) -> list[Original]:
             without.append(path.name)
         if name in found:
             raise UserError(f"{path} and {found[name].source} would have one name in the set: rename one")
-        _check_sizes(path, size, versions)
+        for file in [version.path for version in versions] or ([depth] if depth else []):
+            if _size(file) != size:
+                raise UserError(f"{file} is not of the size of {path.name}: give haze or depth of its image's size")
         read = partial(_read, path, None if versions else depth)
         found[name] = Original(name, str(path.relative_to(root)), read, versions)
     if without:
@@ -129,38 +132,33 @@ def _hazy_versions(root: Path, folder: Path) -> dict[str, list[Hazy]]:
     return {name: sorted(versions) for name, versions in found.items()}
 
 
-def _check_sizes(path: Path, size: tuple[int, int], versions: Sequence[Hazy]) -> None:
-    for version in versions:
-        if image_size(version.path) != size:
-            raise UserError(f"{version.path} is not of the size of {path.name}: give hazy and clean images of one size")
+def _size(path: Path) -> tuple[int, ...]:
+    """(height, width) from the header of an image or of a depth map."""
+    return image_size(path) if path.suffix != ".npy" else tuple(_load(path, mmap_mode="r").shape)
+
+
+def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as depth: {error}".splitlines()[0], exit_code=1) from error
+    return array
 
 
 def _read(path: Path, depth: Path | None) -> Clean:
     image = read_image(path)
     if depth is None:
         return Clean(image, None)
-    try:
-        if depth.suffix == ".npy":
-            metres = np.load(depth, allow_pickle=False).astype(np.float32)
-        else:
-            metres = _read_millimetres(depth) / np.float32(1000)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{depth} cannot be read as depth: {error}", exit_code=1) from error
-    if metres.shape != image.shape[1:]:
-        raise UserError(
-            f"{depth} is {metres.shape}, its image {tuple(image.shape[1:])}: give depth of the image's size"
-        )
+    metres = _load(depth).astype(np.float32) if depth.suffix == ".npy" else _millimetres(depth) / np.float32(1000)
     if not (np.isfinite(metres).all() and (metres >= 0).all()):
-        raise UserError(f"{depth} holds values that are no distances (negative, NaN or infinite): fill them in")
+        raise UserError(f"{depth} holds values that are no distances (negative, NaN or infinite): fill them in", 1)
     return Clean(image, torch.from_numpy(metres))
 
 
-def _read_millimetres(path: Path) -> np.ndarray:
-    from PIL import Image
-
+def _millimetres(path: Path) -> np.ndarray:
     with Image.open(path) as opened:
         if not opened.mode.startswith("I"):
-            raise ValueError(f"has mode {opened.mode}, give 16 bits of gray")
+            raise UserError(f"{path} has mode {opened.mode}: depth is 16 bits of gray, in millimetres", exit_code=1)
         return np.asarray(opened).astype(np.float32)
 
 

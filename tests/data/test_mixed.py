@@ -243,7 +243,7 @@ def test_wrong_depth_and_wrong_hazy_versions(restore, reside, tmp_path):
     assert "is not of the size of 0001.png" in wrong(restore, tmp_path / "out", "--root", reside)[1]
     shutil.rmtree(reside / "hazy")
     for depth, message in (
-        (np.ones((3, 3)), "give depth of the image's size"),
+        (np.ones((3, 3)), "give haze or depth of its image's size"),
         (np.full((200, 280), np.nan), "no distances"),
         (np.array({"a": 1}, dtype=object), "cannot be read as depth"),
     ):
