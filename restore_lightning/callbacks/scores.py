@@ -19,7 +19,7 @@ class ScoreReport(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The verb, not the validation during training."""
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.VALIDATING:
-            print(score_tables(_report(trainer, pl_module)), flush=True)
+            print("", score_tables(_report(trainer, pl_module)), sep="\n", flush=True)  # below the progress bar
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All sets are scored."""
@@ -27,7 +27,8 @@ class ScoreReport(Callback):
             report = _report(trainer, pl_module)
             path = Path(trainer.default_root_dir, "scores.json")
             write_text(path, json.dumps(report, indent=2) + "\n")
-            print(score_tables(report), f"scores: {path}", sep="\n", flush=True)
+            order = [f"order of the passes: {', '.join(report['order'])}"] if report["order"] else []
+            print("", score_tables(report), *order, f"scores: {path}", sep="\n", flush=True)
 
 
 def _report(trainer: Trainer, task: Any) -> dict[str, Any]:
@@ -39,7 +40,8 @@ def _report(trainer: Trainer, task: Any) -> dict[str, Any]:
     }
     versions = next(iter(scored.values())).versions if scored else ()
     methods = {version: task.titles.get(version, version) for version in versions if version != "degraded"}
-    return {"checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None, "methods": methods, "sets": sets}
+    checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None
+    return {"checkpoint": checkpoint, "order": task.order, "methods": methods, "sets": sets}
 
 
 class PredictionWriter(Callback):

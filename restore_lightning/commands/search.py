@@ -84,16 +84,18 @@ def _stage(
 
 def _result(search: Search, candidate: Arrangement, config: dict[str, Any], output: Path, words: list[str]) -> Result:
     """Train and test a candidate, unless that was done before."""
-    from restore_lightning.cli import main
+    from restore_lightning.commands.trainer import run as run_trainer
 
     folder = output / show(candidate).replace(" -> ", "-").replace("[", "").replace("]", "").replace(", ", "+")
     scores = folder / "scores.json"
     if not scores.is_file():
         settings = output / f"{folder.name}.yaml"
         write_text(settings, yaml.safe_dump(_settings(search, candidate, config, folder), sort_keys=False))
-        fit = main(["fit", "--config", str(settings), *words, "--ckpt_path", "last"])
-        if fit or main(["test", "--config", str(folder / "config.yaml"), *search.testing]):
-            raise UserError(f"{show(candidate)} could not be tried, see above", exit_code=fit or 1)
+        try:
+            run_trainer("fit", ["--config", str(settings), *words, "--ckpt_path", "last"])
+            run_trainer("test", ["--config", str(folder / "config.yaml"), *search.testing])
+        except UserError as error:
+            raise UserError(f"{show(candidate)}: {error}", error.exit_code) from error
     sets = [entry["restored"] for entry in json.loads(scores.read_text())["sets"].values()]
     return Result(candidate, *(sum(entry[score] for entry in sets) / len(sets) for score in ("psnr", "ssim")))
 

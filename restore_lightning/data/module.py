@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from restore_lightning.data.evaluation import EvaluationSet, bundled_items, degraded_set, folder_items, stored_set
@@ -114,6 +115,8 @@ class RestorationData(LightningDataModule):
         Raises:
             UserError: Photographs before, procedural scenes now, or the other way round.
         """
+        if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
+            return  # any data may be scored
         now = self.state_dict()
         if (state["root"] is None) != (now["root"] is None):
             raise UserError(

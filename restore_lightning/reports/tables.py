@@ -51,14 +51,15 @@ def method_table(methods: Mapping[str, str], sets: Mapping[str, Any]) -> str:
 
 
 def subset_table(methods: Mapping[str, str], sets: Mapping[str, Any]) -> str:
-    """Rows: subsets of factors; columns: methods (table 4)."""
-    rows = [["set", *PURE, "images", "degraded", *methods.values()]]
+    """Rows: subsets of factors; columns: methods, the tested network first (table 4)."""
+    columns = {"degraded": "degraded", "restored": methods["restored"], **methods}
+    rows = [["set", *PURE, "images", *columns.values()]]
     for name, entry in sets.items():
         factors = entry["factor"].split("+")
         marks = [MARKS[factor in factors] if factors[0] in PURE else "?" for factor in PURE]
-        scores = [entry[version] for version in ("degraded", *methods)]
+        scores = [entry[version] for version in columns]
         rows.append([name, *marks, str(entry["images"]), *map(_shown, scores)])
-    means = [_mean([entry[version] for entry in sets.values()]) for version in ("degraded", *methods)]
+    means = [_mean([entry[version] for entry in sets.values()]) for version in columns]
     rows.append(["mean of the sets", *[""] * len(PURE), "", *map(_shown, means)])
     return _aligned(rows)
 

@@ -81,7 +81,7 @@ class RecurrentTask(MultiBranchTask):
         self.recompute = recompute
         self.titles = {
             "told": "MBN (factor told)",
-            "before": f"MBN ({', '.join(order)}), not fine-tuned",
+            "before": "MBN before step 2",
             "restored": f"{title} (factor unknown)",
         }
         self._resumed = False
@@ -186,7 +186,7 @@ class RecurrentTask(MultiBranchTask):
             methods = {"told": Method(network), "before": Method(network, self.order)}
         elif self.init_from is not None:
             log.warning("model.init_from %s is not there: the tables lack step 1's network", self.init_from)
-        return methods | super().compared()
+        return super().compared() | methods
 
 
 def _different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:

@@ -156,13 +156,9 @@ def test_fit_test_predict_validate(fine_tune, restore, step_1, tmp_path, monkeyp
     for verb in ("validate", "predict", "test"):
         code, out, err = restore(verb, "--config", "run/config.yaml")
         assert code == 0, err
-    for row in (
-        "degraded",
-        "MBN (factor told)",
-        "MBN (haze, jpeg, rain, blur), not fine-tuned",
-        "R-MBN (factor unknown)",
-    ):
+    for row in ("degraded", "MBN (factor told)", "MBN before step 2", "R-MBN (factor unknown)"):
         assert sum(line.startswith(row) for line in out.splitlines()) == 1, row
+    assert "order of the passes: haze, jpeg, rain, blur" in out
     sets = json.loads(Path("run/scores.json").read_text())["sets"]
     assert sets.keys() == {"rain", "blur", "jpeg", "haze"}
     assert all({"degraded", "told", "before", "restored"} < entry.keys() for entry in sets.values())
@@ -200,8 +196,14 @@ def test_the_mixed_task_trains_on_scenes_and_on_a_set(fine_tune, restore, tmp_pa
     code, _, err = fine_tune(tmp_path / "set", *factors, "--data.root", tmp_path / "mixed")
     assert code == 0, err
     assert "training on the 1 images" in err
-    baselines = yaml.safe_dump({"R-MBN": {"checkpoint": str(tmp_path / "scenes/checkpoints/last.ckpt")}})
-    code, out, err = restore("test", "--config", tmp_path / "set/config.yaml", "--model.baselines", baselines)
+    baselines = yaml.safe_dump({"R-MBN": {"checkpoint": str(tmp_path / "set/checkpoints/last.ckpt")}})
+    words = (
+        "--config",
+        tmp_path / "scenes/config.yaml",
+        "--data.root",
+        tmp_path / "mixed",
+    )  # other data than trained on
+    code, out, err = restore("test", *words, "--model.baselines", baselines)
     assert code == 0, err
     lines = out.splitlines()
     header = next(line for line in lines if line.startswith("set "))
@@ -212,7 +214,7 @@ def test_the_mixed_task_trains_on_scenes_and_on_a_set(fine_tune, restore, tmp_pa
     assert subsets[4] == ["rain+blur", "x", "x", "-", "-"]
     assert subsets[14] == ["rain+blur+haze+jpeg", "x", "x", "x", "x"]
     assert subsets[15] == ["random", "?", "?", "?", "?"]
-    sets = json.loads((tmp_path / "set/scores.json").read_text())["sets"]
+    sets = json.loads((tmp_path / "scenes/scores.json").read_text())["sets"]
     assert len(sets) == 16
     assert all("R-MBN" in entry and entry["protocol"] == "mbn-rgb" for entry in sets.values())
 
