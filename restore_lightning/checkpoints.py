@@ -40,11 +40,13 @@ def load_trained(path: str | Path) -> Trained:
         UserError: No such file, no checkpoint of ours, or weights that do not fit.
     """
     if not Path(path).is_file():
-        raise UserError(f"checkpoint {path}: no such file")
+        raise UserError(f"checkpoint {path}: {'a folder, name the file' if Path(path).is_dir() else 'no such file'}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"checkpoint {path} cannot be read: {str(error).splitlines()[0]}", exit_code=1) from error
+        raise UserError(
+            f"checkpoint {path} cannot be read: it is damaged, or holds more than tensors and plain values", exit_code=1
+        ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(SPEC), dict):
         raise UserError(f"checkpoint {path} does not say how its network was built: it was not written by restore fit")
     network = build(checkpoint[SPEC])
@@ -54,7 +56,10 @@ def load_trained(path: str | Path) -> Trained:
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
     network.load_state_dict(state)
-    return Trained(network.eval(), checkpoint.get(ORDER), checkpoint[SPEC])
+    order, factors = checkpoint.get(ORDER), getattr(network, "factors", [])
+    if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
+        raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
+    return Trained(network.eval(), order, checkpoint[SPEC])
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -83,7 +83,7 @@ class Search(NamedTuple):
         first: Factors -> the arrangements of the first stage.
         insert: An arrangement and a further factor -> those of a later stage.
         key: Flag that sets an arrangement.
-        settings: An arrangement and the factors that it lacks -> arguments of task and network.
+        settings: An arrangement and the network's factors -> arguments of task and network.
         testing: Further words for `restore test`.
     """
 
@@ -99,7 +99,7 @@ SEARCHES = {
         orders,
         order_insertions,
         "--model.order",
-        lambda order, missing: ({"order": order, "skip": missing}, {}),
+        lambda order, factors: ({"order": order, "skip": [name for name in factors if name not in order]}, {}),
         # The network of step 1 is the same for all.
         ("--model.init_from", "null"),
     ),
@@ -107,7 +107,7 @@ SEARCHES = {
         alignments,
         alignment_insertions,
         "--model.network.hierarchy",
-        lambda alignment, missing: ({}, {"hierarchy": alignment}),
+        lambda alignment, factors: ({}, {"hierarchy": alignment}),
     ),
 }
 

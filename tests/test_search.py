@@ -59,6 +59,8 @@ def config(tmp_path_factory):
 @pytest.mark.slow
 def test_output_hierarchy(config, restore, tmp_path):
     words = ("search", "output_hierarchy", "--config", config, "--first", "noise,jpeg", "--output", tmp_path)
+    assert restore(*words, "--trainer.max_stepps", 4)[0] == 2  # a slip locks nothing
+    words = (*words, "--trainer.max_steps", 9)
     code, out, err = restore(*words)
     assert code == 0, err
     runs = [path for path in tmp_path.iterdir() if path.is_dir()]
@@ -77,7 +79,7 @@ def test_output_hierarchy(config, restore, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/checkpoints/*")} == before
     code, _, err = restore(*words, "--data.batch_size", 2)
     assert code == 2
-    assert "holds a search with other settings" in err
+    assert "holds a search with another command line" in err
 
 
 @pytest.mark.slow
@@ -109,7 +111,9 @@ def test_recurrent_order(config, restore, tmp_path):
             "--first noise,fog: fog has no data; choose among",
         ),
         (("output_hierarchy", "--first", "noise,noise"), "a factor is named twice"),
-        (("output_hierarchy", "--first", "noise,rain", "--model.network.hierarchy", "[rain]"), "is set by the search"),
+        (("output_hierarchy", "--model.network.hierarchy", "[rain]"), "is not for the command line of a search"),
+        (("recurrent_order", "--model.init_args.order=[rain]"), "is not for the command line of a search"),
+        (("output_hierarchy", "--first", "noise,rain", "--trainer.max_steps", "3"), "is less than one cycle of 4"),
         (("output_hierarchy", "--first", "noise,rain", "--data.bach_size", "1"), "--data.bach_size"),
         (("output_hierarchy", "--config", "no.yaml"), "no.yaml: no such file"),
     ],
@@ -120,3 +124,25 @@ def test_wrong_calls(words, message, config, restore, tmp_path):
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "trainer: {max_steps: 3}", "{trainer: {max_steps: 8}, model: MBN, data: {}}"]
+)
+def test_configs_that_cannot_be_searched_with(text, restore, tmp_path):
+    (tmp_path / "c.yaml").write_text(text)
+    code, _, err = restore("search", "output_hierarchy", "--config", tmp_path / "c.yaml", "--output", tmp_path / "out")
+    assert code == 2
+    assert (
+        "is no config to search with: it must have trainer.max_steps, model.init_args.network and data.factors" in err
+    )
+
+
+def test_blocks_that_depend_on_the_hierarchy_are_refused(config, restore, tmp_path):
+    settings = yaml.safe_load(config.read_text())
+    settings["model"]["init_args"]["network"]["init_args"]["extra"] = [[3, 3, 1]]
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(settings))
+    words = ("--config", tmp_path / "c.yaml", "--first", "noise,rain", "--output", tmp_path / "out")
+    code, _, err = restore("search", "output_hierarchy", *words)
+    assert code == 2
+    assert "sets network.extra, which depends on the hierarchy" in err

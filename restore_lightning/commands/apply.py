@@ -125,15 +125,13 @@ def choose_order(factors: list[str], own: list[str] | None, factor: str | None, 
     Raises:
         UserError: Factors that the network lacks, or nothing given where there are several.
     """
-    from restore_lightning.inference import check_order
+    from restore_lightning.inference import order_given
 
     if order is not None:
-        chosen = [name.strip() for name in order.split(",")]
         try:
-            check_order(chosen, factors)
+            return order_given([name.strip() for name in order.split(",") if name.strip()], factors, own)
         except ValueError as error:
             raise UserError(f"--{error}") from error
-        return chosen
     if factor is not None:
         if factor not in factors:
             raise UserError(f"unknown --factor {factor}: this network has {', '.join(factors)}")

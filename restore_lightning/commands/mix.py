@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from restore_lightning.errors import UserError, shortened
 
@@ -55,40 +55,48 @@ def run(words: list[str]) -> int:
         value = getattr(options, name)
         if value is not None and value < least:
             raise UserError(f"--{name} {value}: give at least {least}")
-    output = Path(options.output)
+    output = Path(options.output).resolve()
 
     from torch.utils.data import DataLoader
     from tqdm import tqdm
 
     from restore_lightning.data.mixed import MixedSamples, originals, scenes
-    from restore_lightning.data.shards import MANIFEST, ShardWriter
+    from restore_lightning.data.shards import MANIFEST, ShardWriter, is_set
 
-    if output.exists() and (not options.overwrite or (any(output.iterdir()) and not (output / MANIFEST).is_file())):
-        hint = "it is no data set of ours" if options.overwrite else "give --overwrite"
-        raise UserError(f"{output} exists already: {hint}, or choose another folder")
+    if output.exists() and not options.overwrite:
+        raise UserError(f"{output} exists already: give --overwrite, or choose another folder")
+    if output.exists() and not is_set(output):
+        raise UserError(f"{output} is no data set of ours, it is not overwritten: choose another folder")
+    if not output.parent.is_dir() and output.parent.exists():
+        raise UserError(f"{output.parent} is no folder: choose another place")
     images = originals(Path(options.root)) if options.root else scenes(options.scenes, options.size, options.seed)
     splits = split(images, options.test, options.val, options.seed)
 
     beside = output.with_name(f".{output.name}.{os.getpid()}")
+    replaced = beside.with_name(f"{beside.name}.replaced")
     beside.mkdir(parents=True)
     try:
         about = {"set": "mixed degradations (Liu et al. 2020, appendix C)", "seed": options.seed}
         with ShardWriter(beside, about) as writer:
             for name, members in splits.items():
                 samples = MixedSamples(name, members, options.seed)
-                loader = DataLoader(
-                    samples, batch_size=None, num_workers=options.workers, collate_fn=lambda sample: sample
-                )
+                loader = DataLoader(samples, batch_size=None, num_workers=options.workers, collate_fn=_as_it_is)
                 for sample in tqdm(loader, unit="image", desc=name, disable=None):
                     writer.write(sample)
         if output.exists():
-            shutil.rmtree(output)
+            output.rename(replaced)
         beside.rename(output)
+        shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     counts = ", ".join(f"{len(members)} {name}" for name, members in splits.items())
     print(f"{output}: {counts} images; {output / MANIFEST} lists every parameter")
     return 0
+
+
+def _as_it_is(sample: Any) -> Any:
+    """For a DataLoader that neither batches nor converts."""
+    return sample
 
 
 def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -> "dict[str, list[Original]]":
@@ -106,14 +114,22 @@ def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -
     from restore_lightning.seeding import generator
 
     shuffled = [images[i] for i in generator(seed, "split").permutation(len(images))]
-    if test is not None and not test.isdigit():
+    if test is not None and not test.isdecimal():
         path = Path(test)
         if not path.is_file():
             raise UserError(f"--test {test}: no number, and no file of this name")
-        names = set(path.read_text().split())
-        unknown = sorted(names - {image.name for image in images})
+        try:
+            listed = {line.strip() for line in path.read_text().splitlines() if line.strip()}
+        except ValueError as error:
+            raise UserError(f"--test {test}: no text file: {error}") from error
+        by_name = {known: image.name for image in images for known in (image.name, Path(image.source).name)}
+        unknown = sorted(listed - by_name.keys())
         if unknown:
-            raise UserError(f"--test {test}: {len(unknown)} names are no images of the set: {shortened(unknown)}")
+            raise UserError(
+                f"--test {test}: {len(unknown)} of {len(listed)} lines name no image of the set: {shortened(unknown)};"
+                f" its images are called {shortened([image.name for image in images], 2)}"
+            )
+        names = {by_name[line] for line in listed}
     else:
         count = int(test) if test is not None else max(1, round(TEST_SHARE * len(images)))
         names = {image.name for image in shuffled[:count]}

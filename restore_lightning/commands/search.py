@@ -13,7 +13,14 @@ from restore_lightning.files import write_text
 from restore_lightning.search import SEARCHES, Arrangement, Result, Search, flat, show, stage_table
 
 DEFAULTS = {"recurrent_order": "r_mbn.yaml", "output_hierarchy": "search_hierarchy.yaml"}
-OWN = ("--model.order", "--model.skip", "--model.network.hierarchy", "--data.factors", "--trainer.default_root_dir")
+OWN = (
+    "--model.order",
+    "--model.skip",
+    "--model.network.hierarchy",
+    "--data.factors",
+    "--trainer.default_root_dir",
+    "-c",
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,18 +37,25 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--config", help=f"of every run; defaults: {', '.join(DEFAULTS.values())}")
     made.add_argument("--first", default="blur,haze,rain", help="factors of the first stage (default blur,haze,rain)")
     made.add_argument("--output", help="folder of the runs and search.json; default runs/search_WHAT")
-    made.epilog = "Any --key value of restore fit is handed on, e.g. --trainer.max_steps 60000 --data.root FOLDER."
+    made.add_argument(
+        "--trainer.max_steps", type=int, dest="max_steps", help="of a run with all factors; others have as many cycles"
+    )
+    made.epilog = "Any --key value of restore fit is handed on, e.g. --data.root FOLDER."
     return made
 
 
 def run(words: list[str]) -> int:
     """Search; each run has a folder of its own below the output."""
     options, handed_on = parser().parse_known_args(words)
-    taken = [word for word in handed_on if word.startswith(OWN)]
+    taken = [word for word in handed_on if word.replace(".init_args.", ".").startswith(OWN)]
     if taken:
-        raise UserError(f"{taken[0].partition('=')[0]} is set by the search: leave it out (--output names the folder)")
+        raise UserError(
+            f"{taken[0].partition('=')[0]} is not for the command line of a search: leave it out, or change it in the"
+            " config (--output names the folder)"
+        )
     search = SEARCHES[options.what]
-    config = yaml.safe_load(find_config(options.config or DEFAULTS[options.what]).read_text())
+    path = find_config(options.config or DEFAULTS[options.what])
+    config = _config(path, options.what, options.max_steps)
     factors = list(config["data"]["factors"])
     first = [name.strip() for name in options.first.split(",")]
     unknown = [name for name in first if name not in factors]
@@ -49,7 +63,7 @@ def run(words: list[str]) -> int:
         problem = f"{unknown[0]} has no data" if unknown else "a factor is named twice"
         raise UserError(f"--first {options.first}: {problem}; choose among {', '.join(factors)}")
     output = Path(options.output or f"runs/search_{options.what}")
-    _same_search(output, {"search": options.what, "config": config, "words": handed_on})
+    _same_search(output, {"search": options.what, "config": config, "command line": handed_on})
 
     best = _stage(search, search.first(first), config, output, handed_on)
     for factor in factors:
@@ -59,16 +73,46 @@ def run(words: list[str]) -> int:
     return 0
 
 
+def _config(path: Path, what: str, max_steps: int | None) -> dict[str, Any]:
+    """A config that candidates can be made from.
+
+    Raises:
+        UserError: It lacks something.
+    """
+    try:
+        config: dict[str, Any] = yaml.safe_load(path.read_text())
+        if max_steps is not None:
+            config["trainer"]["max_steps"] = max_steps
+        network = config["model"]["init_args"]["network"].setdefault("init_args", {})
+        steps, factors = config["trainer"]["max_steps"], dict(config["data"]["factors"])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        needed = "trainer.max_steps, model.init_args.network and data.factors"
+        raise UserError(f"{path} is no config to search with: it must have {needed} ({error!r})") from error
+    if not isinstance(steps, int) or steps < _steps(factors):
+        raise UserError(f"trainer.max_steps {steps} is less than one cycle of {_steps(factors)} optimiser steps")
+    fixed = [name for name in ("extra", "pairs") if network.get(name) is not None and what == "output_hierarchy"]
+    if fixed:
+        raise UserError(f"{path} sets network.{fixed[0]}, which depends on the hierarchy that is searched: remove it")
+    return config
+
+
 def _same_search(output: Path, settings: dict[str, Any]) -> None:
     """Keep what is searched beside the runs; refuse to mix it with another search.
 
     Raises:
-        UserError: The folder holds one.
+        UserError: The folder holds runs of one.
     """
-    path, text = output / "search.json", json.dumps(settings, indent=2) + "\n"
-    if path.is_file() and path.read_text() != text:
-        raise UserError(f"{output} holds a search with other settings ({path}): choose another --output")
-    write_text(path, text)
+    path = output / "search.json"
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output {output} is no folder: choose another")
+    if any(output.glob("*/checkpoints/*.ckpt")) and path.is_file():
+        earlier = json.loads(path.read_text())
+        differing = [key for key in settings if settings[key] != earlier.get(key)]
+        if differing:
+            raise UserError(
+                f"{output} holds a search with another {' and '.join(differing)} (see {path}): choose another --output"
+            )
+    write_text(path, json.dumps(settings, indent=2) + "\n")
 
 
 def _stage(
@@ -102,14 +146,16 @@ def _result(search: Search, candidate: Arrangement, config: dict[str, Any], outp
 
 def _settings(search: Search, candidate: Arrangement, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The config of a candidate's run: its factors only, for as many cycles as the config has."""
+    from restore_lightning.networks.mbn import HIERARCHY, levels_of
+
     present = flat(candidate)
     data = config["data"]["factors"]
     kept = {factor: data[factor] for factor in data if factor in present}
-    task, network = search.settings(candidate, [factor for factor in data if factor not in present])
-    model = config["model"]
-    model = {**model, "init_args": {**model.get("init_args", {}), **task}}
-    built = model["init_args"]["network"]
-    model["init_args"]["network"] = {**built, "init_args": {**built.get("init_args", {}), **network}}
+    built = config["model"]["init_args"]["network"]
+    hierarchy = built["init_args"].get("hierarchy", HIERARCHY)
+    task, network = search.settings(candidate, list(levels_of(hierarchy)))
+    built = {**built, "init_args": {**built["init_args"], **network}}
+    model = {**config["model"], "init_args": {**config["model"]["init_args"], **task, "network": built}}
     cycles = config["trainer"]["max_steps"] // _steps(data)
     trainer = {**config["trainer"], "default_root_dir": str(folder), "max_steps": cycles * _steps(kept)}
     return {**config, "trainer": trainer, "model": model, "data": {**config["data"], "factors": kept}}

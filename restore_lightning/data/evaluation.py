@@ -1,7 +1,7 @@
 """Validation and test sets: named pairs of degraded and clean images with a factor and a protocol."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from restore_lightning.data.shards import ShardSet
 from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs, sizes_of
-from restore_lightning.data.training import Pair, degrade, stored_pair
+from restore_lightning.data.training import Pair, degrade, factors_of, stored_pair
 from restore_lightning.degradations import Degradation
 from restore_lightning.images import read_image
 from restore_lightning.seeding import derive
@@ -41,11 +41,19 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         protocol: How they are scored.
         images: The images.
         crop_size: Cut the centre of this size (pixels) from each; None: whole images.
+        factors: All that degrades any of them.
     """
 
     def __init__(
-        self, name: str, factor: str, protocol: str, images: Sequence[Scored], crop_size: int | None = None
+        self,
+        name: str,
+        factor: str,
+        protocol: str,
+        images: Sequence[Scored],
+        crop_size: int | None,
+        factors: Iterable[str],
     ) -> None:
+        self.factors = tuple(factors)
         self.name = name
         self.factor = factor
         self.protocol = protocol
@@ -84,7 +92,8 @@ def degraded_set(
         seed = derive(0, factor, factor, index)
         return Scored(item.name, lambda: degrade(item.clean(), factor, degradation, seed))
 
-    return EvaluationSet(factor, factor, protocol, [scored(i, item) for i, item in enumerate(items)], crop_size)
+    images = [scored(i, item) for i, item in enumerate(items)]
+    return EvaluationSet(factor, factor, protocol, images, crop_size, factors_of(factor, degradation))
 
 
 def stored_set(
@@ -95,7 +104,8 @@ def stored_set(
         Scored(sample["name"], lambda sample=sample: stored_pair(shards, sample, version))  # type: ignore[misc]
         for sample in shards.samples[split]
     ]
-    return EvaluationSet(version, version, protocol, images, crop_size)
+    factors = {factor: None for sample in shards.samples[split] for factor in sample["versions"][version]["factors"]}
+    return EvaluationSet(version, version, protocol, images, crop_size, factors)
 
 
 def bundled_items(split: str, degradation: Degradation) -> list[Item]:

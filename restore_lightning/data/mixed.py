@@ -5,6 +5,7 @@ subset of table 4. Factors are applied in the order haze, rain, blur, jpeg.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations
@@ -38,11 +39,19 @@ HAZY_NAME = re.compile(r"(?P<name>.+)_(?P<airlight>\d*\.?\d+)_(?P<beta>\d*\.?\d+
 
 
 class Hazy(NamedTuple):
-    """One of RESIDE-beta's hazy versions of an image."""
+    """One of RESIDE-beta's hazy versions of an image.
+
+    Args:
+        airlight: v1 of RESIDE-beta.
+        beta: v2 of RESIDE-beta.
+        path: The file.
+        name: Its path below the root.
+    """
 
     airlight: float
     beta: float
     path: Path
+    name: str
 
 
 class Original(NamedTuple):
@@ -63,12 +72,15 @@ class Original(NamedTuple):
 
 def scenes(count: int, size: int, seed: int) -> list[Original]:
     """Procedural scenes, `size` pixels square."""
+    return [
+        Original(f"{number:06d}", f"scene {number}", partial(_scene, size, derive(seed, "mixed scene", number)))
+        for number in range(count)
+    ]
 
-    def read(number: int) -> Clean:
-        image, depth = scene(size, size, derive(seed, "mixed scene", number))
-        return Clean(from_array(image), torch.from_numpy(depth))
 
-    return [Original(f"{number:06d}", f"scene {number}", partial(read, number)) for number in range(count)]
+def _scene(size: int, seed: int) -> Clean:
+    image, depth = scene(size, size, seed)
+    return Clean(from_array(image), torch.from_numpy(depth))
 
 
 def originals(root: Path) -> list[Original]:
@@ -92,7 +104,8 @@ def originals(root: Path) -> list[Original]:
     paths = photographs(folder)
     hazy = _hazy_versions(root, folder)
     found: dict[str, Original] = {}
-    without = []
+    without: list[str] = []
+    stems = Counter(path.stem for path in paths)
     for path, size in zip(paths, sizes_of(paths, folder), strict=True):
         name = str(path.relative_to(folder).with_suffix("")).replace(".", "_")
         versions, depth = hazy.get(path.stem, []), _depth_file(root / "depth" / path.relative_to(folder))
@@ -100,6 +113,10 @@ def originals(root: Path) -> list[Original]:
             without.append(path.name)
         if name in found:
             raise UserError(f"{path} and {found[name].source} would have one name in the set: rename one")
+        if versions and stems[path.stem] > 1:
+            raise UserError(f"{stems[path.stem]} images in {folder} are called {path.stem}: hazy versions fit them all")
+        if not name.isprintable():
+            raise UserError(f"{name!r} cannot be a name in the set: rename {str(path)!r}")
         for file in [version.path for version in versions] or ([depth] if depth else []):
             if _size(file) != size:
                 raise UserError(f"{file} is not of the size of {path.name}: give haze or depth of its image's size")
@@ -128,7 +145,8 @@ def _hazy_versions(root: Path, folder: Path) -> dict[str, list[Hazy]]:
         if match and folder not in path.parents and root / "depth" not in path.parents:
             airlight, beta = float(match["airlight"]), float(match["beta"])
             if airlight in allowed.airlights and beta in allowed.betas:
-                found.setdefault(match["name"], []).append(Hazy(airlight, beta, path))
+                name = str(path.relative_to(root))
+                found.setdefault(match["name"], []).append(Hazy(airlight, beta, path, name))
     return {name: sorted(versions) for name, versions in found.items()}
 
 
@@ -142,6 +160,8 @@ def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
         array: np.ndarray = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as depth: {error}".splitlines()[0], exit_code=1) from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise UserError(f"{path} cannot be read as depth: it holds no array of real numbers", exit_code=1)
     return array
 
 
@@ -201,7 +221,7 @@ class MixedSamples(Dataset[Sample]):
         image, rest = to_float(clean.image), parameters
         if original.hazy and "haze" in parameters:
             hazy = original.hazy[int(rng.integers(len(original.hazy)))]
-            given = {"airlight": hazy.airlight, "beta": hazy.beta, "file": hazy.path.name}
+            given = {"airlight": hazy.airlight, "beta": hazy.beta, "file": hazy.name}
             parameters = parameters | {"haze": given}
             image, rest = to_float(read_image(hazy.path)), {k: v for k, v in parameters.items() if k != "haze"}
         return to_uint8(self.mixture.apply(image, clean.depth, **rest)), {"factors": parameters}

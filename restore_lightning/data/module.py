@@ -23,6 +23,7 @@ from restore_lightning.data.training import (
     TrainingSet,
     augment,
     collate,
+    factors_of,
 )
 from restore_lightning.degradations import DEGRADATIONS, Mixture
 from restore_lightning.errors import UserError
@@ -203,7 +204,12 @@ class RestorationData(LightningDataModule):
             versions = self.shards.versions(split)
             if split == "val":
                 versions = [version for version in versions if version in self.plans]
-            return [stored_set(self.shards, split, version, MIXED_PROTOCOL, crop_size) for version in versions]
+            sets = [stored_set(self.shards, split, version, MIXED_PROTOCOL, crop_size) for version in versions]
+            known = {name for factor, plan in self.plans.items() for name in factors_of(factor, plan.degradation)}
+            left_out = [dataset.name for dataset in sets if not known.issuperset(dataset.factors)]
+            if left_out:
+                log.warning("not scored, data.factors lacks some of their factors: %s", ", ".join(left_out))
+            return [dataset for dataset in sets if dataset.name not in left_out]
         folder = self.root / split if self.root is not None and (self.root / split).is_dir() else None
         log.info("%s images: %s", split, "scikit-image's photographs" if folder is None else folder)
         return [

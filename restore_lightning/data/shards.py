@@ -7,10 +7,11 @@ starts and how it was made.
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +20,13 @@ from torch import Tensor
 from webdataset import TarWriter
 
 from restore_lightning.data.sources import Window
+from restore_lightning.degradations import DEGRADATIONS
 from restore_lightning.errors import UserError
 from restore_lightning.images import to_array
 
 MANIFEST = "manifest.jsonl"
+SHARD = re.compile(r"(train|val|test)-\d{6}\.tar")
+VERSION = re.compile(r"\w+(\+\w+)*")
 FORMAT = 1
 SHARD_BYTES = 2**30
 """A shard is closed once it holds this much."""
@@ -100,6 +104,16 @@ class ShardWriter:
         self._pending.clear()
 
 
+def is_set(folder: Path) -> bool:
+    """Whether a folder holds what `ShardWriter` wrote, and nothing else."""
+    try:
+        with (folder / MANIFEST).open() as file:
+            known = json.loads(file.readline())["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return known and all(path.name == MANIFEST or SHARD.fullmatch(path.name) for path in folder.iterdir())
+
+
 class ShardSet:
     """Reads what `ShardWriter` wrote; fork-safe, nothing is kept open.
 
@@ -113,17 +127,19 @@ class ShardSet:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         path = folder / MANIFEST
+        self.samples: dict[str, list[dict[str, Any]]] = {}
         try:
-            header, *lines = [json.loads(line) for line in path.read_text().splitlines()]
-            self.about: dict[str, Any] = header
-            self.samples: dict[str, list[dict[str, Any]]] = {}
-            for line in lines:
-                self.samples.setdefault(line["split"], []).append(line)
-            if header["format"] != FORMAT:
-                raise UserError(f"{path} has format {header['format']}, this version reads {FORMAT}: write it again")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} cannot be read as a manifest: {error}", exit_code=1) from error
-        shards = {Path(line["shard"]).name for line in lines}
+            header, *lines = path.read_text().splitlines()
+            self.about: dict[str, Any] = json.loads(header)
+            if self.about["format"] != FORMAT:
+                raise ValueError(f"its format is {self.about['format']}, this version reads {FORMAT}: write it again")
+            for sample in map(json.loads, lines):
+                _check(sample)
+                self.samples.setdefault(sample["split"], []).append(sample)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            problem = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise UserError(f"{path} cannot be read as a manifest: {problem}", exit_code=1) from error
+        shards = {sample["shard"] for samples in self.samples.values() for sample in samples}
         missing = sorted(shard for shard in shards if not (folder / shard).is_file())
         if missing:
             raise UserError(f"{len(missing)} of {len(shards)} shards of {folder} are missing: {missing[0]}", 1)
@@ -150,13 +166,36 @@ class ShardSet:
         height, width, channels = sample["shape"]
         top, left, h, w = window or Window(0, 0, height, width)
         row = width * channels
-        with (self.folder / Path(sample["shard"]).name).open("rb", buffering=0) as file:
+        with (self.folder / sample["shard"]).open("rb", buffering=0) as file:
             file.seek(sample["versions"][version]["offset"] + top * row)
             rows = bytearray(h * row)
             if file.readinto(rows) != len(rows):
                 raise UserError(f"{file.name} is cut short: {sample['name']}.{version} cannot be read", exit_code=1)
         array = np.frombuffer(rows, dtype=np.uint8).reshape(h, width, channels)[:, left : left + w]
         return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+
+
+def _check(sample: Mapping[str, Any]) -> None:
+    """Refuse a line of a manifest that this module did not write: paths that lead elsewhere, sizes that are none.
+
+    Raises:
+        ValueError: What is wrong with it.
+    """
+    for key, value in (("name", sample["name"]), ("shard", sample["shard"])):
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or (key == "shard" and path.name != value):
+            raise ValueError(f"{key} {value!r} leads out of the folder")
+    height, width, channels = sample["shape"]
+    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0 and channels == 3):
+        raise ValueError(f"shape {sample['shape']} is no (height, width, 3)")
+    for version, about in sample["versions"].items():
+        if not VERSION.fullmatch(version):
+            raise ValueError(f"version {version!r} is no name")
+        if not isinstance(about["offset"], int) or about["offset"] < 0:
+            raise ValueError(f"offset {about['offset']} of {version!r} is no place in a file")
+        unknown = [] if version == "clean" else [name for name in about["factors"] if name not in DEGRADATIONS]
+        if unknown or (version != "clean" and not about["factors"]):
+            raise ValueError(f"factors {list(about['factors'])} of {version!r}: name some of {', '.join(DEGRADATIONS)}")
 
 
 def _npy(image: Tensor) -> bytes:

@@ -1,7 +1,7 @@
 """Restoring images with a trained network."""
 
 from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, load_method
-from restore_lightning.inference.recurrent import ORDER, check_order, restore_in_order
+from restore_lightning.inference.recurrent import ORDER, check_order, order_given, restore_in_order
 from restore_lightning.inference.restore import pad_by_reflection, restore
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Method",
     "check_order",
     "load_method",
+    "order_given",
     "pad_by_reflection",
     "restore",
     "restore_in_order",

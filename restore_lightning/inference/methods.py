@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.errors import UserError
-from restore_lightning.inference.recurrent import check_order, restore_in_order
+from restore_lightning.inference.recurrent import order_given, restore_in_order
 from restore_lightning.networks import SizeRule
 
 
@@ -78,28 +78,37 @@ class Baseline:
     order: list[str] | None = None
 
 
-def load_method(baseline: Baseline) -> Method:
+def load_method(name: str, baseline: Baseline) -> Method:
     """Read a baseline's checkpoints.
+
+    Args:
+        name: What it is called, for messages.
+        baseline: Its checkpoints and order.
 
     Raises:
         UserError: A checkpoint that cannot be used, or an order that does not fit.
     """
     network: Any
     if isinstance(baseline.checkpoint, str):
-        trained = load_trained(baseline.checkpoint)
-        network, order = trained.network, baseline.order or trained.order
+        network, own, _ = load_trained(baseline.checkpoint)
     else:
-        loaded = {factor: load_trained(path).network for factor, path in baseline.checkpoint.items()}
-        for factor, dedicated in loaded.items():
-            has = getattr(dedicated, "factors", [])
-            if factor not in has:
-                raise UserError(
-                    f"{baseline.checkpoint[factor]} is named for {factor!r}, its network has {', '.join(has)}"
-                )
-        network, order = DedicatedNetworks(loaded), baseline.order
-    if baseline.order is not None:
-        try:
-            check_order(baseline.order, network.factors)
-        except ValueError as error:
-            raise UserError(f"baseline {baseline.checkpoint}: {error}") from error
-    return Method(network, order)
+        network, own = _dedicated(name, baseline.checkpoint), None
+    if baseline.order is None:
+        return Method(network, own)
+    try:
+        return Method(network, order_given(baseline.order, network.factors, own))
+    except ValueError as error:
+        raise UserError(f"baseline {name!r}: {error}") from error
+
+
+def _dedicated(name: str, checkpoints: Mapping[str, str]) -> DedicatedNetworks:
+    if not checkpoints:
+        raise UserError(f"baseline {name!r} names no checkpoint: give FACTOR: CHECKPOINT for each factor")
+    networks = {factor: load_trained(path).network for factor, path in checkpoints.items()}
+    for factor, network in networks.items():
+        has = getattr(network, "factors", [])
+        if factor not in has:
+            raise UserError(
+                f"baseline {name!r}: {checkpoints[factor]} is named for {factor!r}, its network has {', '.join(has)}"
+            )
+    return DedicatedNetworks(networks)

@@ -29,6 +29,22 @@ def restore_in_order(network: Any, image: Tensor, order: Sequence[str]) -> list[
     return passes
 
 
+def order_given(order: Sequence[str], factors: Sequence[str], own: Sequence[str] | None) -> list[str]:
+    """An order that a user gives for a trained network, checked.
+
+    Args:
+        order: Given.
+        factors: The network's.
+        own: The order that it was fine-tuned in, which may leave factors out; None: in none.
+
+    Raises:
+        ValueError: Factors that are unknown, named twice or missing.
+    """
+    if own is None or sorted(order) != sorted(own):
+        check_order(order, factors)
+    return list(order)
+
+
 def check_order(order: Sequence[str], factors: Sequence[str], skip: Sequence[str] = ()) -> None:
     """Refuse an order that is no permutation of the network's factors.
 

@@ -14,6 +14,7 @@ from restore_lightning.networks.layers import SizeRule
 
 Design = Literal["improved", "minimal", "minimal_text"]
 
+HIERARCHY = ["rain", "blur", "jpeg", "haze"]
 STEM = ((3, 3, 2), (5, 3, 1), (3, 5, 2), (5, 5, 1), (7, 5, 1))
 EXTRA = ((7, 5, 2), (11, 5, 1), (11, 5, 1))
 IMPROVED_PAIRS: dict[str, PairKind] = {"rain": "convlstm", "blur": "multiscale", "jpeg": "multiscale"}
@@ -85,7 +86,7 @@ class MBN(nn.Module):
 
     def __init__(
         self,
-        hierarchy: list[str | list[str]] = ["rain", "blur", "jpeg", "haze"],  # noqa: B006  (never changed)
+        hierarchy: list[str | list[str]] = HIERARCHY,  # type: ignore[assignment]  # never changed
         design: Design = "improved",
         pairs: dict[str, PairKind] | None = None,
         width: int = 32,

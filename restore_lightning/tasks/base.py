@@ -98,12 +98,24 @@ class RestorationTask(LightningModule, ABC):
 
     def compared(self) -> dict[str, Method]:
         """What `test` compares with: the baselines, read from their checkpoints."""
-        return {name: load_method(baseline) for name, baseline in self.baselines.items()}
+        return {name: load_method(name, baseline) for name, baseline in self.baselines.items()}
 
     def on_test_start(self) -> None:
-        """Read the baselines."""
+        """Read the baselines.
+
+        Raises:
+            UserError: One that is told the factors lacks one of them.
+        """
         self.methods = self.compared()
-        for method in self.methods.values():
+        sets: list[EvaluationSet] = self.trainer.datamodule.test_sets  # type: ignore[attr-defined]
+        for name, method in self.methods.items():
+            for dataset in sets:
+                lacking = [f for f in dataset.factors if method.order is None and f not in method.network.factors]
+                if lacking:
+                    raise UserError(
+                        f"{name!r} is told the factors, and its network ({', '.join(method.network.factors)}) has no"
+                        f" {lacking[0]}, which the test set {dataset.name!r} has: give it an order, or leave it out"
+                    )
             method.network.to(self.device)
 
     def on_test_end(self) -> None:

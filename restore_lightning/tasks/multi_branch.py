@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
+from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
 from restore_lightning.inference import Baseline, Method
@@ -100,6 +101,8 @@ class MultiBranchTask(RestorationTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the running means."""
         super().on_load_checkpoint(checkpoint)
+        if self.order is None and checkpoint.get(ORDER) is not None:
+            self.titles = {"restored": "R-MBN (factor told)"}
         losses = checkpoint.get("running_losses", {})
         self.running_losses = {factor: torch.tensor(loss, device=self.device) for factor, loss in losses.items()}
 

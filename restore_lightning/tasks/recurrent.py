@@ -1,5 +1,6 @@
 """Step 2 of paper 2: fine-tuning a multi-branch network for recurrent use, with the factor unknown."""
 
+import inspect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,11 +127,11 @@ class RecurrentTask(MultiBranchTask):
         Raises:
             UserError: It cannot be read, or its network is another one.
         """
-        if not Path(path).is_file():
+        if not Path(path).expanduser().is_file():
             raise UserError(
                 f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
             )
-        trained = load_trained(path)
+        trained = load_trained(Path(path).expanduser())
         problem = self.network_spec and _different(self.network_spec, trained.spec)
         problem = problem or misfit(shapes(self.network), trained.network.state_dict(), most=3)
         if problem:
@@ -151,7 +152,12 @@ class RecurrentTask(MultiBranchTask):
                 " give it as --model.init_from"
             )
         if order is None:
-            log.info("the checkpoint was not fine-tuned for recurrent use")
+            self.titles = {**self.titles, "restored": "MBN (factor unknown, not fine-tuned)"}
+        elif order != self.order and self.trainer.training:
+            raise UserError(
+                f"the run was fine-tuned in the order [{', '.join(order)}], now it is [{', '.join(self.order)}]:"
+                " go on with config.yaml of its folder, or start another run"
+            )
         elif order != self.order:
             log.warning("the checkpoint was fine-tuned in the order %s, now it is %s", order, self.order)
 
@@ -181,7 +187,7 @@ class RecurrentTask(MultiBranchTask):
     def compared(self) -> dict[str, Method]:
         """The network of step 1, told the factor and walked through the same order, and the baselines."""
         methods: dict[str, Method] = {}
-        if self.init_from is not None and Path(self.init_from).is_file():
+        if self.init_from is not None and Path(self.init_from).expanduser().is_file():
             network = self.start(self.init_from).network
             methods = {"told": Method(network), "before": Method(network, self.order)}
         elif self.init_from is not None:
@@ -193,9 +199,12 @@ def _different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     """Settings that make another network; how its weights were initialised does not."""
     if mine["class_path"] != theirs["class_path"]:
         return f"it is {mine['class_path']}, was {theirs['class_path']}"
-    mine, theirs = mine.get("init_args", {}), theirs.get("init_args", {})
-    names = sorted((set(mine) | set(theirs)) - {"init"})
-    differing = [
-        f"{name} is {mine.get(name)}, was {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)
-    ]
-    return "; ".join(differing) or None
+    now, was = ({**_DEFAULTS, **spec.get("init_args", {})} for spec in (mine, theirs))
+    names = sorted((set(now) | set(was)) - {"init"})
+    # None and an empty list or mapping are the same wherever both are allowed.
+    differing = [name for name in names if (now.get(name) or None) != (was.get(name) or None)]
+    return "; ".join(f"{name} is {now.get(name)}, was {was.get(name)}" for name in differing) or None
+
+
+_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(MBN).parameters.items()}
+"""Of settings that an older checkpoint does not know yet."""

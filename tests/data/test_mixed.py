@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import shutil
 from collections import Counter
 from itertools import pairwise
@@ -188,15 +189,22 @@ def test_resides_hazy_versions(reside):
     for sample in samples:
         given = sample.about["haze"]["factors"]["haze"]
         used.add(given["file"])
-        assert given["file"] == f"0001_{given['airlight']:g}_{given['beta']:g}.png"
-        hazy = np.array(Image.open(reside / "hazy" / given["file"])).transpose(2, 0, 1)
+        assert given["file"] == f"hazy/0001_{given['airlight']:g}_{given['beta']:g}.png"
+        hazy = np.array(Image.open(reside / given["file"])).transpose(2, 0, 1)
         assert np.array_equal(sample.images["haze"].numpy(), hazy)
         both = sample.about["haze+jpeg"]["factors"]
         assert list(both) == ["haze", "jpeg"]
-        hazy = np.array(Image.open(reside / "hazy" / both["haze"]["file"])).transpose(2, 0, 1)
+        hazy = np.array(Image.open(reside / both["haze"]["file"])).transpose(2, 0, 1)
         expected = to_uint8(jpeg(to_float(torch.from_numpy(hazy)), both["jpeg"]["quality"]))
         assert torch.equal(sample.images["haze+jpeg"], expected)
-    assert used == {"0001_0.8_0.1.png", "0001_1_0.2.png"}
+    assert used == {"hazy/0001_0.8_0.1.png", "hazy/0001_1_0.2.png"}
+
+
+def test_a_hazy_version_that_fits_two_images_is_refused(reside):
+    (reside / "clear/more").mkdir()
+    shutil.copy(reside / "clear/0001.png", reside / "clear/more/0001.png")
+    with pytest.raises(UserError, match=r"2 images in .* are called 0001"):
+        originals(reside)
 
 
 @pytest.mark.parametrize("kind", ["npy", "png"])
@@ -246,6 +254,8 @@ def test_wrong_depth_and_wrong_hazy_versions(restore, reside, tmp_path):
         (np.ones((3, 3)), "give haze or depth of its image's size"),
         (np.full((200, 280), np.nan), "no distances"),
         (np.array({"a": 1}, dtype=object), "cannot be read as depth"),
+        (np.full((200, 280), "a"), "0001.npy cannot be read as depth: it holds no array of real numbers"),
+        (np.ones((200, 280), dtype=complex), "it holds no array of real numbers"),
     ):
         for name in ("0001", "0002"):
             np.save(reside / f"depth/{name}.npy", depth)
@@ -264,8 +274,19 @@ def test_an_existing_folder_is_not_overwritten(restore, written, tmp_path):
     assert "no data set of ours" in line
     assert (tmp_path / "mine.txt").exists()
     shutil.copytree(written, tmp_path / "set")
-    assert restore("mix", tmp_path / "set", *words, "--overwrite")[0] == 0
+    # What lies in a set besides its own files keeps it from being replaced, its source above all.
+    (tmp_path / "set/clear").mkdir()
+    assert "no data set of ours" in wrong(restore, tmp_path / "set", "--root", tmp_path / "set", "--overwrite")[1]
+    (tmp_path / "set/clear").rmdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/manifest.jsonl").write_text('{"audio": "a.wav"}')
+    assert "no data set of ours" in wrong(restore, tmp_path / "foreign", *words, "--overwrite")[1]
+    (tmp_path / "link").symlink_to(tmp_path / "set")
+    assert restore("mix", tmp_path / "link", *words, "--overwrite")[0] == 0
     assert len(manifest(tmp_path / "set")) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.txt", "set", "foreign", "link"}
+    assert "exists already" in wrong(restore, tmp_path / "mine.txt", *words)[1]
+    assert "is no folder" in wrong(restore, tmp_path / "mine.txt/below", *words)[1]
 
 
 @pytest.mark.parametrize(
@@ -288,14 +309,61 @@ def test_wrong_calls(words, message, restore, tmp_path):
 
 
 def test_the_test_images_can_be_named(restore, reside, tmp_path):
-    (tmp_path / "names.txt").write_text("0002\n")
-    assert restore("mix", tmp_path / "out", "--root", reside, "--test", tmp_path / "names.txt")[0] == 0
-    assert {line["name"]: line["split"] for line in manifest(tmp_path / "out")} == {"0001": "train", "0002": "test"}
+    (reside / "clear/0002.png").rename(reside / "clear/0002 a.png")
+    for path in sorted((reside / "hazy").glob("0002_*")):
+        path.rename(path.with_name(path.name.replace("0002", "0002 a")))
+    for text in ("0002 a\n", "0002 a.png\n\n"):
+        (tmp_path / "names.txt").write_text(text)
+        words = ("--root", reside, "--test", tmp_path / "names.txt", "--overwrite")
+        assert restore("mix", tmp_path / "out", *words)[0] == 0
+        assert {line["name"]: line["split"] for line in manifest(tmp_path / "out")} == {
+            "0001": "train",
+            "0002 a": "test",
+        }
     (tmp_path / "names.txt").write_text("0009\n")
-    assert (
-        "1 names are no images of the set: 0009"
-        in wrong(restore, tmp_path / "other", "--root", reside, "--test", tmp_path / "names.txt")[1]
-    )
+    words = ("--root", reside, "--test", tmp_path / "names.txt")
+    line = wrong(restore, tmp_path / "other", *words)[1]
+    assert "1 of 1 lines name no image of the set: 0009; its images are called 0001, 0002 a" in line
+    (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00")
+    assert "no text file" in wrong(restore, tmp_path / "other", *words)[1]
+
+
+def test_samples_travel_to_workers_that_are_not_forked(reside):
+    for images in (scenes(2, 32, 0), originals(reside)):
+        samples = pickle.loads(pickle.dumps(MixedSamples("train", images, 0)))
+        assert torch.equal(samples[1].images["rain"], MixedSamples("train", images, 0)[1].images["rain"])
+
+
+def test_only_sets_of_the_datas_factors_are_scored(written, caplog):
+    data = RestorationData({"rain": FactorData(), "haze": FactorData()}, root=str(written))
+    data.setup("test")
+    names = [dataset.name for dataset in data.test_sets]
+    assert set(names) >= {"rain", "haze", "rain+haze"}
+    assert all({"blur", "jpeg"}.isdisjoint(dataset.factors) for dataset in data.test_sets)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "../../escaped"}, "leads out of the folder"),
+        ({"name": "/etc/escaped"}, "leads out of the folder"),
+        ({"shard": "../train-000000.tar"}, "leads out of the folder"),
+        ({"shape": [96, 96, 4]}, "is no (height, width, 3)"),
+        ({"shape": [96, -96, 3]}, "is no (height, width, 3)"),
+        ({"versions": {"clean": {"offset": -1}}}, "is no place in a file"),
+        ({"versions": {"clean": {"offset": 0}, "a/b": {"offset": 0, "factors": {"rain": {}}}}}, "'a/b' is no name"),
+        ({"versions": {"clean": {"offset": 0}, "rain": {"offset": 0, "factors": {"fog": {}}}}}, "['fog'] of 'rain'"),
+        ({"versions": {"clean": {"offset": 0}, "rain": {"offset": 0, "factors": {}}}}, "[] of 'rain'"),
+        ({"versions": {"clean": {"offset": 0}, "rain": {"offset": 0}}}, "no 'factors'"),
+    ],
+)
+def test_manifests_that_we_did_not_write(change, message, written, tmp_path):
+    header, first, *_ = (written / "manifest.jsonl").read_text().splitlines()
+    (tmp_path / "manifest.jsonl").write_text(f"{header}\n{json.dumps(json.loads(first) | change)}\n")
+    with pytest.raises(UserError) as refused:
+        ShardSet(tmp_path)
+    assert "cannot be read as a manifest" in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_damaged_sets(written, tmp_path):

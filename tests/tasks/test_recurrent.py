@@ -288,6 +288,49 @@ def test_a_mixed_set_asked_of_photographs(fine_tune, photos, tmp_path):
     assert "mixes haze in, which needs depth" in err
 
 
+def test_a_run_does_not_go_on_in_another_order(fine_tune, tmp_path):
+    assert fine_tune(tmp_path, "--trainer.max_steps", 2)[0] == 0
+    code, _, err = fine_tune(tmp_path, "--ckpt_path", "last", "--model.order", "[rain, blur, jpeg, haze]")
+    assert code == 2
+    assert "fine-tuned in the order [jpeg, haze, blur, rain], now it is [rain, blur, jpeg, haze]" in err
+
+
+def test_the_start_may_know_fewer_settings(fine_tune, step_1, tmp_path):
+    """A checkpoint of before a setting existed, and an empty mapping for none."""
+    checkpoint = torch.load(step_1, weights_only=True)
+    del checkpoint["network"]["init_args"]["released"]
+    torch.save(checkpoint, tmp_path / "older.ckpt")
+    words = ("--model.init_from", tmp_path / "older.ckpt", "--model.network.pairs", "{}")
+    code, _, err = fine_tune(tmp_path / "run", *words, "--trainer.max_steps", 1)
+    assert code == 0, err
+
+
+def test_a_walk_that_skips_a_factor(fine_tune, restore, step_1, photos, tmp_path):
+    factors = yaml.safe_dump({"haze": {}, "rain": {}})
+    words = ("--model.order", "[haze, rain]", "--model.skip", "[jpeg, blur]", "--data.factors", factors)
+    code, _, err = fine_tune(tmp_path / "run", *words)
+    assert code == 0, err
+    checkpoint = tmp_path / "run/checkpoints/last.ckpt"
+    for number, order in enumerate(((), ("--order", "haze,rain"), ("--order", "jpeg,rain,haze,blur"))):
+        assert restore("apply", checkpoint, photos / "a.png", *order, "--output", tmp_path / str(number))[0] == 0
+    code, _, err = restore("apply", checkpoint, photos / "a.png", "--order", "haze", "--output", tmp_path / "no")
+    assert code == 2
+    assert "missing: rain, blur, jpeg" in err
+
+
+def test_a_told_baseline_must_have_every_factor(fine_tune, restore, step_1, tmp_path):
+    assert fine_tune(tmp_path, "--trainer.max_steps", 1)[0] == 0
+    words = ("--config", tmp_path / "config.yaml", "--model.baselines")
+    code, _, err = restore(
+        "test", *words, yaml.safe_dump({"two": {"checkpoint": dict.fromkeys(("rain", "haze"), str(step_1))}})
+    )
+    assert code == 2
+    assert "'two' is told the factors, and its network (haze, rain) has no blur" in err
+    code, _, err = restore("test", *words, "{none: {checkpoint: {}}}")
+    assert code == 2
+    assert "baseline 'none' names no checkpoint" in err
+
+
 def test_a_checkpoint_of_step_1_is_nothing_to_go_on_with(fine_tune, step_1, tmp_path):
     code, _, err = fine_tune(tmp_path, "--ckpt_path", step_1)
     assert code == 2
