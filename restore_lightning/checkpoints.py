@@ -40,12 +40,14 @@ def load_trained(path: str | Path) -> Trained:
         UserError: No such file, no checkpoint of ours, or weights that do not fit.
     """
     if not Path(path).is_file():
-        raise UserError(f"checkpoint {path}: {'a folder, name the file' if Path(path).is_dir() else 'no such file'}")
+        hint = "a folder, name a file, e.g. checkpoints/best.ckpt in it" if Path(path).is_dir() else "no such file"
+        raise UserError(f"checkpoint {path}: {hint}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(
-            f"checkpoint {path} cannot be read: it is damaged, or holds more than tensors and plain values", exit_code=1
+            f"checkpoint {path} cannot be read: it is none, is damaged, or holds more than tensors and plain values",
+            exit_code=1,
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(SPEC), dict):
         raise UserError(f"checkpoint {path} does not say how its network was built: it was not written by restore fit")

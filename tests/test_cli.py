@@ -237,7 +237,7 @@ WRONG = {
     ),
     "test before fit": (("test", "--config", TINY), "test needs a trained network"),
     "a checkpoint that is not there": (("fit", "--config", TINY, "--ckpt_path", "no.ckpt"), "no.ckpt: no such file"),
-    "no config at all": (("fit",), "model"),
+    "no config at all": (("fit",), r"fit needs a model and data: give --config FILE, or a shipped one \(mbn.yaml"),
 }
 
 

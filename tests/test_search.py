@@ -146,3 +146,14 @@ def test_blocks_that_depend_on_the_hierarchy_are_refused(config, restore, tmp_pa
     code, _, err = restore("search", "output_hierarchy", *words)
     assert code == 2
     assert "sets network.extra, which depends on the hierarchy" in err
+
+
+def test_what_a_later_stage_would_be_refused_for_is_refused_first(config, restore, tmp_path):
+    settings = yaml.safe_load(config.read_text())
+    settings["data"]["factors"]["rain"] = {"protocol": "psnr"}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(settings))
+    words = ("--config", tmp_path / "c.yaml", "--first", "noise,jpeg", "--output", tmp_path / "out")
+    code, _, err = restore("search", "output_hierarchy", *words)
+    assert code == 2
+    assert "unknown protocol 'psnr'" in err
+    assert not (tmp_path / "out").exists()

@@ -86,6 +86,8 @@ def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[J
     """
     from restore_lightning.images import find_images
 
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output {output} is a file: name a folder")
     jobs = []
     for given in inputs:
         if not given.exists():

@@ -1,8 +1,11 @@
 """`restore search`: the recurrent order or the output hierarchy, in two stages (paper 2, sections 5.2 and A.1)."""
 
 import argparse
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -63,6 +66,7 @@ def run(words: list[str]) -> int:
         problem = f"{unknown[0]} has no data" if unknown else "a factor is named twice"
         raise UserError(f"--first {options.first}: {problem}; choose among {', '.join(factors)}")
     output = Path(options.output or f"runs/search_{options.what}")
+    _rehearse(search, [*first, *(factor for factor in factors if factor not in first)], config, handed_on)
     _same_search(output, {"search": options.what, "config": config, "command line": handed_on})
 
     best = _stage(search, search.first(first), config, output, handed_on)
@@ -71,6 +75,20 @@ def run(words: list[str]) -> int:
             best = _stage(search, search.insert(best, factor), config, output, handed_on)
     print(f"\nbest: {search.key} '{json.dumps(best).replace(chr(34), '')}'", flush=True)
     return 0
+
+
+def _rehearse(search: Search, candidate: Arrangement, config: dict[str, Any], words: list[str]) -> None:
+    """One step with all factors: what a later stage would be refused for is refused before the first."""
+    from restore_lightning.commands.trainer import run as run_trainer
+
+    with TemporaryDirectory() as folder:
+        settings = _settings(search, candidate, config, Path(folder, "run"))
+        off: dict[str, Any] = {"max_steps": 1, "limit_val_batches": 0, "val_check_interval": None, "logger": False}
+        settings["trainer"] |= off | {"enable_progress_bar": False}
+        path = Path(folder, "rehearsal.yaml")
+        path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        with redirect_stdout(io.StringIO()):  # its tables are those of no candidate
+            run_trainer("fit", ["--config", str(path), *words])
 
 
 def _config(path: Path, what: str, max_steps: int | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from restore_lightning.callbacks import (
     ScoreReport,
 )
 from restore_lightning.commands import TRAINER_VERBS
-from restore_lightning.configs import find_config
+from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.files import write_text
@@ -103,6 +103,17 @@ class RestoreCLI(LightningCLI):
             raise UserError(_shortened(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
+
+    def before_fit(self) -> None:
+        """What can be refused is refused before loggers make files."""
+        if self.config[self.subcommand].ckpt_path is None:
+            self.model.check_start()
+
+    def after_fit(self) -> None:
+        """Say where everything is."""
+        if self.trainer.is_global_zero:
+            run = self.trainer.default_root_dir
+            print(f"run: {run}; next: restore test --config {Path(run, 'config.yaml')}", flush=True)
 
     def validate(self, **arguments: Any) -> None:
         """With our table instead of Lightning's."""
@@ -274,6 +285,10 @@ def run(verb: str, words: list[str]) -> int:
             auto_configure_optimizers=False,
         )
     except argparse.ArgumentError as error:
+        if "are required" in str(error) and not any(word.startswith(("--config", "-c")) for word in words):
+            raise UserError(
+                f"{verb} needs a model and data: give --config FILE, or a shipped one ({', '.join(shipped())})"
+            ) from error
         raise UserError(_shortened(str(error))) from error
     finally:
         sys.argv = argv

@@ -94,6 +94,8 @@ def originals(root: Path) -> list[Original]:
     Raises:
         UserError: No such folder, or images without depth and hazy version; they are counted and named.
     """
+    if not root.is_dir():
+        raise UserError(f"--root {root}: no such folder")
     folder = next((root / name for name in CLEAN_FOLDERS if (root / name).is_dir()), None)
     if folder is None:
         raise UserError(
@@ -119,7 +121,10 @@ def originals(root: Path) -> list[Original]:
             raise UserError(f"{name!r} cannot be a name in the set: rename {str(path)!r}")
         for file in [version.path for version in versions] or ([depth] if depth else []):
             if _size(file) != size:
-                raise UserError(f"{file} is not of the size of {path.name}: give haze or depth of its image's size")
+                raise UserError(
+                    f"{file} is {_size(file)}, its image {path.name} {size} (height, width): give haze or depth of the"
+                    " image's size"
+                )
         read = partial(_read, path, None if versions else depth)
         found[name] = Original(name, str(path.relative_to(root)), read, versions)
     if without:

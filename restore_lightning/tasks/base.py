@@ -96,6 +96,9 @@ class RestorationTask(LightningModule, ABC):
             factors: What degrades it, in the order of application; for tasks that are told.
         """
 
+    def check_start(self) -> None:
+        """Refuse to start training anew, before anything is written."""
+
     def compared(self) -> dict[str, Method]:
         """What `test` compares with: the baselines, read from their checkpoints."""
         return {name: load_method(name, baseline) for name, baseline in self.baselines.items()}

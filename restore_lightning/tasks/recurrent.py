@@ -111,22 +111,25 @@ class RecurrentTask(MultiBranchTask):
 
     def on_fit_start(self) -> None:
         """Start from `init_from`, unless a checkpoint of this task has been loaded."""
-        if self._resumed:
-            return
-        if self.init_from is None:
+        if not self._resumed:
+            self.network.load_state_dict(self.start(self.init_from).network.state_dict())
+            log.info("starting from %s", self.init_from)
+
+    def check_start(self) -> None:
+        """Read `init_from`."""
+        self.start(self.init_from)
+
+    def start(self, path: str | None) -> Trained:
+        """The checkpoint that fine-tuning starts from.
+
+        Raises:
+            UserError: None is named, it cannot be read, or its network is another one.
+        """
+        if path is None:
             raise UserError(
                 "recurrent fine-tuning starts from a trained multi-branch network:"
                 " give --model.init_from CHECKPOINT (from restore fit --config mbn.yaml)"
             )
-        self.network.load_state_dict(self.start(self.init_from).network.state_dict())
-        log.info("starting from %s", self.init_from)
-
-    def start(self, path: str) -> Trained:
-        """The checkpoint that fine-tuning starts from.
-
-        Raises:
-            UserError: It cannot be read, or its network is another one.
-        """
         if not Path(path).expanduser().is_file():
             raise UserError(
                 f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"

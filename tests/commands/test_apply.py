@@ -125,6 +125,9 @@ def test_missing_and_colliding_inputs(checkpoint, restore, photos, tmp_path):
         return err
 
     assert "no such file or folder" in apply(tmp_path / "nothing.png")
+    (tmp_path / "out").touch()
+    assert "is a file: name a folder" in apply(photos)
+    (tmp_path / "out").unlink()
     (tmp_path / "empty").mkdir()
     assert "no images in" in apply(tmp_path / "empty")
     assert "several inputs would become" in apply(photos / "a.png", photos)

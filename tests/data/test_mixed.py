@@ -248,10 +248,13 @@ def test_images_without_depth_are_refused_and_named(restore, reside, tmp_path, p
 def test_wrong_depth_and_wrong_hazy_versions(restore, reside, tmp_path):
     (reside / "depth").mkdir()
     Image.new("RGB", (10, 10)).save(reside / "hazy/0001_0.9_0.1.png")
-    assert "is not of the size of 0001.png" in wrong(restore, tmp_path / "out", "--root", reside)[1]
+    assert (
+        "is (10, 10), its image 0001.png (200, 280) (height, width)"
+        in wrong(restore, tmp_path / "out", "--root", reside)[1]
+    )
     shutil.rmtree(reside / "hazy")
     for depth, message in (
-        (np.ones((3, 3)), "give haze or depth of its image's size"),
+        (np.ones((3, 3)), "give haze or depth of the image's size"),
         (np.full((200, 280), np.nan), "no distances"),
         (np.array({"a": 1}, dtype=object), "cannot be read as depth"),
         (np.full((200, 280), "a"), "0001.npy cannot be read as depth: it holds no array of real numbers"),
@@ -298,7 +301,7 @@ def test_an_existing_folder_is_not_overwritten(restore, written, tmp_path):
         (("--scenes", 4, "--test", 1, "--val", 3), "leave at least one for test and one to train on"),
         (("--scenes", 4, "--test", "no.txt"), "--test no.txt: no number, and no file of this name"),
         (("--scenes", 4, "--workers", -1), "--workers -1: give at least 0"),
-        (("--root", "nowhere"), "has no folder clear"),
+        (("--root", "nowhere"), "--root nowhere: no such folder"),
     ],
 )
 def test_wrong_calls(words, message, restore, tmp_path):

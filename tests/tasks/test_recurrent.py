@@ -281,6 +281,13 @@ def test_wrong_input(case, fine_tune, tmp_path):
     assert not list(tmp_path.glob("**/*.ckpt"))
 
 
+def test_a_wrong_start_leaves_no_files(fine_tune, tmp_path):
+    code, out, _ = fine_tune(tmp_path, "--model.init_from", "no.ckpt", "--trainer.logger", "true")
+    assert code == 2
+    assert "in-branch" not in out
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_mixed_set_asked_of_photographs(fine_tune, photos, tmp_path):
     factors = ("--data.factors", "{mixed: {}}", "--data.root", photos)
     code, _, err = fine_tune(tmp_path, *factors)
