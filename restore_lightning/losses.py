@@ -6,7 +6,7 @@ import torch
 from kornia.metrics import ssim
 from torch import Tensor
 
-from restore_lightning.networks.layers import halve
+from restore_lightning.networks.layers import pyramid
 
 
 def ssim_l1(restored: Tensor, clean: Tensor, ssim_weight: float = 1.1, l1_weight: float = 0.75) -> Tensor:
@@ -25,14 +25,6 @@ def ssim_l1(restored: Tensor, clean: Tensor, ssim_weight: float = 1.1, l1_weight
         restored, clean = restored.float(), clean.float()
     similarity = ssim(restored, clean, window_size=11).mean()
     return l1_weight * (restored - clean).abs().mean() - ssim_weight * similarity
-
-
-def pyramid(clean: Tensor, scales: int) -> list[Tensor]:
-    """Targets of a multi-scale branch, coarsest first: bicubic x1/2 without antialiasing, as its inputs."""
-    levels = [clean]
-    while len(levels) < scales:
-        levels.insert(0, halve(levels[0]))
-    return levels
 
 
 def multiscale_ssim_l1(

@@ -2,7 +2,8 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from restore_lightning.losses import multiscale_ssim_l1, pyramid, ssim_l1
+from restore_lightning.losses import multiscale_ssim_l1, ssim_l1
+from restore_lightning.networks.layers import pyramid
 
 
 def test_equal_images():

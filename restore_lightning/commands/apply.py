@@ -1,15 +1,12 @@
 """`restore apply`: restore image files and folders with a trained network."""
 
 import argparse
-import logging
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from restore_lightning.errors import UserError
-
-log = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):

@@ -1,7 +1,6 @@
 """`restore mix`: write the mixed-degradation data set of paper 2 (section 5.4, appendix C) as tar shards."""
 
 import argparse
-import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -12,8 +11,6 @@ from restore_lightning.errors import UserError, shortened
 
 if TYPE_CHECKING:
     from restore_lightning.data.mixed import Original
-
-log = logging.getLogger(__name__)
 
 TEST_SHARE = 492 / 8970
 """Of paper 2's scenes."""

@@ -13,6 +13,7 @@ import yaml
 from restore_lightning.configs import find_config
 from restore_lightning.errors import UserError
 from restore_lightning.files import write_text
+from restore_lightning.reports import mean_scores
 from restore_lightning.search import SEARCHES, Arrangement, Result, Search, flat, show, stage_table
 
 DEFAULTS = {"recurrent_order": "r_mbn.yaml", "output_hierarchy": "search_hierarchy.yaml"}
@@ -66,8 +67,10 @@ def run(words: list[str]) -> int:
         problem = f"{unknown[0]} has no data" if unknown else "a factor is named twice"
         raise UserError(f"--first {options.first}: {problem}; choose among {', '.join(factors)}")
     output = Path(options.output or f"runs/search_{options.what}")
-    _rehearse(search, [*first, *(factor for factor in factors if factor not in first)], config, handed_on)
-    _same_search(output, {"search": options.what, "config": config, "command line": handed_on})
+    settings = {"search": options.what, "config": config, "command line": handed_on}
+    if not _goes_on(output, settings):
+        _rehearse(search, [*first, *(factor for factor in factors if factor not in first)], config, handed_on)
+        write_text(output / "search.json", json.dumps(settings, indent=2) + "\n")
 
     best = _stage(search, search.first(first), config, output, handed_on)
     for factor in factors:
@@ -114,23 +117,24 @@ def _config(path: Path, what: str, max_steps: int | None) -> dict[str, Any]:
     return config
 
 
-def _same_search(output: Path, settings: dict[str, Any]) -> None:
-    """Keep what is searched beside the runs; refuse to mix it with another search.
+def _goes_on(output: Path, settings: dict[str, Any]) -> bool:
+    """Whether the folder holds runs of this search.
 
     Raises:
-        UserError: The folder holds runs of one.
+        UserError: It holds those of another one.
     """
     path = output / "search.json"
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is no folder: choose another")
-    if any(output.glob("*/checkpoints/*.ckpt")) and path.is_file():
-        earlier = json.loads(path.read_text())
-        differing = [key for key in settings if settings[key] != earlier.get(key)]
-        if differing:
-            raise UserError(
-                f"{output} holds a search with another {' and '.join(differing)} (see {path}): choose another --output"
-            )
-    write_text(path, json.dumps(settings, indent=2) + "\n")
+    if not (path.is_file() and any(output.glob("*/checkpoints/*.ckpt"))):
+        return False
+    earlier = json.loads(path.read_text())
+    differing = [key for key in settings if settings[key] != earlier.get(key)]
+    if differing:
+        raise UserError(
+            f"{output} holds a search with another {' and '.join(differing)} (see {path}): choose another --output"
+        )
+    return True
 
 
 def _stage(
@@ -159,7 +163,7 @@ def _result(search: Search, candidate: Arrangement, config: dict[str, Any], outp
         except UserError as error:
             raise UserError(f"{show(candidate)}: {error}", error.exit_code) from error
     sets = [entry["restored"] for entry in json.loads(scores.read_text())["sets"].values()]
-    return Result(candidate, *(sum(entry[score] for entry in sets) / len(sets) for score in ("psnr", "ssim")))
+    return Result(candidate, **mean_scores(sets))
 
 
 def _settings(search: Search, candidate: Arrangement, config: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class RestoreCLI(LightningCLI):
     def before_fit(self) -> None:
         """What can be refused is refused before loggers make files."""
         if self.config[self.subcommand].ckpt_path is None:
-            self.model.check_start()
+            self.model.start_anew()
 
     def after_fit(self) -> None:
         """Say where everything is."""

@@ -80,7 +80,8 @@ class ShardWriter:
         assert self._tar is not None
         members = {f"{version}.npy": _npy(image) for version, image in sample.images.items()}
         self._written += self._tar.write({"__key__": sample.name, **members})
-        shape = list(to_array(sample.images["clean"]).shape)
+        channels, height, width = sample.images["clean"].shape
+        shape = [height, width, channels]
         line = {"split": sample.split, "name": sample.name, "shard": self._shard, "shape": shape}
         self._pending.append(line | {"versions": {version: dict(sample.about[version]) for version in sample.images}})
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.networks.layers import ConvLSTM, conv, conv_relu, double, halve, upsample
+from restore_lightning.networks.layers import ConvLSTM, conv, conv_relu, double, pyramid, upsample
 
 PairKind = Literal["basic", "convlstm", "multiscale"]
 Trunk = Callable[[Tensor, Tensor], Tensor]
@@ -206,11 +206,8 @@ def walk_multiscale(read: Any, write: nn.Module, trunk: Trunk, run: Run, image: 
         images = torch.cat([level, *map(double, coarser)], dim=1)
         return write(trunk(*read(images, scale)), scale) + level
 
-    pyramid = [image]
-    while len(pyramid) < read.scales:
-        pyramid.insert(0, halve(pyramid[0]))
     outputs: list[Tensor] = []
-    for scale, level in enumerate(pyramid):
+    for scale, level in enumerate(pyramid(image, read.scales)):
         outputs.append(run(step, scale, level, *outputs[-1:]))
     return outputs
 

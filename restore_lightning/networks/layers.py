@@ -45,6 +45,14 @@ def halve(image: Tensor) -> Tensor:
     return functional.interpolate(image, scale_factor=0.5, mode="bicubic", align_corners=False)
 
 
+def pyramid(image: Tensor, scales: int) -> list[Tensor]:
+    """An image at 1/2, 1/4, ... and full size, coarsest first: inputs and targets of a multi-scale branch."""
+    levels = [image]
+    while len(levels) < scales:
+        levels.insert(0, halve(levels[0]))
+    return levels
+
+
 def double(image: Tensor) -> Tensor:
     """Bicubic x2 of (B, C, H, W)."""
     return functional.interpolate(image, scale_factor=2.0, mode="bicubic", align_corners=False)

@@ -1,5 +1,5 @@
 """Tables of scores."""
 
-from restore_lightning.reports.tables import method_table, score_tables, set_table, subset_table
+from restore_lightning.reports.tables import mean_scores, method_table, score_tables, set_table, subset_table
 
-__all__ = ["method_table", "score_tables", "set_table", "subset_table"]
+__all__ = ["mean_scores", "method_table", "score_tables", "set_table", "subset_table"]

@@ -46,7 +46,7 @@ def method_table(methods: Mapping[str, str], sets: Mapping[str, Any]) -> str:
     rows.append(["images", *(str(entry["images"]) for entry in sets.values()), ""])
     for version, title in {"degraded": "degraded", **methods}.items():
         scores = [entry[version] for entry in sets.values()]
-        rows.append([title, *map(_shown, [*scores, _mean(scores)])])
+        rows.append([title, *map(_shown, [*scores, mean_scores(scores)])])
     return _aligned(rows)
 
 
@@ -59,12 +59,13 @@ def subset_table(methods: Mapping[str, str], sets: Mapping[str, Any]) -> str:
         marks = [MARKS[factor in factors] if factors[0] in PURE else "?" for factor in PURE]
         scores = [entry[version] for version in columns]
         rows.append([name, *marks, str(entry["images"]), *map(_shown, scores)])
-    means = [_mean([entry[version] for entry in sets.values()]) for version in columns]
+    means = [mean_scores([entry[version] for entry in sets.values()]) for version in columns]
     rows.append(["mean of the sets", *[""] * len(PURE), "", *map(_shown, means)])
     return _aligned(rows)
 
 
-def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over sets of {"psnr", "ssim"}."""
     return {score: sum(entry[score] for entry in scores) / len(scores) for score in ("psnr", "ssim")}
 
 

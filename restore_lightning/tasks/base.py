@@ -96,8 +96,8 @@ class RestorationTask(LightningModule, ABC):
             factors: What degrades it, in the order of application; for tasks that are told.
         """
 
-    def check_start(self) -> None:
-        """Refuse to start training anew, before anything is written."""
+    def start_anew(self) -> None:
+        """Take what training starts from, most often nothing; refusals come before anything is written."""
 
     def compared(self) -> dict[str, Method]:
         """What `test` compares with: the baselines, read from their checkpoints."""

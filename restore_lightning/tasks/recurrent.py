@@ -85,7 +85,7 @@ class RecurrentTask(MultiBranchTask):
             "before": "MBN before step 2",
             "restored": f"{title} (factor unknown)",
         }
-        self._resumed = False
+        self._started = False
         network.inputs.requires_grad_(False)
 
     def passes(self, factor: str) -> Sequence[str]:
@@ -110,14 +110,15 @@ class RecurrentTask(MultiBranchTask):
                 )
 
     def on_fit_start(self) -> None:
-        """Start from `init_from`, unless a checkpoint of this task has been loaded."""
-        if not self._resumed:
-            self.network.load_state_dict(self.start(self.init_from).network.state_dict())
-            log.info("starting from %s", self.init_from)
+        """Start from `init_from`, unless that was done or a checkpoint of this task has been loaded."""
+        if not self._started:
+            self.start_anew()
 
-    def check_start(self) -> None:
-        """Read `init_from`."""
-        self.start(self.init_from)
+    def start_anew(self) -> None:
+        """Take the weights of `init_from`."""
+        self.network.load_state_dict(self.start(self.init_from).network.state_dict())
+        self._started = True
+        log.info("starting from %s", self.init_from)
 
     def start(self, path: str | None) -> Trained:
         """The checkpoint that fine-tuning starts from.
@@ -147,7 +148,7 @@ class RecurrentTask(MultiBranchTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to go on where nothing was fine-tuned, and say when the order is another one."""
         super().on_load_checkpoint(checkpoint)
-        self._resumed = True
+        self._started = True
         order = checkpoint.get(ORDER)
         if order is None and self.trainer.training:
             raise UserError(
