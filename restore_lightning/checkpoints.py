@@ -39,16 +39,7 @@ def load_trained(path: str | Path) -> Trained:
     Raises:
         UserError: No such file, no checkpoint of ours, or weights that do not fit.
     """
-    if not Path(path).is_file():
-        hint = "a folder, name a file, e.g. checkpoints/best.ckpt in it" if Path(path).is_dir() else "no such file"
-        raise UserError(f"checkpoint {path}: {hint}")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"checkpoint {path} cannot be read: it is none, is damaged, or holds more than tensors and plain values",
-            exit_code=1,
-        ) from error
+    checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(SPEC), dict):
         raise UserError(f"checkpoint {path} does not say how its network was built: it was not written by restore fit")
     network = build(checkpoint[SPEC])
@@ -62,6 +53,24 @@ def load_trained(path: str | Path) -> Trained:
     if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
         raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     return Trained(network.eval(), order, checkpoint[SPEC])
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """What a checkpoint file holds; only tensors and plain values are read.
+
+    Raises:
+        UserError: No such file, or it cannot be read.
+    """
+    if not Path(path).is_file():
+        hint = "a folder, name a file, e.g. checkpoints/best.ckpt in it" if Path(path).is_dir() else "no such file"
+        raise UserError(f"checkpoint {path}: {hint}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"checkpoint {path} cannot be read: it is none, is damaged, or holds more than tensors and plain values",
+            exit_code=1,
+        ) from error
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,9 @@
 """Networks: pure `nn.Module`s that neither import lightning nor read files."""
 
+from restore_lightning.networks.din import DIN
+from restore_lightning.networks.drn import DRN
+from restore_lightning.networks.durn import DuRN
 from restore_lightning.networks.layers import SizeRule
 from restore_lightning.networks.mbn import MBN
 
-__all__ = ["MBN", "SizeRule"]
+__all__ = ["DIN", "DRN", "MBN", "DuRN", "SizeRule"]

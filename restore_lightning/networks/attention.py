@@ -1,6 +1,6 @@
 """Channel attention from the mean and the total variation of each channel (paper 2, section 3.1.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -54,16 +54,51 @@ class ChannelAttention(nn.Module):
 class SEResNet(nn.Module):
     """The SE-ResNet module: two zero-padded 3x3 convolutions without bias, attention, a skip, ReLU.
 
-    Without statistics there is no attention: a plain residual module (the ablation's first row).
+    Args:
+        channels: Channels of the feature map.
+        bottleneck: Width between the attention's two linear layers.
+        statistics: Of the attention. Without any there is none: a plain residual module (the first row of
+            paper 2's table 1).
+        norm: Makes the normalisation after each convolution from the number of channels.
     """
 
-    def __init__(self, channels: int, bottleneck: int, statistics: Sequence[Statistic] = ("mean",)) -> None:
+    def __init__(
+        self,
+        channels: int,
+        bottleneck: int,
+        statistics: Sequence[Statistic] = ("mean",),
+        norm: Callable[[int], nn.Module] = nn.Identity,
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = norm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = norm(channels)
         self.attention = ChannelAttention(channels, bottleneck, statistics) if statistics else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        y = self.conv2(functional.relu(self.conv1(x)))
+        y = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
         return functional.relu(self.attention(y) + x)
+
+
+class AsymmetricCoAttention(nn.Module):
+    """AsyCA (paper 3, section 3.2): fuses two feature maps by weights that sum to 1 in each channel.
+
+    Args:
+        channels: Channels of each map.
+        reduction: Of the bottleneck.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        self.integrate = nn.Conv2d(2 * channels, channels, 1)
+        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
+        self.excite = nn.Conv2d(channels // reduction, 2 * channels, 1)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Two (B, C, H, W) -> one (eq. 6 to 12)."""
+        described = self.integrate(torch.cat([first, second], dim=1)).mean(dim=(2, 3), keepdim=True)
+        scores = self.excite(functional.relu(self.squeeze(described)))
+        weights = scores.unflatten(1, (2, -1)).softmax(dim=1)
+        return weights[:, 0] * first + weights[:, 1] * second

@@ -1,18 +1,24 @@
 """The tensor names of the released MBN, in terms of ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from restore_lightning.networks.mbn import MBN
+from restore_lightning.networks import MBN
+from restore_lightning.published.renaming import Weights, renamed_shapes, renamed_state
 
 SCALES = ("C", "M", "F")  # coarse, middle, fine
 
 
-def build() -> MBN:
-    """The released architecture, quirks included."""
-    return MBN(released=True)
+FREE = ()
+"""What shapes cannot tell: nothing."""
+
+
+def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of our network: the one released architecture, quirks included."""
+    return {"released": True}
 
 
 def _rain_pair() -> Iterator[tuple[str, str]]:
@@ -77,36 +83,24 @@ def _modules() -> Iterator[tuple[str, str]]:
         yield from _block(ours, f"DuRB{number}")
 
 
-def translate(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+def translate(network: MBN, weights: Weights) -> dict[str, Tensor]:
     """The released state dict under our names.
 
     The second copy of T2's attention path (`down_se`, `down_seconv`) is never used by the authors'
     network and is left out; `names` still requires it.
     """
-    modules = dict(_modules())
-    state = {
-        f"{mine}.{kind}": theirs[f"{other}.{kind}"]
-        for mine, other in modules.items()
-        for kind in ("weight", "bias")
-        if f"{other}.{kind}" in theirs
-    }
+    state = renamed_state(network, dict(_modules()), weights)
     for kind in ("weight", "bias"):
-        gates = [theirs[f"rain_head.lstm.conv_{gate}.0.conv2d.{kind}"] for gate in "ifgo"]
+        gates = [weights[f"rain_head.lstm.conv_{gate}.0.conv2d.{kind}"] for gate in "ifgo"]
         state[f"inputs.rain.lstm.gates.{kind}"] = torch.cat(gates)
     return state
 
 
 def names(network: MBN) -> dict[str, tuple[int, ...]]:
     """Every tensor name of the released checkpoint and its shape."""
-    ours = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    shapes = {
-        f"{other}.{kind}": ours[f"{mine}.{kind}"]
-        for mine, other in _modules()
-        for kind in ("weight", "bias")
-        if f"{mine}.{kind}" in ours
-    }
-    for kind in ("weight", "bias"):
-        rows, *rest = ours[f"inputs.rain.lstm.gates.{kind}"]
+    shapes = renamed_shapes(network, dict(_modules()))
+    for kind, gates in network.inputs["rain"].lstm.gates.state_dict().items():  # type: ignore[union-attr]
+        rows, *rest = gates.shape
         shapes |= {f"rain_head.lstm.conv_{gate}.0.conv2d.{kind}": (rows // 4, *rest) for gate in "ifgo"}
     unused = {"down_atten.0": "down_se", "down_atten.1": "down_seconv"}
     for name in list(shapes):
