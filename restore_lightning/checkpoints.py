@@ -1,5 +1,6 @@
 """Networks out of checkpoints that `restore fit` wrote."""
 
+import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -9,11 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from restore_lightning.errors import UserError, shortened
+from restore_lightning.networks import SizeRule
 
 SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
 ORDER = "order"
 """Key under which the recurrent order is kept that the network was fine-tuned in; None: in none."""
+FACTOR = "factor"
+"""Key under which a single-factor network's factor is kept; None: the network has factors of its own."""
+MULTIPLE = "size_multiple"
+"""Key under which the size multiple is kept of a network that declares none."""
 
 
 class Trained(NamedTuple):
@@ -23,11 +29,13 @@ class Trained(NamedTuple):
         network: With its weights, in eval mode on the CPU.
         order: The recurrent order that it was fine-tuned in; None: in none.
         spec: Its class and arguments.
+        factor: What a single-factor network removes; None: the network has factors of its own.
     """
 
     network: nn.Module
     order: list[str] | None
     spec: dict[str, Any]
+    factor: str | None = None
 
 
 def load_trained(path: str | Path) -> Trained:
@@ -52,7 +60,12 @@ def load_trained(path: str | Path) -> Trained:
     order, factors = checkpoint.get(ORDER), getattr(network, "factors", [])
     if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
         raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
-    return Trained(network.eval(), order, checkpoint[SPEC])
+    factor, multiple = checkpoint.get(FACTOR), checkpoint.get(MULTIPLE)
+    if not (factors or isinstance(factor, str)):
+        raise UserError(f"checkpoint {path} does not say which factor its network removes", exit_code=1)
+    if isinstance(multiple, int):
+        network.size_rule = SizeRule(multiple, multiple)  # type: ignore[assignment]  # a fact, no module
+    return Trained(network.eval(), order, checkpoint[SPEC], None if factors else factor)
 
 
 def read_checkpoint(path: str | Path) -> Any:
@@ -106,14 +119,41 @@ def build(spec: dict[str, Any]) -> nn.Module:
     Raises:
         UserError: The class cannot be imported or is no `torch.nn.Module`.
     """
+    network: nn.Module = _class_of(spec)(**spec.get("init_args", {}))
+    return network
+
+
+def _class_of(spec: dict[str, Any]) -> type[nn.Module]:
     module, _, name = str(spec.get("class_path")).rpartition(".")
     try:
         network_class = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
-            f"the checkpoint's network class {spec.get('class_path')} cannot be imported: {error}"
+            f"the checkpoint's network class {spec.get('class_path')} cannot be imported: {error};"
+            " if it is a file of yours, set PYTHONPATH to its folder"
         ) from error
     if not (isinstance(network_class, type) and issubclass(network_class, nn.Module)):
         raise UserError(f"the checkpoint names {spec.get('class_path')} as its network, which is no torch.nn.Module")
-    network: nn.Module = network_class(**spec.get("init_args", {}))
-    return network
+    return network_class
+
+
+def different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    """Settings that make another network of theirs than of mine, or None; how weights were initialised does not.
+
+    A setting that an older checkpoint does not know has its default.
+    """
+    if mine["class_path"] != theirs["class_path"]:
+        return f"it is {mine['class_path']}, was {theirs['class_path']}"
+    parameters = inspect.signature(_class_of(mine)).parameters.items()
+    defaults = {name: parameter.default for name, parameter in parameters}
+    now, was = ({**defaults, **spec.get("init_args", {})} for spec in (mine, theirs))
+    names = sorted((set(now) | set(was)) - {"init"})
+    differing = [name for name in names if _plain(now.get(name)) != _plain(was.get(name))]
+    return "; ".join(f"{name} is {now.get(name)}, was {was.get(name)}" for name in differing) or None
+
+
+def _plain(value: Any) -> Any:
+    """None and an empty list or mapping are the same wherever both are allowed, and so are lists and tuples."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value] or None
+    return value if value != {} else None

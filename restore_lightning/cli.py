@@ -22,6 +22,10 @@ train and score, by a config:
 
 use a trained network:
   apply      restore image files and folders
+  convert    a checkpoint that the papers' authors published -> one of ours
+             restore convert DRN authors.pth drn.ckpt
+  score      PSNR and SSIM of two folders, as the papers compute them
+             restore score RESTORED CLEAN --protocol matlab-y
 
 choose an architecture:
   search     the recurrent order, or the levels of the output branches

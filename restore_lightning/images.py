@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from restore_lightning.errors import UserError
 from restore_lightning.files import written_beside
 
+Colour = Literal["rgb", "gray"]
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
 
@@ -34,13 +35,32 @@ def to_uint8(image: Tensor) -> Tensor:
 
 
 def from_array(array: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 array -> (3, H, W) uint8 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+    """(H, W, 3) or gray (H, W) uint8 array -> (3, H, W) or (1, H, W) uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(array).transpose(2, 0, 1)))
 
 
 def to_array(image: Tensor) -> np.ndarray:
-    """(3, H, W) uint8 tensor -> (H, W, 3) uint8 array."""
-    return image.permute(1, 2, 0).contiguous().cpu().numpy()
+    """(3, H, W) or (1, H, W) uint8 tensor -> (H, W, 3) or (H, W) uint8 array."""
+    array = image.permute(1, 2, 0).contiguous().cpu().numpy()
+    return array[:, :, 0] if array.shape[2] == 1 else array
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Bicubic resampling of (C, H, W) uint8 by Pillow, antialiased where it shrinks: MATLAB's imresize, nearly."""
+    return from_array(np.asarray(Image.fromarray(to_array(image)).resize((width, height), Image.Resampling.BICUBIC)))
+
+
+def enlarged(images: Tensor, like: Tensor) -> Tensor:
+    """(B, C, H, W) in [0, 1] at the size of `like`: bicubic, in 8 bits, where it differs."""
+    if images.shape[-2:] == like.shape[-2:]:
+        return images
+    resized = [resize(to_uint8(image).cpu(), *like.shape[-2:]) for image in images]
+    return to_float(torch.stack(resized)).to(images.device)
+
+
+def in_colour(image: Tensor, colour: Colour) -> Tensor:
+    """A (3, H, W) uint8 image as it is, or its luma (1, H, W) (BT.601, full range, rounded; by Pillow)."""
+    return image if colour == "rgb" else from_array(np.asarray(Image.fromarray(to_array(image)).convert("L")))
 
 
 def read_image(path: str | Path) -> Tensor:

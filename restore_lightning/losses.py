@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from kornia.metrics import ssim
-from torch import Tensor
+from torch import Tensor, nn
 
 from restore_lightning.networks.layers import pyramid
+
+SMALLEST = 6
+"""Pixels per side that SSIM needs: its window is padded by 5 pixels of reflection."""
 
 
 def ssim_l1(restored: Tensor, clean: Tensor, ssim_weight: float = 1.1, l1_weight: float = 0.75) -> Tensor:
@@ -55,3 +58,32 @@ def multiscale_ssim_l1(
         for weight, output, target in zip(weights, outputs, pyramid(clean, len(outputs)), strict=True)
     ]
     return torch.stack(terms).sum()
+
+
+class SSIML1(nn.Module):
+    """`ssim_l1` as a loss to be named in a config; `ssim_weight` 1 and `l1_weight` 0 is the negative SSIM of paper 4.
+
+    Args:
+        ssim_weight: Weight of the negative SSIM.
+        l1_weight: Weight of the mean absolute error.
+    """
+
+    smallest = SMALLEST
+
+    def __init__(self, ssim_weight: float = 1.1, l1_weight: float = 0.75) -> None:
+        super().__init__()
+        self.ssim_weight = ssim_weight
+        self.l1_weight = l1_weight
+
+    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        """Two (B, C, H, W) -> a number."""
+        return ssim_l1(restored, clean, self.ssim_weight, self.l1_weight)
+
+
+def increasing(count: int) -> list[float]:
+    """Weights of the outputs of `count` stages: 0.1 t, and 1 more for the last (paper 4, section 3, for 7 stages).
+
+    >>> [round(weight, 1) for weight in increasing(7)]
+    [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.7]
+    """
+    return [0.1 * t for t in range(1, count)] + [0.1 * count + 1]

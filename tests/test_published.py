@@ -1,3 +1,5 @@
+"""The released networks: golden outputs, names, shapes, and what is refused."""
+
 import json
 import sys
 
@@ -6,113 +8,299 @@ import pytest
 import torch
 
 from restore_lightning.errors import UserError
-from restore_lightning.inference import ORDER, restore_in_order
-from restore_lightning.networks import MBN
-from restore_lightning.published import load_network
-from restore_lightning.published.mbn import names
+from restore_lightning.inference import ORDER, restore, restore_in_order
+from restore_lightning.networks import DIN, MBN, DuRN
+from restore_lightning.published import NETWORKS, card, import_network, load_network
+
+GOLDEN = {
+    "DuRN_P": "DuRN_P",
+    "DuRN_P_no_norm": "DuRN_P_no_norm",
+    "DuRN_U": "DuRN_U",
+    "DuRN_S": "DuRN_S",
+    "DRN_7_7": "DRN",
+    "DRN_5_5": "DRN",
+    "DIN_x2": "DIN_x2",
+    "DIN_x4": "DIN_x4",
+}
+PRECISIONS = [(torch.float64, 1e-6), (torch.float32, 1e-4)]
 
 
-@pytest.fixture(scope="module")
-def released(shared):
-    """The golden weights under the authors' names, in float64."""
+@pytest.fixture(scope="session")
+def names(shared):
+    return json.loads((shared / "golden/official_names.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def released(shared, names):
+    """Name of a network -> the golden weights under the authors' names."""
     sys.path.insert(0, str(shared / "golden"))
     from golden_weights import state
 
-    shapes = json.loads((shared / "golden/official_names.json").read_text())["MBN"]
-    return {name: torch.as_tensor(array) for name, array in state(shapes).items()}
+    def make(name, dtype=torch.float64):
+        arrays = state(names[name], 0.5 if name == "DRN" else 1.0)
+        tensors = {key: torch.as_tensor(array) for key, array in arrays.items()}
+        return {key: t.to(dtype) if t.is_floating_point() else t for key, t in tensors.items()}
+
+    return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def golden(shared):
-    return {name: torch.from_numpy(array) for name, array in np.load(shared / "golden/MBN.npz").items()}
+    """Name of a file -> its arrays."""
+    return lambda name: {k: torch.from_numpy(v).double() for k, v in np.load(shared / f"golden/{name}.npz").items()}
 
 
-def outputs(network, image):
+def random_weights(name, gain=0.02, **changed):
+    """Weights of a network under the authors' names, without any file."""
+    arguments = import_arguments(name) | changed
+    network = NETWORKS[name].network(**arguments)
+    shapes = published(name).names(network)
+    generator = torch.Generator().manual_seed(0)
+
+    def tensor(key, shape):
+        if key.endswith("num_batches_tracked"):
+            return torch.zeros(shape, dtype=torch.long)
+        values = gain * torch.randn(shape, generator=generator)
+        return 1 + values.abs() if key.endswith("running_var") else values
+
+    return {key: tensor(key, shape) for key, shape in shapes.items()}
+
+
+def published(name):
+    from importlib import import_module
+
+    return import_module(f"restore_lightning.published.{NETWORKS[name].module}")
+
+
+def import_arguments(name):
+    return published(name).build(name, {}, {})
+
+
+def error(found, expected):
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+@pytest.mark.parametrize("file", GOLDEN)
+def test_golden_single_factor_networks(file, dtype, tolerance, released, golden):
+    name, stored = GOLDEN[file], golden(file)
+    hyperparameters = {"T": 5, "R": 5} if file == "DRN_5_5" else None
+    network = load_network(name, released(name, dtype), hyperparameters)
+    assert not network.training
+    image = stored["input"].to(dtype)
+    with torch.no_grad():
+        output = network(image)
+        assert output.dtype == dtype
+        assert error(output, stored["output"]) < tolerance
+        if "stages" in stored:
+            stages = network.stages(image)
+            assert len(stages) == len(stored["stages"])
+            assert error(torch.stack(stages), stored["stages"]) < tolerance
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+def test_golden_outputs_of_mbn(released, golden, dtype, tolerance):
+    network, stored = load_network("MBN", released("MBN", dtype)), golden("MBN")
     found = {}
     with torch.no_grad():
         for factor in network.factors:
-            images = network(image, factor)
+            images = network(stored["input"].to(dtype), factor)
             scales = [factor] if len(images) == 1 else [f"{factor}_{s}" for s in ("coarse", "mid", "fine")]
             found |= dict(zip(scales, images, strict=True))
-    return found
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
-def test_golden_outputs(released, golden, dtype, tolerance):
-    network = load_network("MBN", {name: tensor.to(dtype) for name, tensor in released.items()})
-    assert not network.training
-    found = outputs(network, golden["input"].to(dtype))
-    assert found.keys() == golden.keys() - {"input"}
+    assert found.keys() == stored.keys() - {"input"}
     for name, image in found.items():
         assert image.dtype == dtype
-        error = (image - golden[name]).abs().max() / golden[name].abs().max()
-        assert error < tolerance, name
+        assert error(image, stored[name]) < tolerance, name
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
-def test_golden_recurrent_passes(released, shared, dtype, tolerance):
-    passes = {name: torch.from_numpy(array) for name, array in np.load(shared / "golden/R-MBN.npz").items()}
-    network = load_network("MBN", {name: tensor.to(dtype) for name, tensor in released.items()})
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+def test_golden_recurrent_passes(released, golden, dtype, tolerance):
+    passes, network = golden("R-MBN"), load_network("MBN", released("MBN", dtype))
     with torch.no_grad():
         found = restore_in_order(network, passes["input"].to(dtype), ORDER)
     for name, image in zip(ORDER, found, strict=True):
         assert image.dtype == dtype
-        assert (image - passes[name]).abs().max() / passes[name].abs().max() < tolerance, name
+        assert error(image, passes[name]) < tolerance, name
 
 
-def test_quirks_are_off_for_new_training(released, golden):
-    network = load_network("MBN", released)
-    new = MBN().double()
-    new.load_state_dict(network.state_dict())
-    image = golden["input"].double()
+@pytest.mark.parametrize("name", NETWORKS)
+def test_names_are_the_released_ones(name, names):
+    assert set(NETWORKS) == set(names)
+    network, _ = import_network(name, random_weights(name))
+    assert published(name).names(network) == {key: tuple(shape) for key, shape in names[name].items()}
+    assert card(name)["parameters"] == (
+        sum(p.numel() for p in network.parameters()) + (name == "DuRN_S_P")  # the released one has an unused number
+    )
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_cards_are_complete(name):
+    described = card(name)
+    assert described["network"] == name
+    for key in ("title", "authors", "published", "repository", "licence", "trained_on", "notes"):
+        assert isinstance(described[key], str), key
+        assert described[key], key
+    network = NETWORKS[name].network
+    assert described["factor"] == (["rain", "blur", "jpeg", "haze"] if network is MBN else described["factor"])
+    for score in described["scores"]:
+        assert set(score) == {"set", "protocol", "psnr", "ssim", "source"}
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        ("MBN", lambda: MBN()),
+        ("DuRN_U", lambda: DuRN("U")),  # another eps
+        ("DIN_x2", lambda: DIN(2)),  # first node, bicubic skip
+    ],
+)
+def test_quirks_are_off_for_new_training(name, new, released, golden):
+    network, ours = load_network(name, released(name)), new().double().eval()
+    ours.load_state_dict(network.state_dict())
+    image, factor = golden(name)["input"], ["blur"] if name == "MBN" else []
     with torch.no_grad():
-        assert not torch.allclose(new(image, "blur")[-1], network(image, "blur")[-1])
-        assert torch.allclose(new(image, "haze")[-1], network(image, "haze")[-1])
+        one, other = (net(image, *factor) for net in (network, ours))
+        one, other = (net[-1] if factor else net for net in (one, other))
+    assert not torch.equal(one, other)
 
 
-def test_names_are_the_released_ones(shared):
-    published = json.loads((shared / "golden/official_names.json").read_text())["MBN"]
-    assert names(MBN()) == {name: tuple(shape) for name, shape in published.items()}
+def test_released_instance_norm_adds_its_scale_again():
+    weights = random_weights("DuRN_U")
+    network = load_network("DuRN_U", weights)
+    assert torch.equal(network.front[0][1].bias, weights["norm1.norm.scale"])
+    assert torch.equal(network.front[0][1].weight, weights["norm1.norm.scale"])
+    assert network.front[0][1].eps == 1e-9
 
 
-def random_weights():
-    return {name: torch.randn(shape) * 0.01 for name, shape in names(MBN()).items()}
+def test_released_raindrop_network_works_in_bgr():
+    network = load_network("DuRN_S_P", random_weights("DuRN_S_P", gain=0.05))
+    image = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        raw = network(image.flip(1)).flip(1).clamp(0, 1)
+        assert torch.equal(restore(network, image), raw)
+        assert not torch.equal(restore(network, image), network(image).clamp(0, 1))
 
 
-def test_data_parallel_prefix_and_file(tmp_path):
-    weights = random_weights()
-    torch.save({f"module.{name}": tensor for name, tensor in weights.items()}, tmp_path / "mbn.pth")
-    one, other = load_network("MBN", weights), load_network("MBN", tmp_path / "mbn.pth")
-    for (name, mine), theirs in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
-        assert torch.equal(mine, theirs), name
+SIZES = {
+    "DRN": [{"T": 3, "R": 2, "resblocks": 1}, {"T": 5, "R": 5, "width": 6}, {"T": 8, "R": 8, "resblocks": 2}],
+    "DuRN_P": [{"width": 4}, {"image_channels": 3}],
+    "DuRN_P_no_norm": [{"width": 6}, {"image_channels": 1}],
+    "DuRN_U": [{"width": 4}],
+    "DuRN_US": [{"width": 4}, {"blocks": [("US", 3, 3, 1)] * 12}],
+    "DuRN_S": [{"width": 4}, {"blocks": [("S", 3, 5, d) for d in (1, 1, 2, 2, 1, 3)]}],
+    "DuRN_S_P": [{"width": 4}],
+    "DIN_x2": [{"D": 2, "B": 1, "M": 3, "growth": 4, "width": 8}, {"D": 1, "B": 2, "M": 1, "growth": 3, "width": 4}],
+    "DIN_x3": [{"D": 2, "B": 4, "M": 2, "growth": 4, "width": 8}],
+    "DIN_x4": [{"D": 3, "B": 2, "M": 5, "growth": 5, "width": 12}],
+    "DIN_x8": [{"D": 2, "B": 3, "M": 2, "growth": 4, "width": 8}],
+}
 
 
-def test_wrong_names_and_shapes_are_refused_with_both_lists():
-    weights = random_weights()
-    del weights["dec_1.conv2.conv2d.bias"]
+@pytest.mark.parametrize(("name", "changed"), [(name, each) for name, sizes in SIZES.items() for each in sizes])
+def test_hyperparameters_are_read_off_the_shapes(name, changed):
+    weights = random_weights(name, **changed)
+    given = {key: value for key, value in changed.items() if key in ("T", "R")}
+    network, spec = import_network(name, weights, given)
+    for key, value in changed.items():
+        assert spec["init_args"][key] == value, key
+    built = NETWORKS[name].network(**spec["init_args"])  # as restore apply does from a converted checkpoint
+    built.load_state_dict(network.state_dict())
+    image = torch.rand(1, network.image_channels, 16, 24)
+    with torch.no_grad():
+        assert torch.equal(built.eval()(image), network(image))
+
+
+def test_dilations_are_given_where_the_blocks_are_not_the_papers():
+    blocks = [("P", 3, 3, 1), ("P", 5, 3, 2)]
+    weights = random_weights("DuRN_P", blocks=blocks)
+    _, spec = import_network("DuRN_P", weights, {"dilations": [1, 2]})
+    assert spec["init_args"]["blocks"] == blocks
+    with pytest.raises(UserError, match="dilations has 3 numbers, the checkpoint 2 blocks"):
+        load_network("DuRN_P", weights, {"dilations": [1, 2, 3]})
+    with pytest.raises(UserError, match=r"missing: block3\.conv1"):
+        load_network("DuRN_P", weights)
+
+
+@pytest.mark.parametrize("name", ["MBN", "DuRN_S", "DRN", "DIN_x8"])
+def test_data_parallel_prefix_and_file(name, tmp_path):
+    weights = random_weights(name)
+    torch.save({f"module.{key}": tensor for key, tensor in weights.items()}, tmp_path / "their.pth")
+    torch.save({"state_dict": weights}, tmp_path / "nested.pth")
+    networks = [load_network(name, source) for source in (weights, tmp_path / "their.pth", tmp_path / "nested.pth")]
+    first, *others = (network.state_dict() for network in networks)
+    for other in others:
+        for key, tensor in first.items():
+            assert torch.equal(tensor, other[key]), key
+
+
+def test_the_network_does_not_share_memory_with_the_checkpoint():
+    weights = random_weights("DRN")
+    network = load_network("DRN", weights)
+    before = network.read.weight.clone()
+    weights["conv0.0.weight"].zero_()
+    assert torch.equal(network.read.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("MBN", "dec_1.conv2.conv2d.bias"),
+        ("DuRN_P", "block6.up_conv.conv2d.weight"),
+        ("DuRN_U", "norm2.norm.shift"),
+        ("DuRN_US", "rud12.se.se.fc.2.weight"),
+        ("DuRN_S_P", "prelu.weight"),
+        ("DRN", "conv.0.bias"),
+        ("DIN_x3", "WRDB4_5.conv2_2.weight"),
+    ],
+)
+def test_wrong_names_and_shapes_are_refused_with_both_lists(name, tensor):
+    weights = random_weights(name)
+    changed = list(weights)[len(weights) // 2]
+    assert tensor != changed
+    del weights[tensor]
     weights["dec_9.bias"] = torch.zeros(3)
-    weights["dec_4.conv3.conv2d.bias"] = torch.zeros(4)
+    weights[changed] = torch.zeros(4, 9)
     with pytest.raises(UserError) as refused:
-        load_network("MBN", weights)
-    for part in (
-        "1 missing: dec_1.conv2.conv2d.bias",
-        "1 unknown: dec_9.bias",
-        "dec_4.conv3.conv2d.bias is (4,), needs (3,)",
-    ):
+        load_network(name, weights)
+    for part in (f"1 missing: {tensor}", "1 unknown: dec_9.bias", f"{changed} is (4, 9), needs"):
         assert part in str(refused.value)
 
 
 def test_the_unused_copy_is_required():
-    weights = {name: tensor for name, tensor in random_weights().items() if ".down_se." not in name}
+    weights = {name: tensor for name, tensor in random_weights("MBN").items() if ".down_se." not in name}
     with pytest.raises(UserError, match="missing"):
         load_network("MBN", weights)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_another_networks_weights_are_refused(name):
+    other = "DRN" if name != "DRN" else "DuRN_P"
+    with pytest.raises(UserError, match=f"not the released weights of {name}: .* missing: .* unknown: "):
+        load_network(name, random_weights(other))
+
+
+def test_super_resolution_weights_of_another_scale_are_refused():
+    small = {"D": 1, "B": 1, "M": 1, "growth": 2, "width": 4}
+    with pytest.raises(UserError, match="UPNet"):
+        load_network("DIN_x2", random_weights("DIN_x3", **small))
+
+
 def test_wrong_calls(tmp_path):
     (tmp_path / "no.pth").write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match="unknown network 'NBM': choose one of MBN"):
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(UserError, match=r"unknown network 'NBM': choose one of MBN, DuRN_P, .*, DRN, DIN_x2"):
         load_network("NBM", {})
     with pytest.raises(UserError, match="cannot be read"):
         load_network("MBN", tmp_path / "no.pth")
-    with pytest.raises(UserError, match="no free hyper-parameters"):
+    with pytest.raises(UserError, match=r"nowhere.pth: no such file"):
+        load_network("MBN", tmp_path / "nowhere.pth")
+    with pytest.raises(UserError, match="holds no state dict"):
+        load_network("DRN", tmp_path / "list.pth")
+    with pytest.raises(UserError, match=r"MBN: hyper-parameters T given, .* give none"):
         load_network("MBN", {}, {"T": 7})
+    with pytest.raises(UserError, match="give T, R only"):
+        load_network("DRN", random_weights("DRN"), {"D": 7})
+    with pytest.raises(UserError, match="DRN: T=0: at least 1"):
+        load_network("DRN", random_weights("DRN"), {"T": 0})
+    with pytest.raises(UserError, match="DRN: "):
+        load_network("DRN", random_weights("DRN"), {"T": "seven"})

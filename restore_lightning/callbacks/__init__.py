@@ -1,5 +1,6 @@
 """What happens around training: checkpoints, tables, pictures, scores."""
 
+from restore_lightning.callbacks.activation_maps import ActivationMaps
 from restore_lightning.callbacks.branch_table import BranchTable
 from restore_lightning.callbacks.checkpoint import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from restore_lightning.callbacks.pictures import PictureGrid
@@ -8,6 +9,7 @@ from restore_lightning.callbacks.run_start import RunStart
 from restore_lightning.callbacks.scores import PredictionWriter, ScoreReport
 
 __all__ = [
+    "ActivationMaps",
     "AtomicCheckpointIO",
     "BestCheckpoint",
     "BranchTable",

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from restore_lightning.errors import UserError
 
@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
         help="remove all factors in this order, for images whose degradation is not known; without --factor and"
         " --order a recurrently fine-tuned network (R-MBN) uses its own order",
     )
+    made.add_argument(
+        "--self-ensemble", action="store_true", help="the mean over 8 flips and quarter turns of each image"
+    )
     made.add_argument("--format", choices=("png", "same"), default="png", help="png (default), or the input's format")
     made.add_argument("--device", help="e.g. cpu, cuda, cuda:1, mps; default: cuda where there is one")
     made.add_argument("--overwrite", action="store_true", help="replace files that are in DIR already")
@@ -50,10 +53,11 @@ def run(words: list[str]) -> int:
 
     from restore_lightning.checkpoints import load_trained
     from restore_lightning.images import read_image, to_float, to_uint8, write_image
-    from restore_lightning.inference import restore_in_order
+    from restore_lightning.inference import restore_in_order, with_factors
 
-    network, own_order, _ = load_trained(options.checkpoint)
-    order = choose_order(getattr(network, "factors", []), own_order, options.factor, options.order)
+    trained = load_trained(options.checkpoint)
+    network: Any = with_factors(trained)
+    order = choose_order(network.factors, trained.order, options.factor, options.order)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         network.to(device)
@@ -65,7 +69,8 @@ def run(words: list[str]) -> int:
         for job in tqdm(jobs, unit="image", desc=", ".join(order), disable=None):
             try:
                 image = to_float(read_image(job.source).to(device))
-                write_image(to_uint8(restore_in_order(network, image[None], order)[-1][0]), job.target)
+                restored = restore_in_order(network, image[None], order, options.self_ensemble)[-1]
+                write_image(to_uint8(restored[0]), job.target)
             except (UserError, OSError, RuntimeError) as error:
                 what = " ".join(str(error).split())
                 failures.append(what if isinstance(error, UserError) else f"{job.source}: {what}")

@@ -273,6 +273,8 @@ def run(verb: str, words: list[str]) -> int:
     parser = {"allow_abbrev": False, "exit_on_error": False}
     # Lightning starts the processes of other GPUs with these words.
     argv, sys.argv = sys.argv, [sys.argv[0], verb, *_with_found_configs(words)]
+    # Networks of the user's own lie beside the configs that name them; last, so that they hide nothing.
+    sys.path.append(str(Path.cwd()))
     try:
         RestoreCLI(
             RestorationTask,
@@ -292,6 +294,7 @@ def run(verb: str, words: list[str]) -> int:
         raise UserError(_shortened(str(error))) from error
     finally:
         sys.argv = argv
+        sys.path.pop()
         if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
             sys.modules["wandb"].finish()
     return 0

@@ -2,20 +2,39 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from restore_lightning.data.pairs import PairedFiles, scale_of
 from restore_lightning.data.shards import ShardSet
 from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs, sizes_of
 from restore_lightning.data.training import Pair, degrade, factors_of, stored_pair
 from restore_lightning.degradations import Degradation
-from restore_lightning.images import read_image
+from restore_lightning.images import Colour, read_image
 from restore_lightning.seeding import derive
 
 DRAWS = 5
+
+
+@dataclass
+class ImageSet:
+    """A validation or test set of one's own.
+
+    Args:
+        clean: Folder of clean images.
+        degraded: Folder of degraded ones of the same names; None: degraded on the fly, as the factor's training data.
+        factor: What degrades them, one of `data.factors`; None: the only one.
+        protocol: How they are scored; None: as the factor's.
+    """
+
+    clean: str
+    degraded: str | None = None
+    factor: str | None = None
+    protocol: str | None = None
 
 
 class Item(NamedTuple):
@@ -40,8 +59,9 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         factor: What degrades them: a factor, several joined by "+", or another name for varying ones.
         protocol: How they are scored.
         images: The images.
-        crop_size: Cut the centre of this size (pixels) from each; None: whole images.
+        crop_size: Cut the centre of this size (pixels of the degraded image) from each; None: whole images.
         factors: All that degrades any of them.
+        scale: How many times larger the clean images are.
     """
 
     def __init__(
@@ -52,8 +72,10 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         images: Sequence[Scored],
         crop_size: int | None,
         factors: Iterable[str],
+        scale: int = 1,
     ) -> None:
         self.factors = tuple(factors)
+        self.scale = scale
         self.name = name
         self.factor = factor
         self.protocol = protocol
@@ -65,17 +87,10 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """{set, factor, factors, name, degraded (3, H, W) uint8, clean (3, H, W) uint8}."""
+        """{set, factor, name, degraded, clean, factors}, the last three as in `Pair`."""
         pair = self.images[index].pair()
-        window = self._window(pair.clean)
-        return {
-            "set": self.name,
-            "factor": self.factor,
-            "factors": pair.factors,
-            "name": self.images[index].name,
-            "degraded": window.cut(pair.degraded),
-            "clean": window.cut(pair.clean),
-        }
+        pair = pair.cut(self._window(pair.degraded))
+        return {"set": self.name, "factor": self.factor, "name": self.images[index].name, **pair._asdict()}
 
     def _window(self, image: Tensor) -> Window:
         height, width = image.shape[1:]
@@ -84,16 +99,31 @@ class EvaluationSet(Dataset[dict[str, Any]]):
 
 
 def degraded_set(
-    factor: str, protocol: str, degradation: Degradation, items: Sequence[Item], crop_size: int | None
+    name: str,
+    factor: str,
+    protocol: str,
+    degradation: Degradation,
+    items: Sequence[Item],
+    crop_size: int | None,
+    colour: Colour = "rgb",
 ) -> EvaluationSet:
-    """A set named after its factor: clean images, degraded as they are read."""
+    """Clean images, degraded as they are read."""
 
     def scored(index: int, item: Item) -> Scored:
         seed = derive(0, factor, factor, index)
-        return Scored(item.name, lambda: degrade(item.clean(), factor, degradation, seed))
+        return Scored(item.name, lambda: degrade(item.clean().in_colour(colour), factor, degradation, seed))
 
     images = [scored(i, item) for i, item in enumerate(items)]
-    return EvaluationSet(factor, factor, protocol, images, crop_size, factors_of(factor, degradation))
+    factors = factors_of(factor, degradation)
+    return EvaluationSet(name, factor, protocol, images, crop_size, factors, degradation.scale)
+
+
+def paired_set(
+    name: str, factor: str, protocol: str, pairs: Sequence[PairedFiles], crop_size: int | None, colour: Colour = "rgb"
+) -> EvaluationSet:
+    """Files of degraded images beside clean ones."""
+    images = [Scored(pair.name, lambda pair=pair: pair.read(factor, colour)) for pair in pairs]  # type: ignore[misc]
+    return EvaluationSet(name, factor, protocol, images, crop_size, (factor,), scale_of(pairs))
 
 
 def stored_set(

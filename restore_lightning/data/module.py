@@ -1,6 +1,7 @@
 """The DataModule: multi-task training by the cyclic schedule, and the validation and test sets."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,16 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from restore_lightning.data.evaluation import EvaluationSet, bundled_items, degraded_set, folder_items, stored_set
+from restore_lightning.data.evaluation import (
+    EvaluationSet,
+    ImageSet,
+    bundled_items,
+    degraded_set,
+    folder_items,
+    paired_set,
+    stored_set,
+)
+from restore_lightning.data.pairs import FromFolders, matched
 from restore_lightning.data.schedule import CyclicSchedule
 from restore_lightning.data.shards import MANIFEST, ShardSet
 from restore_lightning.data.sources import FolderSource, SceneSource
@@ -38,7 +48,7 @@ MIXED_PROTOCOL = "mbn-rgb"
 
 
 class RestorationData(LightningDataModule):
-    """Clean images, degraded on the fly, one degradation factor per minibatch.
+    """Clean images, degraded on the fly, or pairs of images; one degradation factor per minibatch.
 
     Args:
         factors: Factor -> its data; the schedule's cycle holds `minibatches` of each.
@@ -48,8 +58,10 @@ class RestorationData(LightningDataModule):
             trained on. Or a data set that `restore mix` wrote: a factor is trained on the version of
             its name, and all test sets in it are scored.
         batch_size: Samples per minibatch and device of factors that name no other.
-        crop_size: Side of the training crops in pixels of factors that name no other.
-        val_crop_size: Cut validation images to the centre of this size; None: whole images.
+        crop_size: Side of the degraded training crops in pixels of factors that name no other.
+        val_crop_size: Cut degraded validation images to the centre of this size; None: whole images.
+        val_sets: Validation sets of one's own by name; None: the folder `val` in `root`, or scikit-image's photographs.
+        test_sets: The same for `restore test`, and the folder `test`.
         num_workers: Processes that prepare batches.
         seed: Of schedule, crops, degradations and augmentations.
     """
@@ -61,6 +73,8 @@ class RestorationData(LightningDataModule):
         batch_size: int = 4,
         crop_size: int = 64,
         val_crop_size: int | None = None,
+        val_sets: dict[str, ImageSet] | None = None,
+        test_sets: dict[str, ImageSet] | None = None,
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -79,6 +93,7 @@ class RestorationData(LightningDataModule):
         self.val_crop_size = val_crop_size
         self.num_workers = num_workers
         self.seed = seed
+        self.own_sets = {"val": val_sets or {}, "test": test_sets or {}}
         self.val_sets: list[EvaluationSet] = []
         self.test_sets: list[EvaluationSet] = []
 
@@ -87,7 +102,7 @@ class RestorationData(LightningDataModule):
         if self.root is not None and not self.root.is_dir():
             raise UserError(f"data.root {self.root} is no folder: give a folder of clean photographs")
         self.shards = ShardSet(self.root) if self.root is not None and (self.root / MANIFEST).is_file() else None
-        mixed = [f for f, p in self.plans.items() if isinstance(p.degradation, Mixture) and p.degradation.needs_depth]
+        mixed = [f for f, p in self.plans.items() if isinstance(p.degradation, Mixture) and p.needs_depth]
         if mixed and self.root is not None and self.shards is None:
             raise UserError(
                 f"factor {mixed[0]!r} mixes haze in, which needs depth, and the photographs of {self.root} have none:"
@@ -95,7 +110,7 @@ class RestorationData(LightningDataModule):
                 " or give --data.root null (procedural scenes)"
             )
         if stage == "fit":
-            self.training_set = TrainingSet(self._training_source(), self.plans, self.seed)
+            self.training_set = TrainingSet(self._training_sources(), self.plans, self.seed)
         if stage in ("fit", "validate"):
             self.val_sets = self._evaluation_sets("val", self.val_crop_size)
         if stage in ("test", "predict"):
@@ -146,6 +161,7 @@ class RestorationData(LightningDataModule):
             accumulate,
             trainer.global_rank,
             trainer.world_size,
+            {factor: plan.repeats for factor, plan in self.plans.items()},
         )
         return DataLoader(
             self.training_set,
@@ -167,61 +183,97 @@ class RestorationData(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """On the device: bytes to numbers in [0, 1]; training crops are flipped and turned."""
-        images = {key: to_float(batch[key]) for key in ("degraded", "clean")}
+        images = {key: batch[key] for key in ("degraded", "clean")}
+        images = {key: to_float(image) if image.dtype == torch.uint8 else image for key, image in images.items()}
         if "turns" in batch:
             images = {key: augment(image, batch["turns"]) for key, image in images.items()}
         return batch | images
 
-    def _training_source(self) -> PairSource:
+    def _training_sources(self) -> dict[str, PairSource]:
+        """Factor -> its pairs: from folders of its own, else from `root`, else procedural scenes."""
+        sources: dict[str, PairSource] = {}
+        shared: dict[str, FactorPlan] = {}
+        for factor, plan in self.plans.items():
+            data = self.factors[factor]
+            if data.degraded is not None and data.clean is not None:
+                pairs = FromFolders(_folder(data.degraded), _folder(data.clean), plan.crop_size)
+                log.info("%s: training on the %d pairs of %s", factor, len(pairs.pairs), data.degraded)
+                sources[factor] = pairs
+            elif data.clean is not None:
+                photographs = FolderSource(_folder(data.clean), plan.clean_size)
+                log.info("%s: training on %d photographs in %s", factor, len(photographs.paths), data.clean)
+                sources[factor] = OnTheFly(photographs)
+            else:
+                shared[factor] = plan
+        return sources | (dict.fromkeys(shared, self._root_source(shared)) if shared else {})
+
+    def _root_source(self, plans: Mapping[str, FactorPlan]) -> PairSource:
         if self.shards is not None:
-            own = [factor for factor, data in self.factors.items() if data.degradation is not None]
+            own = [factor for factor in plans if self.factors[factor].degradation is not None]
             if own:
                 raise UserError(
                     f"data.factors.{own[0]}.degradation is set, but the images of {self.root} are degraded already:"
                     " leave it out or give clean photographs"
                 )
-            source = FromShards(self.shards, {factor: plan.crop_size for factor, plan in self.plans.items()})
+            source = FromShards(self.shards, {factor: plan.crop_size for factor, plan in plans.items()})
             log.info("training on the %d images of %s", len(source.samples), self.root)
             return source
         if self.root is None:
             log.info("training on procedural scenes (no data.root given)")
             return OnTheFly(SceneSource())
-        return OnTheFly(self._photographs())
-
-    def _photographs(self) -> FolderSource:
-        assert self.root is not None
         train = self.root / "train"
         folder = train if train.is_dir() else self.root
-        source = FolderSource(folder, max(plan.crop_size for plan in self.plans.values()))
-        log.info("training on %d photographs in %s", len(source.paths), folder)
-        if any(plan.degradation.needs_depth for plan in self.plans.values()):
+        photographs = FolderSource(folder, max(plan.clean_size for plan in plans.values()))
+        log.info("training on %d photographs in %s", len(photographs.paths), folder)
+        if any(plan.needs_depth for plan in plans.values()):
             log.info("photographs have no depth: haze is computed from a stand-in (ground that recedes upwards)")
-        return source
+        return OnTheFly(photographs)
 
     def _evaluation_sets(self, split: str, crop_size: int | None) -> list[EvaluationSet]:
+        if self.own_sets[split]:
+            return [self._own_set(split, name, given, crop_size) for name, given in self.own_sets[split].items()]
         if self.shards is not None and split in self.shards.samples:
-            log.info("%s images: %s", split, self.root)
-            versions = self.shards.versions(split)
-            if split == "val":
-                versions = [version for version in versions if version in self.plans]
-            sets = [stored_set(self.shards, split, version, MIXED_PROTOCOL, crop_size) for version in versions]
-            known = {name for factor, plan in self.plans.items() for name in factors_of(factor, plan.degradation)}
-            left_out = [dataset.name for dataset in sets if not known.issuperset(dataset.factors)]
-            if left_out:
-                log.warning("not scored, data.factors lacks some of their factors: %s", ", ".join(left_out))
-            return [dataset for dataset in sets if dataset.name not in left_out]
+            return self._stored_sets(self.shards, split, crop_size)
         folder = self.root / split if self.root is not None and (self.root / split).is_dir() else None
         log.info("%s images: %s", split, "scikit-image's photographs" if folder is None else folder)
-        return [
-            degraded_set(
-                factor,
-                self.factors[factor].protocol,
-                plan.degradation,
-                bundled_items(split, plan.degradation) if folder is None else folder_items(folder),
-                crop_size,
-            )
-            for factor, plan in self.plans.items()
-        ]
+        sets = []
+        for factor, plan in self.plans.items():
+            if plan.degradation is None:
+                raise UserError(
+                    f"factor {factor!r} has pairs of its own for training: name pairs for {split} too, by"
+                    f" --data.{split}_sets '{{NAME: {{degraded: FOLDER, clean: FOLDER}}}}'"
+                )
+            items = bundled_items(split, plan.degradation) if folder is None else folder_items(folder)
+            protocol_name = self.factors[factor].protocol
+            sets.append(degraded_set(factor, factor, protocol_name, plan.degradation, items, crop_size, plan.colour))
+        return sets
+
+    def _stored_sets(self, shards: ShardSet, split: str, crop_size: int | None) -> list[EvaluationSet]:
+        log.info("%s images: %s", split, self.root)
+        versions = shards.versions(split)
+        if split == "val":
+            versions = [version for version in versions if version in self.plans]
+        sets = [stored_set(shards, split, version, MIXED_PROTOCOL, crop_size) for version in versions]
+        known = {name for factor, plan in self.plans.items() for name in factors_of(factor, plan.degradation)}
+        left_out = [dataset.name for dataset in sets if not known.issuperset(dataset.factors)]
+        if left_out:
+            log.warning("not scored, data.factors lacks some of their factors: %s", ", ".join(left_out))
+        return [dataset for dataset in sets if dataset.name not in left_out]
+
+    def _own_set(self, split: str, name: str, given: ImageSet, crop_size: int | None) -> EvaluationSet:
+        where = f"data.{split}_sets.{name}"
+        factor = given.factor or next(iter(self.plans))
+        if factor not in self.plans or (given.factor is None and len(self.plans) > 1):
+            raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.plans)})")
+        plan, protocol_name = self.plans[factor], given.protocol or self.factors[factor].protocol
+        protocol(protocol_name)
+        if given.degraded is not None:
+            pairs = matched(_folder(given.degraded), _folder(given.clean))
+            return paired_set(name, factor, protocol_name, pairs, crop_size, plan.colour)
+        if plan.degradation is None:
+            raise UserError(f"{where}.degraded is missing: {factor!r} has pairs for training, and no degradation")
+        items = folder_items(_folder(given.clean))
+        return degraded_set(name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)
 
     def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader[dict[str, Any]]:
         return DataLoader(dataset, batch_size=1, collate_fn=_one)
@@ -233,15 +285,25 @@ def _one(samples: list[dict[str, Any]]) -> dict[str, Any]:
     return sample | {key: sample[key][None] for key in ("degraded", "clean")}
 
 
+def _folder(name: str) -> Path:
+    return Path(name).expanduser()
+
+
 def _plan(factor: str, data: FactorData, batch_size: int, crop_size: int) -> FactorPlan:
     where = f"data.factors.{factor}"
-    if data.degradation is None and factor not in DEGRADATIONS:
+    if data.degraded is not None and data.clean is None:
+        raise UserError(f"{where}.degraded is given without {where}.clean: give the folder of the clean images too")
+    if data.degradation is not None and data.degraded is not None:
+        raise UserError(f"{where} has a degradation and a folder of degraded images: give one of them")
+    if data.degradation is None and data.degraded is None and factor not in DEGRADATIONS:
         raise UserError(
             f"unknown factor {factor!r}: there is no degradation of this name ({', '.join(DEGRADATIONS)});"
-            f" rename it or set {where}.degradation"
+            f" rename it, set {where}.degradation, or give pairs by {where}.degraded and {where}.clean"
         )
-    if data.minibatches < 1:
-        raise UserError(f"{where}.minibatches {data.minibatches}: give at least 1, or leave the factor out")
+    for name, value in (("minibatches", data.minibatches), ("repeats", data.repeats)):
+        if value < 1:
+            more = ", or leave the factor out" if name == "minibatches" else ""
+            raise UserError(f"{where}.{name} {value}: give at least 1{more}")
     batch = data.batch_size if data.batch_size is not None else batch_size
     crop = data.crop_size if data.crop_size is not None else crop_size
     if batch < 1:
@@ -251,4 +313,5 @@ def _plan(factor: str, data: FactorData, batch_size: int, crop_size: int) -> Fac
         key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
         raise UserError(f"{key} {crop}: give at least 1 pixel")
     protocol(data.protocol)
-    return FactorPlan(batch, crop, tuple(data.augment), data.degradation or DEGRADATIONS[factor]())
+    degradation = data.degradation or (None if data.degraded is not None else DEGRADATIONS[factor]())
+    return FactorPlan(batch, crop, tuple(data.augment), degradation, data.colour, data.repeats)

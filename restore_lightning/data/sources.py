@@ -12,7 +12,7 @@ from torch import Tensor
 
 from restore_lightning.data.scenes import scene
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import find_images, from_array, image_size, read_image
+from restore_lightning.images import Colour, find_images, from_array, image_size, in_colour, read_image
 from restore_lightning.seeding import derive, generator
 
 
@@ -27,6 +27,19 @@ class Clean(NamedTuple):
     image: Tensor
     depth: Tensor | None
 
+    def cut(self, window: "Window") -> "Clean":
+        """A part of it."""
+        return Clean(window.cut(self.image), None if self.depth is None else window.cut(self.depth))
+
+    def multiple_of(self, scale: int) -> "Clean":
+        """Without the last rows and columns that `scale` does not divide."""
+        height, width = self.image.shape[1:]
+        return self.cut(Window(0, 0, height - height % scale, width - width % scale))
+
+    def in_colour(self, colour: Colour) -> "Clean":
+        """With all colours, or in gray."""
+        return Clean(in_colour(self.image, colour), self.depth)
+
 
 class Window(NamedTuple):
     """A rectangle of pixels."""
@@ -39,6 +52,10 @@ class Window(NamedTuple):
     def cut(self, image: Tensor) -> Tensor:
         """This part of (..., H, W)."""
         return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def enlarged(self, scale: int) -> "Window":
+        """The same part of an image whose sides are `scale` times as long."""
+        return Window(*(scale * pixels for pixels in self))
 
 
 class CleanSource(Protocol):

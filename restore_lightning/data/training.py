@@ -13,7 +13,7 @@ from restore_lightning.data.shards import ShardSet
 from restore_lightning.data.sources import Clean, CleanSource, Window, place, shuffled
 from restore_lightning.degradations import Degradation, Mixture, stand_in_depth
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import to_float, to_uint8
+from restore_lightning.images import Colour, in_colour, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
 
 Augmentation = Literal["hflip", "vflip", "rot90"]
@@ -26,10 +26,15 @@ class FactorData:
     Args:
         minibatches: Minibatches per cycle.
         batch_size: Samples per minibatch and device; None: `data.batch_size`.
-        crop_size: Side of the crops in pixels; None: `data.crop_size`.
+        crop_size: Side of the degraded crops in pixels; None: `data.crop_size`. The clean ones are larger where the
+            degradation lowers the resolution.
         augment: "hflip" and "vflip" with probability 1/2 each, "rot90" by 0, 90, 180 or 270 degrees.
         degradation: What makes the degraded image; None: the degradation of the factor's name.
         protocol: How validation and test images are scored.
+        colour: "rgb", or "gray": all images are converted, and degraded after that.
+        repeats: Minibatches in a row that have the same clean crops, degraded anew.
+        clean: Folder of clean training images of this factor; None: `data.root`.
+        degraded: Folder of their degraded versions, of the same names; None: degraded on the fly.
     """
 
     minibatches: int = 1
@@ -38,19 +43,38 @@ class FactorData:
     augment: list[Augmentation] = field(default_factory=lambda: ["hflip"])
     degradation: Degradation | None = None
     protocol: str = "durn-y"
+    colour: Colour = "rgb"
+    repeats: int = 1
+    clean: str | None = None
+    degraded: str | None = None
 
 
 @dataclass(frozen=True)
 class FactorPlan:
-    """`FactorData` with every default filled in."""
+    """What training needs of a `FactorData`, every default filled in.
+
+    The degradation is None where pairs are given.
+    """
 
     batch_size: int
     crop_size: int
     augment: tuple[Augmentation, ...]
-    degradation: Degradation
+    degradation: Degradation | None
+    colour: Colour = "rgb"
+    repeats: int = 1
+
+    @property
+    def clean_size(self) -> int:
+        """Side of the clean crops of images that are degraded on the fly (pixels)."""
+        return self.crop_size * (1 if self.degradation is None else self.degradation.scale)
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether the degradation does."""
+        return self.degradation is not None and self.degradation.needs_depth
 
 
-def factors_of(name: str, degradation: Degradation) -> tuple[str, ...]:
+def factors_of(name: str, degradation: Degradation | None) -> tuple[str, ...]:
     """The network's factors that images of a factor's data can have: several where they are mixed."""
     return tuple(degradation.factors) if isinstance(degradation, Mixture) else (name,)
 
@@ -59,8 +83,8 @@ class Pair(NamedTuple):
     """A degraded and a clean image.
 
     Args:
-        degraded: (3, H, W) uint8.
-        clean: (3, H, W) uint8.
+        degraded: (C, H, W) uint8, or float where it is not quantised; C is 3, or 1 for gray images.
+        clean: (C, scale * H, scale * W) uint8.
         factors: What degrades it, in the order of application.
     """
 
@@ -68,28 +92,40 @@ class Pair(NamedTuple):
     clean: Tensor
     factors: tuple[str, ...]
 
+    def cut(self, window: Window) -> "Pair":
+        """A window of the degraded image, and the same part of the clean one."""
+        scale = self.clean.shape[1] // self.degraded.shape[1]
+        return Pair(window.cut(self.degraded), window.enlarged(scale).cut(self.clean), self.factors)
+
 
 class PairSource(Protocol):
     """Training crops, by number: the same number is the same pair in every process."""
 
-    def pair(self, factor: str, number: int, plan: FactorPlan, seed: int) -> Pair:
+    def pair(self, draw: "Draw", plan: FactorPlan, seed: int) -> Pair:
         """Draw a pair of crops.
 
         Args:
-            factor: Name of the factor's data.
-            number: Which draw of the factor, from 0; unlimited.
+            draw: Which.
             plan: How its crops are made.
-            seed: Of everything random; `number` already tells draws apart.
+            seed: Of everything random; the draw's numbers already tell draws apart.
         """
         ...
 
 
 class Draw(NamedTuple):
-    """One training sample's address: everything random about it is a function of this and the seed."""
+    """One training sample's address: everything random about it is a function of this and the seed.
+
+    Args:
+        factor: Name of the factor's data.
+        cycle: Of the schedule.
+        number: Which draw of the factor, from 0.
+        crop: Which clean crop; several draws have the same where `FactorData.repeats` says so.
+    """
 
     factor: str
     cycle: int
     number: int
+    crop: int
 
 
 class ScheduledBatches(Sampler[list[Draw]]):
@@ -101,6 +137,7 @@ class ScheduledBatches(Sampler[list[Draw]]):
     Args:
         schedule: Which factor when.
         batch_sizes: Samples per batch and rank of each factor.
+        repeats: Factor -> how many of its steps in a row have the same clean crops; 1 where it is missing.
         start: Position of the next batch on this rank; asked whenever batches are drawn.
         end: Batches of the whole run on this rank.
         accumulate: Batches per optimiser step.
@@ -117,9 +154,11 @@ class ScheduledBatches(Sampler[list[Draw]]):
         accumulate: int = 1,
         rank: int = 0,
         world_size: int = 1,
+        repeats: Mapping[str, int] | None = None,
     ) -> None:
         self.schedule = schedule
         self.batch_sizes = dict(batch_sizes)
+        self.repeats = dict(repeats or {})
         self.start = start
         self.end = end
         self.accumulate = accumulate
@@ -131,8 +170,12 @@ class ScheduledBatches(Sampler[list[Draw]]):
         step, part = divmod(position, self.accumulate)
         factor, cycle, occurrence = self.schedule.turn(step)
         size = self.batch_sizes[factor]
-        first = ((occurrence * self.accumulate + part) * self.world_size + self.rank) * size
-        return [Draw(factor, cycle, number) for number in range(first, first + size)]
+
+        def first(occurrence: int) -> int:
+            return ((occurrence * self.accumulate + part) * self.world_size + self.rank) * size
+
+        number, crop = first(occurrence), first(occurrence // self.repeats.get(factor, 1))
+        return [Draw(factor, cycle, number + i, crop + i) for i in range(size)]
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """The batches still to come."""
@@ -153,11 +196,17 @@ class OnTheFly:
     def __init__(self, clean: CleanSource) -> None:
         self.clean = clean
 
-    def pair(self, factor: str, number: int, plan: FactorPlan, seed: int) -> Pair:
+    def pair(self, draw: Draw, plan: FactorPlan, seed: int) -> Pair:
         """See `PairSource`."""
-        clean, window = self.clean.crop(number, plan.crop_size, plan.degradation.margin, seed)
-        pair = degrade(clean, factor, plan.degradation, derive(seed, "degradation", number))
-        return Pair(window.cut(pair.degraded), window.cut(pair.clean), pair.factors)
+        assert plan.degradation is not None
+        scale = plan.degradation.scale
+        clean, window = self.clean.crop(draw.crop, plan.clean_size, plan.degradation.margin, seed)
+        # A pixel of low resolution begins where the crop begins.
+        up, before = window.top % scale, window.left % scale
+        height, width = clean.image.shape[1:]
+        clean = clean.cut(Window(up, before, height - up, width - before)).in_colour(plan.colour)
+        pair = degrade(clean, draw.factor, plan.degradation, derive(seed, "degradation", draw.number))
+        return pair.cut(Window(window.top // scale, window.left // scale, plan.crop_size, plan.crop_size))
 
 
 class FromShards:
@@ -190,34 +239,34 @@ class FromShards:
                 f" {shortened(small)}; choose a smaller --data.crop_size (or the factor's)"
             )
 
-    def pair(self, factor: str, number: int, plan: FactorPlan, seed: int) -> Pair:
+    def pair(self, draw: Draw, plan: FactorPlan, seed: int) -> Pair:
         """See `PairSource`."""
-        sample = self.samples[shuffled(number, len(self.samples), seed)]
-        top, left = place(sample["shape"][0], sample["shape"][1], plan.crop_size, number, seed)
+        sample = self.samples[shuffled(draw.crop, len(self.samples), seed)]
+        top, left = place(sample["shape"][0], sample["shape"][1], plan.crop_size, draw.crop, seed)
         window = Window(top, left, plan.crop_size, plan.crop_size)
-        return stored_pair(self.shards, sample, factor, window)
+        return stored_pair(self.shards, sample, draw.factor, window, plan.colour)
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
     """Degraded and clean crops by `Draw`, as 8-bit images.
 
     Args:
-        source: Pairs of crops.
+        sources: Factor -> pairs of crops.
         plans: How each factor's crops are made.
         seed: Of crops, degradations and augmentations.
     """
 
-    def __init__(self, source: PairSource, plans: Mapping[str, FactorPlan], seed: int) -> None:
-        self.source = source
+    def __init__(self, sources: Mapping[str, PairSource], plans: Mapping[str, FactorPlan], seed: int) -> None:
+        self.sources = dict(sources)
         self.plans = dict(plans)
         self.seed = seed
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        """{factor, cycle, factors, degraded (3, S, S) uint8, clean (3, S, S) uint8, turns (3,) int}."""
+        """{factor, cycle, factors, degraded and clean as in `Pair`, turns (3,) int}."""
         plan = self.plans[draw.factor]
         seed = derive(self.seed, draw.factor)
-        pair = self.source.pair(draw.factor, draw.number, plan, seed)
-        turns = generator(seed, "augment", draw.number).integers([2, 2, 4])
+        pair = self.sources[draw.factor].pair(draw, plan, seed)
+        turns = generator(seed, "augment", draw.crop).integers([2, 2, 4])
         allowed = [name in plan.augment for name in ("hflip", "vflip", "rot90")]
         return {
             "factor": draw.factor,
@@ -228,9 +277,10 @@ class TrainingSet(Dataset[dict[str, Any]]):
 
 
 def degrade(clean: Clean, factor: str, degradation: Degradation, seed: int) -> Pair:
-    """A clean image beside its degraded version as an 8-bit file would hold it.
+    """A clean image beside its degraded version as an 8-bit file would hold it, unless the degradation says otherwise.
 
-    A photograph without depth gets a stand-in where the degradation needs one.
+    A photograph without depth gets a stand-in where the degradation needs one. Where the resolution is lowered, the
+    clean image is cut to a multiple of the scale.
 
     Args:
         clean: The image.
@@ -238,18 +288,22 @@ def degrade(clean: Clean, factor: str, degradation: Degradation, seed: int) -> P
         degradation: What degrades it.
         seed: Of the degradation's parameters.
     """
+    clean = clean.multiple_of(degradation.scale)
     depth = clean.depth
     if depth is None and degradation.needs_depth:
         depth = stand_in_depth(clean.image.shape[1], clean.image.shape[2], seed)
     parameters = degradation.draw(generator(seed))
-    degraded = to_uint8(degradation.apply(to_float(clean.image), depth, **parameters))
+    degraded = degradation.apply(to_float(clean.image), depth, **parameters)
+    degraded = to_uint8(degraded) if degradation.quantised else degraded
     return Pair(degraded, clean.image, tuple(parameters) if isinstance(degradation, Mixture) else (factor,))
 
 
-def stored_pair(shards: ShardSet, sample: Mapping[str, Any], version: str, window: Window | None = None) -> Pair:
+def stored_pair(
+    shards: ShardSet, sample: Mapping[str, Any], version: str, window: Window | None = None, colour: Colour = "rgb"
+) -> Pair:
     """A version of a stored image beside the clean one, or a window of both."""
-    factors = tuple(sample["versions"][version]["factors"])
-    return Pair(shards.read(sample, version, window), shards.read(sample, "clean", window), factors)
+    degraded, clean = (in_colour(shards.read(sample, name, window), colour) for name in (version, "clean"))
+    return Pair(degraded, clean, tuple(sample["versions"][version]["factors"]))
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:

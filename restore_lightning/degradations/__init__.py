@@ -2,11 +2,13 @@
 
 from restore_lightning.degradations.base import Degradation
 from restore_lightning.degradations.blur import Blur, motion_blur, motion_kernel
+from restore_lightning.degradations.downscale import Downscale
 from restore_lightning.degradations.haze import Haze, haze, stand_in_depth, transmission
 from restore_lightning.degradations.jpeg import Jpeg, jpeg, jpeg_bytes
 from restore_lightning.degradations.mixture import Mixture
 from restore_lightning.degradations.noise import Noise, gaussian_noise
 from restore_lightning.degradations.rain import Rain, rain, streaks
+from restore_lightning.degradations.raindrop import Raindrop, raindrops
 
 DEGRADATIONS: dict[str, type[Degradation]] = {
     "rain": Rain,
@@ -14,6 +16,8 @@ DEGRADATIONS: dict[str, type[Degradation]] = {
     "jpeg": Jpeg,
     "haze": Haze,
     "noise": Noise,
+    "raindrop": Raindrop,
+    "downscale": Downscale,
     "mixed": Mixture,
 }
 """The degradation that a factor of this name gets unless its config names another."""
@@ -22,11 +26,13 @@ __all__ = [
     "DEGRADATIONS",
     "Blur",
     "Degradation",
+    "Downscale",
     "Haze",
     "Jpeg",
     "Mixture",
     "Noise",
     "Rain",
+    "Raindrop",
     "gaussian_noise",
     "haze",
     "jpeg",
@@ -34,6 +40,7 @@ __all__ = [
     "motion_blur",
     "motion_kernel",
     "rain",
+    "raindrops",
     "stand_in_depth",
     "streaks",
     "transmission",

@@ -16,6 +16,9 @@ class Degradation(ABC):
     Subclasses are frozen dataclasses; their fields are the sets that parameters are drawn from.
     """
 
+    scale: int = 1
+    """By how much the sides of an image shrink."""
+
     def __post_init__(self) -> None:
         """Refuse sets that nothing can be drawn from."""
         for name, value in vars(self).items():
@@ -26,6 +29,11 @@ class Degradation(ABC):
     def needs_depth(self) -> bool:
         """Whether `apply` needs a depth map."""
         return False
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the degraded image has passed through 8 bits, as files do."""
+        return True
 
     @property
     def margin(self) -> int:
@@ -41,12 +49,12 @@ class Degradation(ABC):
         """Degrade an image.
 
         Args:
-            image: (3, H, W) in [0, 1].
+            image: (3, H, W) in [0, 1], or (1, H, W) if gray.
             depth: (H, W) in metres, where the factor needs it.
             parameters: From `draw`.
 
         Returns:
-            (3, H, W) in [0, 1], not quantised.
+            (3, H/scale, W/scale) or (1, ...) in [0, 1], not quantised.
         """
 
     def __call__(self, image: Tensor, seed: int, depth: Tensor | None = None) -> Tensor:

@@ -35,6 +35,9 @@ class Mixture(Degradation):
         """Refuse what nothing can be drawn from."""
         if not self.factors:
             raise ValueError("Mixture.factors is empty: name at least one factor")
+        for name, degradation in self.factors.items():
+            if degradation.scale > 1 or not degradation.quantised:
+                raise ValueError(f"Mixture.factors: {name!r} changes the size or leaves [0, 1], and cannot be mixed in")
 
     @property
     def needs_depth(self) -> bool:

@@ -1,8 +1,8 @@
 """Restoring images with a trained network."""
 
-from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, load_method
+from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, load_method, with_factors
 from restore_lightning.inference.recurrent import ORDER, check_order, order_given, restore_in_order
-from restore_lightning.inference.restore import pad_by_reflection, restore
+from restore_lightning.inference.restore import outputs_of, pad_by_reflection, restore, size_rule_of
 
 __all__ = [
     "ORDER",
@@ -12,7 +12,10 @@ __all__ = [
     "check_order",
     "load_method",
     "order_given",
+    "outputs_of",
     "pad_by_reflection",
     "restore",
     "restore_in_order",
+    "size_rule_of",
+    "with_factors",
 ]

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import load_trained
+from restore_lightning.checkpoints import Trained, load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference.recurrent import order_given, restore_in_order
+from restore_lightning.inference.restore import outputs_of, size_rule_of
 from restore_lightning.networks import SizeRule
 
 
@@ -19,10 +20,12 @@ class Method(NamedTuple):
         network: With `factors`, `size_rule(factor)` and `(image, factor) -> outputs`.
         order: The order in which factors are removed from any image; None: the image's own factors
             are told, and the one that was applied last is removed first.
+        self_ensemble: See `restore`.
     """
 
     network: Any
     order: Sequence[str] | None = None
+    self_ensemble: bool = False
 
     def __call__(self, image: Tensor, factors: Sequence[str]) -> Tensor:
         """Restore.
@@ -35,33 +38,33 @@ class Method(NamedTuple):
             (B, 3, H, W), clamped to [0, 1].
         """
         order = list(reversed(factors)) if self.order is None else self.order
-        return restore_in_order(self.network, image, order)[-1]
+        return restore_in_order(self.network, image, order, self.self_ensemble)[-1]
 
 
 class DedicatedNetworks(nn.Module):
     """A network per factor in the place of one multi-branch network, e.g. as a cascade.
 
     Args:
-        networks: Factor -> a network that has a branch pair for it.
+        networks: Factor -> a network for it: a single-factor one, or one that has a branch pair for it.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.networks = nn.ModuleDict(networks)
         self.factors = list(networks)
+        self.networks = nn.ModuleList(networks.values())
 
     def size_rule(self, factor: str) -> SizeRule:
         """Image sizes that a factor's network accepts."""
-        if factor not in self.factors:
-            raise ValueError(f"unknown factor {factor!r}: there are networks for {', '.join(self.factors)}")
-        network: Any = self.networks[factor]
-        rule: SizeRule = network.size_rule(factor)
-        return rule
+        return size_rule_of(self._network(factor), factor)
 
     def forward(self, image: Tensor, factor: str) -> list[Tensor]:
-        """A factor's network, see `MBN.forward`."""
-        outputs: list[Tensor] = self.networks[factor](image, factor)
-        return outputs
+        """What a factor's network makes of (B, C, H, W), the result last."""
+        return outputs_of(self._network(factor), image, factor)
+
+    def _network(self, factor: str) -> nn.Module:
+        if factor not in self.factors:
+            raise ValueError(f"unknown factor {factor!r}: there are networks for {', '.join(self.factors)}")
+        return self.networks[self.factors.index(factor)]
 
 
 @dataclass
@@ -72,10 +75,12 @@ class Baseline:
         checkpoint: A checkpoint of `restore fit`, or factor -> checkpoint for dedicated networks.
         order: The order in which factors are removed, e.g. that of a cascade. None: the order the
             checkpoint was fine-tuned in, else the factors of each image are told.
+        self_ensemble: The mean over the 8 flips and quarter turns of each image (DIN+).
     """
 
     checkpoint: str | dict[str, str]
     order: list[str] | None = None
+    self_ensemble: bool = False
 
 
 def load_method(name: str, baseline: Baseline) -> Method:
@@ -90,13 +95,14 @@ def load_method(name: str, baseline: Baseline) -> Method:
     """
     network: Any
     if isinstance(baseline.checkpoint, str):
-        network, own, _ = load_trained(baseline.checkpoint)
+        trained = load_trained(baseline.checkpoint)
+        network, own = with_factors(trained), trained.order
     else:
         network, own = _dedicated(name, baseline.checkpoint), None
     if baseline.order is None:
-        return Method(network, own)
+        return Method(network, own, baseline.self_ensemble)
     try:
-        return Method(network, order_given(baseline.order, network.factors, own))
+        return Method(network, order_given(baseline.order, network.factors, own), baseline.self_ensemble)
     except ValueError as error:
         raise UserError(f"baseline {name!r}: {error}") from error
 
@@ -104,11 +110,19 @@ def load_method(name: str, baseline: Baseline) -> Method:
 def _dedicated(name: str, checkpoints: Mapping[str, str]) -> DedicatedNetworks:
     if not checkpoints:
         raise UserError(f"baseline {name!r} names no checkpoint: give FACTOR: CHECKPOINT for each factor")
-    networks = {factor: load_trained(path).network for factor, path in checkpoints.items()}
-    for factor, network in networks.items():
-        has = getattr(network, "factors", [])
-        if factor not in has:
+    networks: dict[str, nn.Module] = {}
+    for factor, path in checkpoints.items():
+        network: Any = with_factors(load_trained(path))
+        if factor not in network.factors:
             raise UserError(
-                f"baseline {name!r}: {checkpoints[factor]} is named for {factor!r}, its network has {', '.join(has)}"
+                f"baseline {name!r}: {path} is named for {factor!r}, its network has {', '.join(network.factors)}"
             )
+        networks[factor] = network
     return DedicatedNetworks(networks)
+
+
+def with_factors(trained: Trained) -> nn.Module:
+    """A checkpoint's network as multi-branch networks are used: a single-factor one knows its factor."""
+    if trained.factor is None:
+        return trained.network
+    return DedicatedNetworks({trained.factor: trained.network})

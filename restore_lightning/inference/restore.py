@@ -24,19 +24,64 @@ def pad_by_reflection(image: Tensor, height: int, width: int) -> Tensor:
     return image.index_select(-2, rows).index_select(-1, columns)
 
 
-def restore(network: Any, image: Tensor, factor: str) -> Tensor:
-    """Remove a known factor from images of any size.
+def size_rule_of(network: Any, factor: str | None = None) -> SizeRule:
+    """Image sizes that a network accepts; any where it declares none."""
+    rule: Any = getattr(network, "size_rule", SizeRule(1, 1))
+    declared: SizeRule = rule if isinstance(rule, SizeRule) else rule(factor)
+    return declared
+
+
+def outputs_of(network: Any, image: Tensor, factor: str | None = None) -> list[Tensor]:
+    """What a network makes of images, the result last: the one place that knows how networks are called.
 
     Args:
-        network: A network with `size_rule(factor)` and `(image, factor) -> outputs`.
-        image: (B, 3, H, W) in [0, 1].
-        factor: One of the network's factors.
+        network: With `factors`: `(image, factor) -> images`. Without: `stages(image) -> images` where it has that,
+            else `(image) -> image` or images. `bgr`: its channels are in this order. `image_channels` 1: gray, each
+            channel of a colour image is restored by itself.
+        image: (B, C, H, W) of a size that it accepts.
+        factor: One of its `factors`, if it has any.
+    """
+    if hasattr(network, "factors"):
+        outputs: list[Tensor] = network(image, factor)
+        return outputs
+    if getattr(network, "image_channels", 3) == 1 and image.shape[1] == 3:
+        channels = outputs_of(network, image.flatten(0, 1)[:, None])
+        return [y.reshape(*image.shape[:2], *y.shape[2:]) for y in channels]
+    if getattr(network, "bgr", False):
+        image = image.flip(1)
+    result = network.stages(image) if hasattr(network, "stages") else network(image)
+    images = [result] if isinstance(result, Tensor) else list(result)
+    return [y.flip(1) for y in images] if getattr(network, "bgr", False) else images
+
+
+def restore(network: Any, image: Tensor, factor: str | None = None, self_ensemble: bool = False) -> Tensor:
+    """Restore images of any size.
+
+    Args:
+        network: See `outputs_of`; `size_rule` says which sizes it accepts.
+        image: (B, C, H, W) in [0, 1].
+        factor: One of the network's factors, for networks that have several.
+        self_ensemble: The mean over the 8 flips and quarter turns of the image (EDSR; paper 3's DIN+).
 
     Returns:
-        (B, 3, H, W), clamped to [0, 1].
+        (B, C, H, W), clamped to [0, 1]; larger for super-resolution.
     """
-    rule: SizeRule = network.size_rule(factor)
+    if self_ensemble:
+        turned = [(flip, turns) for flip in (False, True) for turns in range(4)]
+        restored = [_turned_back(restore(network, _turned(image, *t), factor), *t) for t in turned]
+        return torch.stack(restored).mean(dim=0)
+    rule = size_rule_of(network, factor)
     height, width = image.shape[-2:]
     padded = pad_by_reflection(image, rule.padded(height), rule.padded(width))
-    restored: Tensor = network(padded, factor)[-1]
-    return restored[..., :height, :width].to(image.dtype).clamp(0, 1)
+    result = outputs_of(network, padded, factor)[-1]
+    scale = result.shape[-2] // padded.shape[-2]
+    return result[..., : scale * height, : scale * width].to(image.dtype).clamp(0, 1)
+
+
+def _turned(image: Tensor, flip: bool, turns: int) -> Tensor:
+    return (image.flip(-1) if flip else image).rot90(turns, (-2, -1))
+
+
+def _turned_back(image: Tensor, flip: bool, turns: int) -> Tensor:
+    image = image.rot90(-turns, (-2, -1))
+    return image.flip(-1) if flip else image

@@ -1,6 +1,6 @@
 """How the papers compute their scores: colour, quantisation, SSIM window, always one value per image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -21,11 +21,17 @@ class Protocol:
         colour: "rgb"; "y_opencv": full-range BT.601 luma rounded to 8 bits; "y_matlab": BT.601
             luma in 16 to 235, not rounded. One-channel images stay as they are.
         window: The SSIM's window.
+        quantise: How numbers become 8 bits: cut off as the authors' `astype(uint8)` does, or rounded.
+        shaves: As many pixels as images were enlarged by are cut off at each border.
+        scale: How many times larger than the network's input the images are.
     """
 
     name: str
     colour: Colour
     window: Window
+    quantise: Literal["floor", "round"] = "floor"
+    shaves: bool = False
+    scale: int = 1
 
     def psnr(self, restored: Tensor, clean: Tensor) -> Tensor:
         """PSNR in dB of (B, C, H, W) in [0, 1]: (B,)."""
@@ -36,9 +42,11 @@ class Protocol:
         return ssim(self._prepare(restored), self._prepare(clean), self.window)
 
     def _prepare(self, image: Tensor) -> Tensor:
-        """To 0..255: cut off to 8 bits as the authors' `astype(uint8)` does, then the colour."""
+        """To 0..255 in 8 bits, then the colour, then without the border."""
         # 1e-3 keeps k/255 at k, which single precision may put a hair below.
-        image = (image.double().clamp(0, 1) * 255 + 1e-3).floor()
+        image = (image.double().clamp(0, 1) * 255 + (1e-3 if self.quantise == "floor" else 0.5)).floor()
+        if self.shaves and self.scale > 1:
+            image = image[..., self.scale : -self.scale, self.scale : -self.scale]
         if self.colour == "rgb" or image.shape[1] == 1:
             return image
         return COLOURS[self.colour](image)
@@ -66,17 +74,24 @@ PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol("durn-rgb", "rgb", "skimage"),  # paper 1: real noise, motion blur, haze
-        Protocol("durn-y", "y_opencv", "skimage"),  # paper 1: rain; paper 2: blur, rain, JPEG
+        Protocol("durn-y", "y_opencv", "skimage"),  # paper 1: rain, raindrop; paper 2: blur, rain, JPEG
+        Protocol("durn-gray", "y_opencv", "skimage"),  # paper 1: Gaussian noise, on gray images
         Protocol("mbn-rgb", "rgb", "skimage"),  # paper 2: haze and table 4
         Protocol("matlab-y", "y_matlab", "matlab"),  # paper 4 and most deraining papers
+        Protocol("sr-y", "y_matlab", "matlab", quantise="round", shaves=True),  # paper 3: super-resolution
         Protocol("din-rgb", "rgb", "matlab"),  # paper 3: blur, haze
         Protocol("din-y", "y_matlab", "matlab"),  # paper 3: rain
     )
 }
 
 
-def protocol(name: str) -> Protocol:
+def protocol(name: str, scale: int = 1) -> Protocol:
     """The protocol of a name.
+
+    Args:
+        name: One of `PROTOCOLS`.
+        scale: How many times larger than the network's input the images are; "sr-y" cuts as many pixels off at
+            each border.
 
     >>> protocol("matlab-y").colour
     'y_matlab'
@@ -86,4 +101,4 @@ def protocol(name: str) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise UserError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    return replace(PROTOCOLS[name], scale=scale)

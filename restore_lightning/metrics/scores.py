@@ -19,20 +19,23 @@ class SetScores(Metric):
         factor: The set's degradation factor, for the tables.
         protocol_name: How the images are scored.
         versions: Their names.
+        scale: How many times larger than the network's input the images are.
     """
 
     full_state_update = False
     values: list[Tensor]
 
-    def __init__(self, factor: str, protocol_name: str, versions: Sequence[str] = ("degraded", "restored")) -> None:
+    def __init__(
+        self, factor: str, protocol_name: str, versions: Sequence[str] = ("degraded", "restored"), scale: int = 1
+    ) -> None:
         super().__init__()
         self.versions = tuple(versions)
         self.factor = factor
-        self.protocol = protocol(protocol_name)
+        self.protocol = protocol(protocol_name, scale)
         self.add_state("values", default=[], dist_reduce_fx="cat")
 
     def update(self, images: Mapping[str, Tensor], clean: Tensor) -> None:
-        """Score (B, 3, H, W) images in [0, 1], by version."""
+        """Score (B, C, H, W) images in [0, 1], by version."""
         columns = [
             getattr(self.protocol, score)(images[version], clean) for version in self.versions for score in SCORES
         ]

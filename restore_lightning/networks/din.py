@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +60,10 @@ class WRDB(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W) -> the same shape."""
         states = [functional.leaky_relu(self.first(x), SLOPE)]
+        weights: Any
         for block, weights in zip(self.blocks, self.weights, strict=True):
             state = block(states[-1])
-            for weight, earlier in zip(weights, states, strict=False):  # type: ignore[arg-type]
+            for weight, earlier in zip(weights, states, strict=False):
                 state = state + weight(earlier)
             states.append(state)
         return RESIDUAL_SCALE * states[-1] + x
@@ -120,6 +121,8 @@ class DIN(nn.Module):
         ValueError: Numbers below 1, a scale that cannot be built, or both a scale and a stride.
     """
 
+    image_channels = 3
+
     def __init__(
         self,
         scale: Literal[1, 2, 3, 4, 8] = 1,
@@ -175,9 +178,10 @@ class DIN(nn.Module):
         """The end of each branch, and all states of the last one (eq. 13 and 14)."""
         ends: list[Tensor] = []
         previous: list[Tensor] = []
+        branch: Any
         for number, branch in enumerate(self.branches):
             states: list[Tensor] = []
-            for depth, block in enumerate(branch):  # type: ignore[arg-type]  # a ModuleList
+            for depth, block in enumerate(branch):
                 if number == 0:
                     x = states[-1] if states else features
                 elif depth == 0:

@@ -1,6 +1,6 @@
 """The Dual Recursive Network (DRN) of paper 4."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ class DRN(nn.Module):
     """
 
     size_rule = SizeRule(multiple=1, minimum=1)
+    image_channels = 3
 
     def __init__(self, T: int = 7, R: int = 7, resblocks: Literal[1, 2] = 2, width: int = 16) -> None:  # noqa: N803
         super().__init__()
@@ -43,10 +44,11 @@ class DRN(nn.Module):
     def stages(self, image: Tensor) -> list[Tensor]:
         """The image after each of the T stages, (B, 3, H, W), not clamped."""
         outputs = [image]
+        blocks: Any = self.resblocks
         for _ in range(self.T):
             x = functional.relu(self.read(torch.cat([image, outputs[-1]], dim=1)))
             for _ in range(self.R):
-                for first, second in self.resblocks:  # type: ignore[misc]  # each is a ModuleList
+                for first, second in blocks:
                     x = functional.relu(functional.relu(second(functional.relu(first(x)))) + x)
             outputs.append(self.write(x) + image)
         return outputs[1:]

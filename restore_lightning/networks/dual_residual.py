@@ -11,7 +11,6 @@ from torch.nn import functional
 from restore_lightning.networks.attention import SEResNet, Statistic
 from restore_lightning.networks.layers import conv, conv_relu, upsample
 
-
 ConnectionStyle = Literal["b", "c", "d"]
 Norm = Callable[[int], nn.Module]
 """Makes a normalisation from the number of channels."""
@@ -213,9 +212,8 @@ def durb(
     t1: list[nn.Module] = []
     if doubling is not None:
         t1 = [conv(channels, 4 * residual, doubling.kernel), norm(4 * residual), nn.PixelShuffle(2)]
-    t1.append(conv(residual, residual, spec.k1, dilation=spec.dilation))
-    if dilated_zeros and spec.dilation > 1:
-        t1[-1].padding_mode = "zeros"
+    zeros = dilated_zeros and spec.dilation > 1
+    t1.append(conv(residual, residual, spec.k1, dilation=spec.dilation, zeros=zeros))
     t2: list[nn.Module] = [SEResNet(residual, residual // 2, norm=norm)] if attention else []
     t2.append(conv(residual, channels, spec.k2, stride=1 if doubling is None else 2))
     n1, n2 = norm(residual), norm(channels)

@@ -24,10 +24,12 @@ class SizeRule:
         return size + -size % self.multiple
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """The papers' "reflect convolution": padded by reflection so that stride 1 keeps the size."""
+def conv(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1, zeros: bool = False
+) -> nn.Conv2d:
+    """The papers' "reflect convolution": padded by reflection, or by zeros, so that stride 1 keeps the size."""
     padding = dilation * (kernel - 1) // 2
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, padding_mode="reflect")
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, padding_mode="zeros" if zeros else "reflect")
 
 
 def conv_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

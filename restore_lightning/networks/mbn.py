@@ -80,6 +80,7 @@ class MBN(nn.Module):
         ValueError: A hierarchy or size that cannot be built.
     """
 
+    image_channels = 3
     recompute = False
     """Activation checkpointing: keep only the inputs of each step of a walk (an iteration, a scale) and
     compute the rest again for the backward pass."""

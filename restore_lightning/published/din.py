@@ -28,8 +28,9 @@ def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> di
 def _modules(network: DIN) -> dict[str, str]:
     modules = {"front.0": "feat_conv", "ends": "conv_out1", "states": "conv_out2"}
     modules |= {f"back.{place}": f"up_recon.UPNet.{place}" for place in range(len(network.back))}
+    branch: Any
     for m, branch in enumerate(network.branches):
-        for d, block in enumerate(branch):  # type: ignore[arg-type]  # a ModuleList
+        for d, block in enumerate(branch):
             ours, theirs = f"branches.{m}.{d}", f"WRDB{m + 1}_{d + 1}"
             modules[f"{ours}.first"] = f"{theirs}.conv0"
             for b in range(len(block.blocks)):

@@ -1,6 +1,6 @@
 """Reading the authors' checkpoints: names and shapes are checked, nothing is guessed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ class Release(NamedTuple):
         module: The module of this package that knows the authors' names.
     """
 
-    network: Callable[..., nn.Module]
+    network: type[nn.Module]
     module: str
 
 
@@ -68,10 +68,8 @@ def import_network(
     given = dict(hyperparameters or {})
     unknown = [key for key in given if key not in published.FREE]
     if unknown:
-        free = f"only {', '.join(published.FREE)}" if published.FREE else "none"
-        raise UserError(
-            f"{name} has no free hyper-parameter {', '.join(unknown)}: shapes tell the others, give {free}"
-        )
+        free = f"{', '.join(published.FREE)} only" if published.FREE else "none"
+        raise UserError(f"{name}: hyper-parameters {', '.join(unknown)} given, shapes tell all others: give {free}")
     weights = {key.removeprefix("module."): value for key, value in _state_dict(source).items()}
     try:
         arguments = published.build(name, weights, given)
@@ -84,7 +82,7 @@ def import_network(
         raise UserError(f"these are not the released weights of {name}: {problem}")
     state = {key: value.detach().clone() for key, value in published.translate(network, weights).items()}
     network.load_state_dict(state, assign=True)
-    spec = {"class_path": f"{release.network.__module__}.{release.network.__qualname__}", "init_args": arguments}  # type: ignore[attr-defined]
+    spec = {"class_path": f"{release.network.__module__}.{release.network.__qualname__}", "init_args": arguments}
     return network.eval(), spec
 
 

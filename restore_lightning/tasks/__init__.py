@@ -3,5 +3,6 @@
 from restore_lightning.tasks.base import RestorationTask
 from restore_lightning.tasks.multi_branch import MultiBranchTask
 from restore_lightning.tasks.recurrent import RecurrentTask
+from restore_lightning.tasks.single_factor import SingleFactorTask
 
-__all__ = ["MultiBranchTask", "RecurrentTask", "RestorationTask"]
+__all__ = ["MultiBranchTask", "RecurrentTask", "RestorationTask", "SingleFactorTask"]

@@ -1,7 +1,9 @@
 """What every restoration task shares: optimiser, logging, and the scores of validation and test sets."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -10,11 +12,16 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import ORDER, SPEC, misfit, shapes
+from restore_lightning.checkpoints import ORDER, SPEC, Trained, different, load_trained, misfit, shapes
 from restore_lightning.data.evaluation import EvaluationSet
+from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
+from restore_lightning.images import enlarged
 from restore_lightning.inference import Baseline, Method, load_method
 from restore_lightning.metrics.scores import SetScores
+from restore_lightning.networks import SizeRule
+
+log = logging.getLogger(__name__)
 
 
 def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -38,6 +45,8 @@ class RestorationTask(LightningModule, ABC):
     """What tables call the versions of an image; baselines have the names of their own."""
     order: list[str] | None = None
     """The recurrent order; None: the task is told the factor."""
+    init_from: str | None = None
+    """A checkpoint whose weights training starts from."""
     reserved: ClassVar[tuple[str, ...]] = ("factor", "protocol", "images", "degraded", "restored", "told", "before")
     """Entries of a set in `scores.json` that no baseline can be called."""
 
@@ -77,6 +86,8 @@ class RestorationTask(LightningModule, ABC):
             UserError: The tensors do not fit.
         """
         problem = misfit(shapes(self), checkpoint["state_dict"], most=3)
+        if self.network_spec and checkpoint.get(SPEC):
+            problem = problem or different(self.network_spec, checkpoint[SPEC])
         if problem:
             raise UserError(
                 f"the checkpoint is of another network than the config's: {problem};"
@@ -89,7 +100,7 @@ class RestorationTask(LightningModule, ABC):
 
     @abstractmethod
     def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
-        """A degraded image (B, 3, H, W) of any size, restored and clamped to [0, 1].
+        """A degraded image (B, C, H, W) of any size, restored and clamped to [0, 1].
 
         Args:
             image: In [0, 1].
@@ -97,7 +108,31 @@ class RestorationTask(LightningModule, ABC):
         """
 
     def start_anew(self) -> None:
-        """Take what training starts from, most often nothing; refusals come before anything is written."""
+        """Take the weights of `init_from`, if there is one; refusals come before anything is written."""
+        if self.init_from is not None:
+            self.network.load_state_dict(self.start().network.state_dict())
+            log.info("starting from %s", self.init_from)
+
+    def start(self) -> Trained:
+        """The checkpoint `init_from`.
+
+        Raises:
+            UserError: It cannot be read, or its network is another one.
+        """
+        path = Path(str(self.init_from)).expanduser()
+        if not path.is_file():
+            raise UserError(
+                f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
+            )
+        trained = load_trained(path)
+        problem = self.network_spec and different(self.network_spec, trained.spec)
+        problem = problem or misfit(shapes(self.network), trained.network.state_dict(), most=3)
+        if problem:
+            raise UserError(
+                f"model.init_from {path} is of another network than the config's: {problem};"
+                " give model.network the settings of the config.yaml beside its checkpoints"
+            )
+        return trained
 
     def compared(self) -> dict[str, Method]:
         """What `test` compares with: the baselines, read from their checkpoints."""
@@ -213,13 +248,48 @@ class RestorationTask(LightningModule, ABC):
     def _start_scores(self, sets: list[EvaluationSet], methods: Iterable[str]) -> None:
         versions = ["degraded", *methods, "restored"]
         self.scores = {
-            dataset.name: SetScores(dataset.factor, dataset.protocol, versions).to(self.device) for dataset in sets
+            dataset.name: SetScores(dataset.factor, dataset.protocol, versions, dataset.scale).to(self.device)
+            for dataset in sets
         }
 
     def _score(self, batch: dict[str, Any], methods: Mapping[str, Method]) -> Tensor:
         degraded, factors = batch["degraded"], batch["factors"]
         images = {name: method(degraded, factors) for name, method in methods.items()}
         restored = self.restore(degraded, factors)
-        images |= {"degraded": degraded, "restored": restored}
+        images |= {"degraded": enlarged(degraded, batch["clean"]), "restored": restored}
         self.scores[batch["set"]].update(images, batch["clean"])
         return restored
+
+
+def check_crop(rule: SizeRule, smallest: int, data: str, crop: int, through: str = "") -> None:
+    """Refuse crops that a network or its loss cannot take.
+
+    Args:
+        rule: What the network accepts.
+        smallest: Pixels per side that the loss needs.
+        data: Name of the crops' data.
+        crop: Their side in pixels.
+        through: In which part of the network, for the message.
+
+    Raises:
+        UserError: The network accepts other sizes only.
+    """
+    usable = rule.padded(max(crop, smallest))
+    if usable != crop:
+        raise UserError(
+            f"crop_size {crop} of factor {data!r}: the network{through} takes multiples of {rule.multiple} from"
+            f" {max(rule.minimum, smallest)} on; the next is {usable}"
+        )
+
+
+def check_colour(network: nn.Module, data: str, plan: FactorPlan) -> None:
+    """Refuse gray images for a network that reads colours.
+
+    Raises:
+        UserError: The data are gray, the network declares three channels.
+    """
+    if plan.colour == "gray" and getattr(network, "image_channels", 1) != 1:
+        raise UserError(
+            f"data.factors.{data}.colour is gray, the network reads {getattr(network, 'image_channels', 3)} channels:"
+            " give a network for gray images (model.network.image_channels 1), or colour rgb"
+        )

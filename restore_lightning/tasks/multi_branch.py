@@ -12,18 +12,14 @@ from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
 from restore_lightning.inference import Baseline, Method
-from restore_lightning.losses import multiscale_ssim_l1
+from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
-from restore_lightning.tasks.base import RestorationTask, adam
+from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
 
 log = logging.getLogger(__name__)
 
 SMOOTHING = 0.02
 """Weight of a new minibatch in the running mean of its factor's loss."""
-
-
-SMALLEST_CROP = 6
-"""Pixels that the loss needs: SSIM's window is padded by 5 pixels of reflection."""
 
 
 class MultiBranchTask(RestorationTask):
@@ -87,8 +83,10 @@ class MultiBranchTask(RestorationTask):
             for name in self.possible(factor, plan):
                 check_factor(self.network, name)
             if stage == "fit":
+                check_colour(self.network, factor, plan)
                 for name in self.passes(factor):
-                    check_crop(self.network, factor, plan.crop_size, name)
+                    through = "" if name == factor else f" in the pass that removes {name}"
+                    check_crop(self.network.size_rule(name), SMALLEST, factor, plan.crop_size, through)
         idle = [factor for factor in self.network.factors if factor not in trained]
         if idle and stage == "fit":
             log.warning("the network's factors %s have no data and are not trained", ", ".join(idle))
@@ -138,26 +136,4 @@ def check_factor(network: MBN, factor: str) -> None:
         raise UserError(
             f"data.factors names {factor!r}, the network's hierarchy [{', '.join(network.factors)}] misses it:"
             " add it to the hierarchy or remove its data"
-        )
-
-
-def check_crop(network: MBN, data: str, crop: int, factor: str) -> None:
-    """Refuse crops that a branch pair cannot take.
-
-    Args:
-        network: The network.
-        data: Name of the crops' data.
-        crop: Their side in pixels.
-        factor: The branch pair.
-
-    Raises:
-        UserError: It accepts other sizes only.
-    """
-    rule = network.size_rule(factor)
-    usable = rule.padded(max(crop, SMALLEST_CROP))
-    if usable != crop:
-        through = "" if factor == data else f" in the pass that removes {factor}"
-        raise UserError(
-            f"crop_size {crop} of factor {data!r}: the network{through} takes multiples of {rule.multiple} from"
-            f" {max(rule.minimum, SMALLEST_CROP)} on; the next is {usable}"
         )

@@ -1,6 +1,5 @@
 """Step 2 of paper 2: fine-tuning a multi-branch network for recurrent use, with the factor unknown."""
 
-import inspect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from restore_lightning.checkpoints import ORDER, Trained, load_trained, misfit, shapes
+from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.training import FactorPlan, factors_of
 from restore_lightning.errors import UserError
 from restore_lightning.inference import ORDER as PAPER_ORDER
@@ -74,8 +73,8 @@ class RecurrentTask(MultiBranchTask):
         super().__init__(
             network, ssim_weight, l1_weight, scale_weights, optimizer, lr_scheduler, lr_scheduler_every, baselines
         )
-        check_order(order, network.factors, skip)
         self.init_from = init_from
+        check_order(order, network.factors, skip)
         self.order = list(order)
         self.intermediate_weight = intermediate_weight
         self.final_weight = final_weight
@@ -116,34 +115,13 @@ class RecurrentTask(MultiBranchTask):
 
     def start_anew(self) -> None:
         """Take the weights of `init_from`."""
-        self.network.load_state_dict(self.start(self.init_from).network.state_dict())
-        self._started = True
-        log.info("starting from %s", self.init_from)
-
-    def start(self, path: str | None) -> Trained:
-        """The checkpoint that fine-tuning starts from.
-
-        Raises:
-            UserError: None is named, it cannot be read, or its network is another one.
-        """
-        if path is None:
+        if self.init_from is None:
             raise UserError(
                 "recurrent fine-tuning starts from a trained multi-branch network:"
                 " give --model.init_from CHECKPOINT (from restore fit --config mbn.yaml)"
             )
-        if not Path(path).expanduser().is_file():
-            raise UserError(
-                f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
-            )
-        trained = load_trained(Path(path).expanduser())
-        problem = self.network_spec and _different(self.network_spec, trained.spec)
-        problem = problem or misfit(shapes(self.network), trained.network.state_dict(), most=3)
-        if problem:
-            raise UserError(
-                f"model.init_from {path} is of another network than the config's: {problem};"
-                " give model.network the settings of the config.yaml beside its checkpoints"
-            )
-        return trained
+        super().start_anew()
+        self._started = True
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to go on where nothing was fine-tuned, and say when the order is another one."""
@@ -192,23 +170,8 @@ class RecurrentTask(MultiBranchTask):
         """The network of step 1, told the factor and walked through the same order, and the baselines."""
         methods: dict[str, Method] = {}
         if self.init_from is not None and Path(self.init_from).expanduser().is_file():
-            network = self.start(self.init_from).network
+            network = self.start().network
             methods = {"told": Method(network), "before": Method(network, self.order)}
         elif self.init_from is not None:
             log.warning("model.init_from %s is not there: the tables lack step 1's network", self.init_from)
         return super().compared() | methods
-
-
-def _different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
-    """Settings that make another network; how its weights were initialised does not."""
-    if mine["class_path"] != theirs["class_path"]:
-        return f"it is {mine['class_path']}, was {theirs['class_path']}"
-    now, was = ({**_DEFAULTS, **spec.get("init_args", {})} for spec in (mine, theirs))
-    names = sorted((set(now) | set(was)) - {"init"})
-    # None and an empty list or mapping are the same wherever both are allowed.
-    differing = [name for name in names if (now.get(name) or None) != (was.get(name) or None)]
-    return "; ".join(f"{name} is {now.get(name)}, was {was.get(name)}" for name in differing) or None
-
-
-_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(MBN).parameters.items()}
-"""Of settings that an older checkpoint does not know yet."""

@@ -17,6 +17,7 @@ from restore_lightning.data import FactorData, RestorationData
 from restore_lightning.data.mixed import COMBINATIONS, PURE, TEST_SETS, MixedSamples, originals, scenes
 from restore_lightning.data.shards import ShardSet
 from restore_lightning.data.sources import Window
+from restore_lightning.data.training import Draw
 from restore_lightning.degradations import Haze, Mixture, haze, jpeg, motion_blur, rain
 from restore_lightning.errors import UserError
 from restore_lightning.images import to_float, to_uint8
@@ -150,14 +151,14 @@ def test_a_shard_is_closed_when_it_is_full(monkeypatch, restore, tmp_path):
 def test_training_crops_come_from_the_set(written):
     data = RestorationData({"mixed": FactorData(minibatches=2), "rain": FactorData()}, root=str(written), crop_size=64)
     data.setup("fit")
-    source, plan = data.training_set.source, data.plans["rain"]
-    pairs = [source.pair("rain", number, plan, 1) for number in range(6)]
+    source, plan = data.training_set.sources["rain"], data.plans["rain"]
+    pairs = [source.pair(Draw("rain", 0, number, number), plan, 1) for number in range(6)]
     assert all(pair.degraded.shape == (3, 64, 64) and pair.factors == ("rain",) for pair in pairs)
     assert all((pair.degraded.int() - pair.clean.int()).min() >= 0 for pair in pairs)  # rain only brightens
-    again = [source.pair("rain", number, plan, 1) for number in range(6)]
+    again = [source.pair(Draw("rain", 0, number, number), plan, 1) for number in range(6)]
     assert all(torch.equal(a.degraded, b.degraded) for a, b in zip(pairs, again, strict=True))
     assert all(not torch.equal(a.clean, b.clean) for a, b in pairwise(pairs))
-    mixed = {source.pair("mixed", number, plan, 1).factors for number in range(3)}
+    mixed = {source.pair(Draw("mixed", 0, number, number), plan, 1).factors for number in range(3)}
     assert mixed == {tuple(s["versions"]["mixed"]["factors"]) for s in data.shards.samples["train"]}
     assert [s.name for s in data.val_sets] == ["rain", "mixed"]
     data.setup("test")

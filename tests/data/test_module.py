@@ -82,7 +82,7 @@ def test_a_folder_with_its_own_splits(photos, tmp_path):
     data = module(root=str(tmp_path))
     for stage in ("fit", "test"):
         data.setup(stage)
-    assert [path.name for path in data.training_set.source.clean.paths] == ["train.png"]
+    assert [path.name for path in next(iter(data.training_set.sources.values())).clean.paths] == ["train.png"]
     assert [item.name for item in data.val_sets[0].images] == ["val"]
     assert [item.name for item in data.test_sets[0].images] == ["test"]
 

@@ -22,7 +22,9 @@ def source(request, photos):
 
 @pytest.mark.parametrize("factor", PLANS)
 def test_a_draw_is_a_pure_function(source, factor):
-    one, other = (TrainingSet(OnTheFly(source), PLANS, seed=1)[Draw(factor, 0, 5)] for _ in range(2))
+    one, other = (
+        TrainingSet(dict.fromkeys(PLANS, OnTheFly(source)), PLANS, seed=1)[Draw(factor, 0, 5, 5)] for _ in range(2)
+    )
     size = PLANS[factor].crop_size
     for key in ("degraded", "clean"):
         assert one[key].shape == (3, size, size)
@@ -30,14 +32,16 @@ def test_a_draw_is_a_pure_function(source, factor):
         assert torch.equal(one[key], other[key])
     assert torch.equal(one["turns"], other["turns"])
     for changed in (
-        TrainingSet(OnTheFly(source), PLANS, seed=2)[Draw(factor, 0, 5)],
-        TrainingSet(OnTheFly(source), PLANS, 1)[Draw(factor, 0, 6)],
+        TrainingSet(dict.fromkeys(PLANS, OnTheFly(source)), PLANS, seed=2)[Draw(factor, 0, 5, 5)],
+        TrainingSet(dict.fromkeys(PLANS, OnTheFly(source)), PLANS, 1)[Draw(factor, 0, 6, 6)],
     ):
         assert not torch.equal(one["degraded"], changed["degraded"])
 
 
 def test_degraded_and_clean_show_the_same_place(source):
-    sample = TrainingSet(OnTheFly(source), {"noise": FactorPlan(1, 48, (), Noise(sigmas=(2,)))}, 0)[Draw("noise", 0, 3)]
+    sample = TrainingSet({"noise": OnTheFly(source)}, {"noise": FactorPlan(1, 48, (), Noise(sigmas=(2,)))}, 0)[
+        Draw("noise", 0, 3, 3)
+    ]
     difference = to_float(sample["degraded"]) - to_float(sample["clean"])
     assert difference.std() * 255 == pytest.approx(2, rel=0.25)
 
@@ -65,9 +69,9 @@ def test_the_margin_ends_at_the_image(photos):
 
 
 def test_augmentations_only_where_allowed():
-    samples = TrainingSet(OnTheFly(SceneSource()), PLANS, 0)
+    samples = TrainingSet(dict.fromkeys(PLANS, OnTheFly(SceneSource())), PLANS, 0)
     for factor, allowed in (("rain", [True, False, False]), ("blur", [False] * 3), ("jpeg", [True] * 3)):
-        turns = torch.stack([samples[Draw(factor, 0, number)]["turns"] for number in range(40)])
+        turns = torch.stack([samples[Draw(factor, 0, number, number)]["turns"] for number in range(40)])
         assert (turns.amax(0) > 0).tolist() == allowed
         assert turns.amax(0).tolist() == [most * used for most, used in zip((1, 1, 3), allowed, strict=True)]
 
@@ -83,8 +87,8 @@ def test_augment_flips_and_turns_each_image_by_itself():
 
 
 def test_collate():
-    samples = TrainingSet(OnTheFly(SceneSource()), PLANS, 0)
-    batch = collate([samples[Draw("rain", 7, number)] for number in range(3)])
+    samples = TrainingSet(dict.fromkeys(PLANS, OnTheFly(SceneSource())), PLANS, 0)
+    batch = collate([samples[Draw("rain", 7, number, number)] for number in range(3)])
     assert (batch["factor"], batch["cycle"]) == ("rain", 7)
     assert batch["degraded"].shape == batch["clean"].shape == (3, 3, 32, 32)
 

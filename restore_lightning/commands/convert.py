@@ -1,0 +1,92 @@
+"""`restore convert`: a checkpoint that the papers' authors published -> one of ours."""
+
+import argparse
+import ast
+from pathlib import Path
+from typing import Any
+
+from restore_lightning.errors import UserError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    from restore_lightning.published import NETWORKS
+
+    made = argparse.ArgumentParser(
+        prog="restore convert",
+        description="Turn a checkpoint that the authors of a paper published into one for restore apply and test.",
+        allow_abbrev=False,
+    )
+    made.add_argument("network", metavar="NETWORK", help=f"one of {', '.join(NETWORKS)}")
+    made.add_argument("file", metavar="FILE", help="the authors' checkpoint")
+    made.add_argument("output", metavar="OUT", help="the checkpoint to write, e.g. drn.ckpt")
+    made.add_argument(
+        "--hyperparameters",
+        metavar="NAME=VALUE",
+        nargs="+",
+        default=[],
+        help="what the tensors' shapes cannot tell, e.g. T=7 R=7 for DRN (its defaults)",
+    )
+    made.add_argument("--factor", help="what the network removes; default: what the paper trained it for")
+    made.add_argument("--overwrite", action="store_true", help="replace OUT")
+    return made
+
+
+def run(words: list[str]) -> int:
+    """Check the authors' checkpoint and write ours."""
+    options = parser().parse_args(words)
+    output = Path(options.output)
+    if output.is_dir():
+        raise UserError(f"{output} is a folder: name a file, e.g. {output / (options.network + '.ckpt')}")
+    if output.exists() and not options.overwrite:
+        raise UserError(f"{output} exists already: give --overwrite or another name")
+
+    import torch
+    from lightning import __version__ as lightning_version
+
+    from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC
+    from restore_lightning.files import written_beside
+    from restore_lightning.published import card, import_network
+
+    network, spec = import_network(options.network, options.file, _pairs(options.hyperparameters))
+    described = card(options.network)
+    several = hasattr(network, "factors")
+    if several and options.factor:
+        raise UserError(f"--factor {options.factor}: {options.network} has factors of its own, leave it out")
+    checkpoint = {
+        "state_dict": {f"network.{name}": tensor for name, tensor in network.state_dict().items()},
+        SPEC: spec,
+        ORDER: None,
+        FACTOR: None if several else options.factor or described["factor"],
+        MULTIPLE: None,
+        # What Lightning reads of a checkpoint, for restore test --ckpt_path.
+        "pytorch-lightning_version": lightning_version,
+        "global_step": 0,
+        "epoch": 0,
+    }
+    with written_beside(output) as beside:
+        torch.save(checkpoint, beside)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    print(f"{options.network}: {count:,} parameters, removes {_named(checkpoint[FACTOR] or network.factors)}")
+    print(f"trained on: {described['trained_on']}")
+    print(f"repository: {described['repository']}, licence: {described['licence']}")
+    print(f"written: {output}; next: restore apply {output} PHOTO --output DIR")
+    return 0
+
+
+def _named(factors: Any) -> str:
+    return factors if isinstance(factors, str) else ", ".join(factors)
+
+
+def _pairs(words: list[str]) -> dict[str, Any]:
+    """["T=7"] -> {"T": 7}."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            equals = ""
+        if not equals:
+            raise UserError(f"--hyperparameters {word}: give NAME=NUMBER, e.g. T=7")
+    return found

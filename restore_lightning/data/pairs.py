@@ -1,0 +1,133 @@
+"""Folders of degraded images beside folders of the clean ones, matched by name."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from restore_lightning.data.sources import Window, place, shuffled
+from restore_lightning.data.training import Draw, FactorPlan, Pair
+from restore_lightning.errors import UserError, shortened
+from restore_lightning.images import Colour, find_images, image_size, in_colour, read_image
+
+LISTED = 20
+"""Files that a message names."""
+
+
+class PairedFiles(NamedTuple):
+    """A degraded (or restored) image and the clean one.
+
+    Args:
+        name: Path within the folders, without suffix.
+        degraded: Its file.
+        clean: Its file.
+    """
+
+    name: str
+    degraded: Path
+    clean: Path
+
+    def read(self, factor: str, colour: Colour = "rgb") -> Pair:
+        """Both images."""
+        degraded, clean = (in_colour(read_image(path), colour) for path in (self.degraded, self.clean))
+        return Pair(degraded, clean, (factor,))
+
+
+def matched(degraded: Path, clean: Path) -> list[PairedFiles]:
+    """The images of two folders, by their path without suffix; or two files.
+
+    Raises:
+        UserError: A folder or file that is not there, no images, or images without a partner; all are counted.
+    """
+    for path in (degraded, clean):
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder")
+    if degraded.is_file() and clean.is_file():
+        return [PairedFiles(degraded.stem, degraded, clean)]
+    if degraded.is_file() or clean.is_file():
+        raise UserError(f"{degraded} and {clean}: give two folders, or two files")
+    files = {folder: _by_name(folder) for folder in (degraded, clean)}
+    problems = []
+    for folder, other in ((degraded, clean), (clean, degraded)):
+        alone = [str(path) for name, path in files[folder].items() if name not in files[other]]
+        if alone:
+            problems.append(
+                f"{len(alone)} of {len(files[folder])} have no partner in {other}: {shortened(alone, LISTED)}"
+            )
+    if problems:
+        raise UserError(f"{'; '.join(problems)}. Images are matched by name without suffix")
+    return [PairedFiles(name, path, files[clean][name]) for name, path in files[degraded].items()]
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    paths = list(find_images(folder))
+    if not paths:
+        raise UserError(f"{folder} holds no images (.png, .jpg, .webp, .bmp, .tif, .ppm): give a folder of images")
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise UserError(f"{found[name]} and {path} have one name: images are matched by name without suffix")
+        found[name] = path
+    return found
+
+
+def scale_of(pairs: Iterable[PairedFiles], allowed: Sequence[int] | None = None) -> int:
+    """How many times larger than the degraded images the clean ones are, from the headers.
+
+    Args:
+        pairs: The images.
+        allowed: Scales that make sense; None: any.
+
+    Raises:
+        UserError: Files that cannot be read, or sizes that do not fit or differ in scale; the first are named.
+    """
+    scales: set[int] = set()
+    problems, unreadable, count = [], [], 0
+    for pair in pairs:
+        count += 1
+        try:
+            (h, w), (height, width) = image_size(pair.degraded), image_size(pair.clean)
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
+        scale = height // h
+        if (h * scale, w * scale) != (height, width) or (allowed is not None and scale not in allowed):
+            problems.append(f"{pair.degraded} is {w}x{h}, {pair.clean} is {width}x{height}")
+        else:
+            scales.add(scale)
+    if unreadable:
+        raise UserError(f"{len(unreadable)} of {count} pairs: {shortened(unreadable)}", exit_code=1)
+    if problems:
+        raise UserError(f"{len(problems)} of {count} pairs differ in size: {shortened(problems)}")
+    if len(scales) > 1:
+        raise UserError(f"the clean images are {' and '.join(map(str, sorted(scales)))} times as large: give one scale")
+    return scales.pop()
+
+
+class FromFolders:
+    """Training crops of paired files, each pair once per round.
+
+    Args:
+        degraded: Folder of degraded images.
+        clean: Folder of the clean ones.
+        crop_size: Side of the degraded crops (pixels).
+
+    Raises:
+        UserError: Files without partner, or of sizes that do not fit.
+    """
+
+    def __init__(self, degraded: Path, clean: Path, crop_size: int) -> None:
+        self.pairs = matched(degraded, clean)
+        self.scale = scale_of(self.pairs)
+        small = [str(pair.degraded) for pair in self.pairs if min(image_size(pair.degraded)) < crop_size]
+        if small:
+            raise UserError(
+                f"crop_size {crop_size} is larger than {len(small)} of {len(self.pairs)} images: {shortened(small)};"
+                " choose a smaller --data.crop_size (or the factor's) or remove them"
+            )
+
+    def pair(self, draw: Draw, plan: FactorPlan, seed: int) -> Pair:
+        """See `PairSource`."""
+        found = self.pairs[shuffled(draw.crop, len(self.pairs), seed)].read(draw.factor, plan.colour)
+        top, left = place(found.degraded.shape[1], found.degraded.shape[2], plan.crop_size, draw.crop, seed)
+        return found.cut(Window(top, left, plan.crop_size, plan.crop_size))

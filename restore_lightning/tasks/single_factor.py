@@ -1,0 +1,133 @@
+"""Any network that maps an image to an image, on one degradation factor."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from restore_lightning.checkpoints import FACTOR, MULTIPLE
+from restore_lightning.data.training import FactorPlan
+from restore_lightning.errors import UserError
+from restore_lightning.inference import Baseline, outputs_of, restore, size_rule_of
+from restore_lightning.losses import SSIML1, increasing
+from restore_lightning.networks import SizeRule
+from restore_lightning.networks.layers import halve
+from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
+
+
+class SingleFactorTask(RestorationTask):
+    """Trains a network of one's choice: DuRN, DRN, DIN, or any `nn.Module` named by its import path.
+
+    The network maps (B, C, H, W) in [0, 1] to an image, or to a list of images of which the last is the result; one
+    with a method `stages(image)` is trained on all images that it returns. It may declare `size_rule` (a `SizeRule`)
+    and `image_channels`. Smaller outputs are compared with the clean image halved to their size.
+
+    Args:
+        network: The network, injected by its class.
+        loss: `(restored, clean) -> number` for (B, C, H, W): SSIML1, torch.nn.L1Loss, torch.nn.MSELoss, or one's own;
+            None: SSIML1 with paper 1's weights.
+        output_weights: Weights of the outputs, first to last: numbers, "equal" (all 1), or "increasing" as paper 4's.
+        size_multiple: Sides of images that a network takes which declares no `size_rule`: multiples of this many
+            pixels; None: any.
+        self_ensemble: Score the mean over the 8 flips and quarter turns of each image (paper 3's DIN+).
+        init_from: A checkpoint whose weights training starts from; None: fresh weights.
+        optimizer: Makes the optimiser; default Adam with lr 1e-4.
+        lr_scheduler: Makes the learning-rate schedule; None: constant.
+        lr_scheduler_every: Optimiser steps between two steps of the schedule.
+        baselines: What `test` compares with, by the name in its tables.
+        title: The network's name in tables; None: its class.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module | None = None,
+        output_weights: list[float] | Literal["equal", "increasing"] = "equal",
+        size_multiple: int | None = None,
+        self_ensemble: bool = False,
+        init_from: str | None = None,
+        optimizer: OptimizerCallable = adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_scheduler_every: int = 1,
+        baselines: dict[str, Baseline] | None = None,
+        title: str | None = None,
+    ) -> None:
+        super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every, baselines)
+        if hasattr(network, "factors"):
+            raise ValueError(f"{type(network).__name__} has branches for several factors: use MultiBranchTask")
+        if size_multiple is not None:
+            if hasattr(network, "size_rule"):
+                raise ValueError(f"size_multiple: {type(network).__name__} declares its sizes itself, leave it out")
+            if size_multiple < 1:
+                raise ValueError(f"size_multiple {size_multiple}: at least 1")
+            network.size_rule = SizeRule(size_multiple, size_multiple)  # type: ignore[assignment]  # no module
+        self.criterion = loss or SSIML1()
+        self.output_weights = output_weights
+        self.size_multiple = size_multiple
+        self.self_ensemble = self_ensemble
+        self.init_from = init_from
+        self.titles: Mapping[str, str] = {"restored": title or type(network).__name__ + "+" * self_ensemble}
+        self.factor: str | None = None
+
+    def setup(self, stage: str) -> None:
+        """Check that network and data fit."""
+        plans: dict[str, FactorPlan] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
+        if len(plans) > 1:
+            raise UserError(
+                f"data.factors names {', '.join(plans)}, a single-factor network is trained on one: keep one of them,"
+                " mix them by the factor 'mixed', or use MultiBranchTask"
+            )
+        ((self.factor, plan),) = plans.items()
+        check_colour(self.network, self.factor, plan)
+        if stage == "fit":
+            smallest = getattr(self.criterion, "smallest", 1)
+            check_crop(size_rule_of(self.network), smallest, self.factor, plan.crop_size)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what `restore apply` needs to know."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint |= {FACTOR: self.factor, MULTIPLE: self.size_multiple}
+
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """The weighted sum over the network's outputs."""
+        clean = batch["clean"]
+        outputs = outputs_of(self.network, batch["degraded"])
+        terms = [
+            weight * self.criterion(output if output.dtype == clean.dtype else output.float(), _target(output, clean))
+            for weight, output in zip(self._weights(len(outputs)), outputs, strict=True)
+        ]
+        return sum(terms[1:], start=terms[0])
+
+    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+        """By the network; the factors are not looked at."""
+        return restore(self.network, image, self_ensemble=self.self_ensemble)
+
+    def _weights(self, outputs: int) -> list[float]:
+        if self.output_weights == "equal":
+            return [1.0] * outputs
+        if self.output_weights == "increasing":
+            return increasing(outputs)
+        if len(self.output_weights) != outputs:
+            raise UserError(
+                f"model.output_weights has {len(self.output_weights)} numbers, the network {outputs} outputs:"
+                f" give {outputs}, or equal or increasing"
+            )
+        return list(self.output_weights)
+
+
+def _target(output: Tensor, clean: Tensor) -> Tensor:
+    """The clean image at an output's size."""
+    target = clean
+    while target.shape[-1] > output.shape[-1]:
+        target = halve(target)
+    if target.shape != output.shape:
+        raise UserError(
+            f"the network's output is {_size(output)}, the clean image {_size(clean)} (channels x height x width):"
+            " its channels, scale or size multiple (model.size_multiple) do not fit the data"
+        )
+    return target
+
+
+def _size(image: Tensor) -> str:
+    return "x".join(map(str, image.shape[1:]))
