@@ -36,7 +36,7 @@ def to_uint8(image: Tensor) -> Tensor:
 
 def from_array(array: np.ndarray) -> Tensor:
     """(H, W, 3) or gray (H, W) uint8 array -> (3, H, W) or (1, H, W) uint8 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(array).transpose(2, 0, 1)))
+    return torch.from_numpy(np.array(np.atleast_3d(array).transpose(2, 0, 1), order="C"))  # a copy: files are read-only
 
 
 def to_array(image: Tensor) -> np.ndarray:

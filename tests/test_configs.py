@@ -1,13 +1,19 @@
 """All shipped configs are parsed and instantiated, and hold the papers' values."""
 
+import json
 from importlib.metadata import version
+from typing import NamedTuple
 
 import pytest
 import torch
+from PIL import Image
+from torch.nn import L1Loss, MSELoss
 
 from restore_lightning.cli import main
 from restore_lightning.configs import FOLDER, find_config, shipped
 from restore_lightning.errors import UserError
+from restore_lightning.losses import SSIML1
+from restore_lightning.networks import DIN, DRN, DuRN
 
 
 @pytest.fixture
@@ -36,8 +42,11 @@ def instantiate(monkeypatch, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("name", shipped())
-def test_every_shipped_config(name, instantiate):
+SINGLE = {name for name in shipped() if name.startswith(("durn_", "drn_", "din_"))}
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped()) - SINGLE))
+def test_every_multi_branch_config(name, instantiate):
     cli = instantiate(name, "--trainer.logger", "false")
     for factor, plan in cli.datamodule.plans.items():
         assert set(cli.model.possible(factor, plan)) <= set(cli.model.network.factors)
@@ -45,6 +54,133 @@ def test_every_shipped_config(name, instantiate):
             assert cli.model.network.size_rule(name).padded(plan.crop_size) == plan.crop_size
     optimizer = cli.model.configure_optimizers()
     assert optimizer
+
+
+class Recipe(NamedTuple):
+    """What the papers say of a config."""
+
+    network: type
+    parameters: int
+    batch: int
+    crop: int
+    lr: float
+    steps: int
+    schedule: tuple  # milestones and factor, or a period
+    loss: type
+    protocol: str
+
+
+# Parameters of DIN for other tasks than super-resolution are not published: counted by hand from the layers' shapes.
+TRUNK = 19_928_307 - (64 * 9 * 256 + 256)
+STRIDED = TRUNK + (64 * 64 * 64 + 64) + 2 * (64 * 9 * 256 + 256)
+RECIPES = {
+    "durn_gaussian_noise.yaml": Recipe(
+        DuRN, 816_225, 100, 64, 1e-3, 90_000, ([15_000, 30_000, 45_000, 75_000], 0.1), MSELoss, "durn-gray"
+    ),
+    "durn_real_noise.yaml": Recipe(DuRN, 815_651, 30, 128, 1e-4, 3500, ([1000, 2000], 0.1), SSIML1, "durn-rgb"),
+    "durn_blur.yaml": Recipe(DuRN, 12_856_579, 10, 256, 1e-4, 1_055_000, ([422_000, 844_000], 0.1), SSIML1, "durn-rgb"),
+    "durn_haze.yaml": Recipe(DuRN, 9_070_915, 40, 256, 1e-4, 105_000, ([24_500, 49_000], 0.1), SSIML1, "durn-rgb"),
+    "durn_rain.yaml": Recipe(DuRN, 3_729_923, 40, 64, 1e-4, 200_000, (200_000,), SSIML1, "durn-y"),
+    "durn_raindrop.yaml": Recipe(DuRN, 10_176_963, 24, 256, 1e-4, 144_000, ([72_000], 0.5), SSIML1, "durn-y"),
+    "durn_raindrop_l1.yaml": Recipe(DuRN, 10_176_963, 24, 256, 1e-5, 3600, (), L1Loss, "durn-y"),
+    "drn_rain100h.yaml": Recipe(
+        DRN, 10_595, 16, 100, 1e-3, 117_600, ([35_280, 58_800, 94_080], 0.5), SSIML1, "matlab-y"
+    ),
+    "drn_rain100l.yaml": Recipe(
+        DRN, 10_595, 16, 100, 1e-3, 37_500, ([11_250, 18_750, 30_000], 0.5), SSIML1, "matlab-y"
+    ),
+    "din_sr.yaml": Recipe(DIN, 19_928_307, 8, 48, 1e-4, 517_800, (172_600, 0.5), L1Loss, "sr-y"),
+    "din_rain.yaml": Recipe(DIN, TRUNK, 8, 48, 1e-4, 517_800, (172_600, 0.5), L1Loss, "din-y"),
+    "din_blur.yaml": Recipe(
+        DIN,
+        STRIDED,
+        8,
+        256,
+        1e-4,
+        517_800,
+        (172_600, 0.5),
+        L1Loss,
+        "din-rgb",
+    ),
+    "din_haze.yaml": Recipe(
+        DIN,
+        STRIDED,
+        8,
+        256,
+        1e-4,
+        517_800,
+        (172_600, 0.5),
+        L1Loss,
+        "din-rgb",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SINGLE))
+def test_single_factor_configs_hold_the_papers_values(name, instantiate):
+    recipe, cli = RECIPES[name], instantiate(name, "--trainer.logger", "false")
+    task, ((factor, plan),) = cli.model, cli.datamodule.plans.items()
+    assert isinstance(task.network, recipe.network)
+    assert sum(p.numel() for p in task.network.parameters()) == recipe.parameters
+    assert (plan.batch_size, plan.crop_size) == (recipe.batch, recipe.crop)
+    assert cli.trainer.max_steps == recipe.steps
+    assert type(task.criterion) is recipe.loss
+    assert cli.datamodule.factors[factor].protocol == recipe.protocol
+    weights = (1.0, 0.0) if name.startswith("drn") else (1.1, 0.75)
+    assert recipe.loss is not SSIML1 or (task.criterion.ssim_weight, task.criterion.l1_weight) == weights
+    assert task.output_weights == ("increasing" if name.startswith("drn") else "equal")
+    assert plan.augment == {"durn_rain.yaml": ("hflip",), "drn_rain100l.yaml": ("hflip",)}.get(
+        name, ("hflip", "rot90") if name.startswith("din") else ()
+    )
+    assert (plan.colour, plan.repeats) == (("gray", 10) if name == "durn_gaussian_noise.yaml" else ("rgb", 1))
+    chosen = task.configure_optimizers()
+    optimizer = chosen["optimizer"] if isinstance(chosen, dict) else chosen
+    assert isinstance(optimizer, torch.optim.Adam)
+    (group,) = optimizer.param_groups
+    assert group["lr"] == recipe.lr
+    assert group["betas"] == ((0.9, 0.99) if name.startswith("din") else (0.9, 0.999))
+    assert bool(recipe.schedule) == isinstance(chosen, dict)
+    if recipe.schedule:
+        schedule = chosen["lr_scheduler"]["scheduler"].state_dict()
+        if isinstance(recipe.schedule[0], list):
+            assert (list(schedule["milestones"]), schedule["gamma"]) == recipe.schedule
+        else:
+            assert recipe.schedule == tuple(schedule[key] for key in ("T_max", "step_size", "gamma") if key in schedule)
+
+
+SMALLER = {  # the least that still is the config's network
+    "durn": "--model.network.width 4",
+    "drn": "--model.network.width 4",
+    "din": "--model.network.D 2 --model.network.B 2 --model.network.M 2 --model.network.growth 4 --model.network.width 8",
+}
+REDUCED = (
+    "--trainer.max_steps 2 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 --trainer.val_check_interval 2"
+    " --trainer.logger false --trainer.accelerator cpu --trainer.enable_progress_bar false --data.val_crop_size 64"
+    " --data.batch_size 2 --data.crop_size 32 --data.num_workers 0 "
+)
+
+
+@pytest.mark.parametrize("name", sorted(SINGLE))
+def test_every_single_factor_config_runs(name, restore, tmp_path, photos):
+    """Two steps and a test by the real command, then an image restored."""
+    run = tmp_path / "run"
+    words = [*(REDUCED + SMALLER[name.partition("_")[0]]).split(), "--trainer.default_root_dir", run]
+    if name == "durn_raindrop_l1.yaml":
+        first = ["--config", "durn_raindrop.yaml", *words[:-1], tmp_path / "first"]
+        code, _, err = restore("fit", *first)
+        assert code == 0, err
+        words += ["--model.init_from", tmp_path / "first/checkpoints/last.ckpt"]
+    code, out, err = restore("fit", "--config", name, *words)
+    assert code == 0, err
+    assert "parameters" in out
+    code, out, err = restore("test", "--config", run / "config.yaml")
+    assert code == 0, err
+    (scored,) = json.loads((run / "scores.json").read_text())["sets"].values()
+    assert scored["images"] == 1
+    code, _, err = restore("apply", run / "checkpoints/last.ckpt", photos / "a.png", "--output", tmp_path / "out")
+    assert code == 0, err
+    scale = 2 if name == "din_sr.yaml" else 1
+    assert Image.open(tmp_path / "out/a.png").size == (280 * scale, 200 * scale)
 
 
 def test_mbn_yaml_is_step_1_of_paper_2(instantiate):
@@ -80,7 +216,7 @@ def test_names_are_found_by_path_first_then_among_the_shipped(tmp_path, monkeypa
     assert find_config("mbn.yaml") == find_config("mbn") == FOLDER / "mbn.yaml"
     (tmp_path / "mbn.yaml").touch()
     assert find_config("mbn.yaml").resolve() == tmp_path / "mbn.yaml"
-    with pytest.raises(UserError, match=r"no shipped config of this name \(mbn.yaml, quickstart.yaml"):
+    with pytest.raises(UserError, match=r"no shipped config of this name \(din_blur.*, mbn.yaml, quickstart.yaml"):
         find_config("nbm.yaml")
 
 

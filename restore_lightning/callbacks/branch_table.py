@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -86,12 +86,14 @@ def _flop(number: float) -> str:
 
 
 class BranchTable(Callback):
-    """Prints both tables when training starts."""
+    """Prints both tables when training starts; of a single-factor network its number of parameters."""
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The network and the data are known by now."""
         if not isinstance(pl_module, MultiBranchTask):
+            network: Any = pl_module.network
+            print(f"{type(network).__name__}: {parameters(network):,} parameters", flush=True)
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         share = trainer.accumulate_grad_batches * trainer.world_size

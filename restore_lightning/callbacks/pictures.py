@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
-from restore_lightning.images import to_array, to_uint8, write_image
+from restore_lightning.images import enlarged, to_array, to_uint8, write_image
 
 COLUMNS = "degraded | restored | clean"
 
@@ -53,7 +53,8 @@ class PictureGrid(Callback):
     def _keep(self, restored: Tensor, batch: dict[str, Any]) -> None:
         rows = self._grids.setdefault(batch["set"], [])
         if len(rows) < self.rows:
-            images = [to_uint8(image[0]) for image in (batch["degraded"], restored, batch["clean"])]
+            degraded = enlarged(batch["degraded"], batch["clean"])
+            images = [to_uint8(image[0]).expand(3, -1, -1) for image in (degraded, restored, batch["clean"])]
             rows.append(torch.cat([_centre(image, self.side) for image in images], dim=2).cpu())
 
     def _publish(self, trainer: Trainer, split: str) -> None:
