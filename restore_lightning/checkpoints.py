@@ -142,7 +142,7 @@ def different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
 
     A setting that an older checkpoint does not know has its default.
     """
-    if mine["class_path"] != theirs["class_path"]:
+    if _class_of(mine) is not _class_of(theirs):
         return f"it is {mine['class_path']}, was {theirs['class_path']}"
     parameters = inspect.signature(_class_of(mine)).parameters.items()
     defaults = {name: parameter.default for name, parameter in parameters}

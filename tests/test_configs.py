@@ -151,7 +151,8 @@ def test_single_factor_configs_hold_the_papers_values(name, instantiate):
 SMALLER = {  # the least that still is the config's network
     "durn": "--model.network.width 4",
     "drn": "--model.network.width 4",
-    "din": "--model.network.D 2 --model.network.B 2 --model.network.M 2 --model.network.growth 4 --model.network.width 8",
+    "din": "--model.network.D 2 --model.network.B 2 --model.network.M 2 --model.network.growth 4"
+    " --model.network.width 8",
 }
 REDUCED = (
     "--trainer.max_steps 2 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 --trainer.val_check_interval 2"

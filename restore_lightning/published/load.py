@@ -82,7 +82,7 @@ def import_network(
         raise UserError(f"these are not the released weights of {name}: {problem}")
     state = {key: value.detach().clone() for key, value in published.translate(network, weights).items()}
     network.load_state_dict(state, assign=True)
-    spec = {"class_path": f"{release.network.__module__}.{release.network.__qualname__}", "init_args": arguments}
+    spec = {"class_path": f"restore_lightning.networks.{release.network.__name__}", "init_args": arguments}
     return network.eval(), spec
 
 
