@@ -4,6 +4,7 @@ import argparse
 import inspect
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -247,8 +248,19 @@ def _shortened(message: str) -> str:
     "a.Task: Option 'lrr' is not accepted"
     >>> _shortened("Does not validate against ... Errors: - order [rain]: missing: haze - Expected a None")
     'order [rain]: missing: haze'
+    >>> _shortened('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
+    'loss L3: no class of this name; give one of this package, or a dotted path, e.g. torch.nn.L1Loss'
     """
     message = " ".join(message.split())
+    unknown = re.search(r'.*Parser key "(\w+)": .*Expected a dot import path string: (\S+)', message)
+    if unknown:
+        return (
+            f"{unknown[1]} {unknown[2]}: no class of this name; give one of this package, or a dotted path,"
+            " e.g. torch.nn.L1Loss"
+        )
+    unsuitable = re.search(r'.*Parser key "(\w+)": .*(Import path \S+ does not correspond to a subclass of \w+)', message)
+    if unsuitable:
+        return f"{unsuitable[1]}: {unsuitable[2]}"
     _, _, innermost = message.rpartition("Problem with given class_path '")
     name, _, problem = innermost.partition("': ")
     if problem:
