@@ -186,8 +186,8 @@ SIZES = {
     "DuRN_P": [{"width": 4}, {"image_channels": 3}],
     "DuRN_P_no_norm": [{"width": 6}, {"image_channels": 1}],
     "DuRN_U": [{"width": 4}],
-    "DuRN_US": [{"width": 4}, {"blocks": [("US", 3, 3, 1)] * 12}],
-    "DuRN_S": [{"width": 4}, {"blocks": [("S", 3, 5, d) for d in (1, 1, 2, 2, 1, 3)]}],
+    "DuRN_US": [{"width": 4}, {"blocks": [["US", 3, 3, 1]] * 12}],
+    "DuRN_S": [{"width": 4}, {"blocks": [["S", 3, 5, d] for d in (1, 1, 2, 2, 1, 3)]}],
     "DuRN_S_P": [{"width": 4}],
     "DIN_x2": [{"D": 2, "B": 1, "M": 3, "growth": 4, "width": 8}, {"D": 1, "B": 2, "M": 1, "growth": 3, "width": 4}],
     "DIN_x3": [{"D": 2, "B": 4, "M": 2, "growth": 4, "width": 8}],
@@ -211,7 +211,7 @@ def test_hyperparameters_are_read_off_the_shapes(name, changed):
 
 
 def test_dilations_are_given_where_the_blocks_are_not_the_papers():
-    blocks = [("P", 3, 3, 1), ("P", 5, 3, 2)]
+    blocks = [["P", 3, 3, 1], ["P", 5, 3, 2]]
     weights = random_weights("DuRN_P", blocks=blocks)
     _, spec = import_network("DuRN_P", weights, {"dilations": [1, 2]})
     assert spec["init_args"]["blocks"] == blocks

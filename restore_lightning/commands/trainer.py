@@ -258,7 +258,9 @@ def _shortened(message: str) -> str:
             f"{unknown[1]} {unknown[2]}: no class of this name; give one of this package, or a dotted path,"
             " e.g. torch.nn.L1Loss"
         )
-    unsuitable = re.search(r'.*Parser key "(\w+)": .*(Import path \S+ does not correspond to a subclass of \w+)', message)
+    unsuitable = re.search(
+        r'.*Parser key "(\w+)": .*(Import path \S+ does not correspond to a subclass of \w+)', message
+    )
     if unsuitable:
         return f"{unsuitable[1]}: {unsuitable[2]}"
     _, _, innermost = message.rpartition("Problem with given class_path '")

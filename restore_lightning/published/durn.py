@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from restore_lightning.networks import DuRN
 from restore_lightning.networks.dual_residual import KINDS
-from restore_lightning.networks.durn import PRESETS, Block, PresetName
+from restore_lightning.networks.durn import PRESETS, PresetName
 from restore_lightning.published.renaming import Weights, numbers, renamed_shapes, renamed_state, size
 
 FREE = ("dilations",)
@@ -37,7 +37,8 @@ def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> di
     }
 
 
-def _blocks(name: str, weights: Weights, dilations: list[int] | None) -> list[Block]:
+def _blocks(name: str, weights: Weights, dilations: list[int] | None) -> list[list[Any]]:
+    """[kind, k1, k2, dilation] of each block, plain so that a checkpoint can keep them."""
     design = PRESETS[PRESET_OF[name]]
     stem = _stem(design.strided)
     if dilations is None:
@@ -56,7 +57,7 @@ def _blocks(name: str, weights: Weights, dilations: list[int] | None) -> list[Bl
             kind = "S" if f"{theirs}.se.conv1.weight" in weights else "P"
         k1 = size(weights, f"{theirs}.up_conv.conv2d.weight", -1, default=block.k1)
         k2 = size(weights, f"{theirs}.down_conv.conv2d.weight", -1, default=block.k2)
-        found.append(Block(kind, k1, k2, dilation))
+        found.append([kind, k1, k2, dilation])
     return found
 
 
