@@ -10,6 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from restore_lightning.errors import UserError
 from restore_lightning.images import enlarged, to_uint8, write_image
+from restore_lightning.inference import size_rule_of
 
 
 def normalised(features: Tensor) -> Tensor:
@@ -73,8 +74,14 @@ class ActivationMaps(Callback):
             return
         self._written[name] = written + 1
         restored: Tensor = outputs
-        maps = [normalised(seen[title]) for title in self._order if title in seen]
-        columns = [enlarged(image, restored).expand(-1, 3, -1, -1) for image in (batch["degraded"], *maps, restored)]
+        height, width = restored.shape[-2:]
+        unused = [title for title in self._order if title not in seen]
+        if unused:
+            raise UserError(f"ActivationMaps.layers {unused[0]!r}: the network does not use this module")
+        padded = _padded_like(pl_module.network, batch, restored)
+        maps = [enlarged(normalised(seen[title]), padded)[..., :height, :width] for title in self._order]
+        images = (enlarged(batch["degraded"], restored), *maps, restored)
+        columns = [image.expand(-1, 3, -1, -1) for image in images]
         image = f"maps-{name}-{batch['name']}".replace("/", "-")
         write_image(
             to_uint8(torch.cat(columns, dim=3)[0]).cpu(), Path(trainer.default_root_dir, "pictures", f"{image}.png")
@@ -95,3 +102,11 @@ class ActivationMaps(Callback):
             self._seen.setdefault(title, (output if isinstance(output, Tensor) else output[0])[:1].detach())
 
         return hook
+
+
+def _padded_like(network: Any, batch: dict[str, Any], restored: Tensor) -> Tensor:
+    """A tensor of the size that a restored image has before the padding is cut off."""
+    rule = size_rule_of(network, batch["factors"][-1])
+    sides = batch["degraded"].shape[-2:]
+    scale = restored.shape[-1] // sides[1]
+    return restored.new_empty(1, 1, *(scale * rule.padded(side) for side in sides))

@@ -90,3 +90,23 @@ def test_resuming_goes_on_at_the_position():
 def test_impossible_schedules(minibatches):
     with pytest.raises(ValueError, match=r"no factor|at least 1"):
         CyclicSchedule(minibatches, seed=0)
+
+
+@pytest.mark.parametrize(("accumulate", "world_size"), [(1, 1), (2, 1), (1, 2)])
+def test_repeated_minibatches_have_the_same_clean_crops(accumulate, world_size):
+    """Paper 1's gray noise: ten noise draws per batch; every draw is a new one, every tenth step has new crops."""
+    schedule, size, end = CyclicSchedule({"noise": 1}, 0), {"noise": 4}, 40 * accumulate
+    ranks = [
+        list(ScheduledBatches(schedule, size, start, end, accumulate, rank, world_size, {"noise": 10}))
+        for rank in range(world_size)
+    ]
+    steps = [
+        [draw for batches in ranks for batch in batches[step * accumulate : (step + 1) * accumulate] for draw in batch]
+        for step in range(40)
+    ]
+    for step in range(40):
+        assert [draw.crop for draw in steps[step]] == [draw.crop for draw in steps[step // 10 * 10]]
+    numbers = [draw.number for step in steps for draw in step]
+    assert sorted(numbers) == list(range(len(numbers)))
+    crops = {draw.crop for step in steps for draw in step}
+    assert crops == set(range(len(numbers) // 10))

@@ -12,8 +12,13 @@ from skimage import data
 from restore_lightning.degradations import (
     DEGRADATIONS,
     Blur,
+    Downscale,
     Haze,
     Jpeg,
+    Mixture,
+    Noise,
+    Rain,
+    Raindrop,
     gaussian_noise,
     haze,
     jpeg,
@@ -193,3 +198,52 @@ def test_parameters_come_from_the_sets_of_appendix_c():
 
 def test_sets_can_be_chosen(photo):
     assert torch.equal(Jpeg(qualities=(10,))(photo, 0), jpeg(photo, 10))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_bicubic_down_scaling_is_antialiased(scale, photo):
+    """Against torch's antialiased bicubic in float64, which does not round in between."""
+    image = photo[:, :, :192][:, :144]
+    small = Downscale(scale)(image, 0)
+    expected = torch.nn.functional.interpolate(
+        image[None].double(), scale_factor=1 / scale, mode="bicubic", antialias=True
+    )[0]
+    assert small.shape == expected.shape
+    assert (small - expected.clamp(0, 1)).abs().max() * 255 < 2
+
+
+def test_blurred_down_scaling_takes_the_middle_pixels(photo):
+    image = photo[:, :159, :198]
+    small = Downscale(3, "BD")(image, 0)
+    blurred = cv2.GaussianBlur(image.permute(1, 2, 0).double().numpy(), (7, 7), 1.6, borderType=cv2.BORDER_REPLICATE)
+    np.testing.assert_allclose(small.permute(1, 2, 0).numpy(), blurred[1::3, 1::3], atol=1e-5)
+
+
+def test_noisy_down_scaling(photo):
+    image = photo[:, :159, :198]
+    noise = Downscale(3, "DN", sigma=30)(image, 0) - Downscale(3)(image, 0)
+    assert float(noise.std()) * 255 == pytest.approx(30, rel=0.1)
+
+
+def test_noise_that_is_not_clipped(photo):
+    noisy = Noise(sigmas=(70,), clip=False)(photo, 0)
+    assert noisy.min() < 0
+    assert noisy.max() > 1
+    assert float((noisy - photo).std()) * 255 == pytest.approx(70, rel=0.02)
+
+
+def test_drops_cover_some_of_the_image_and_leave_the_rest(photo):
+    wet = Raindrop(counts=(4,), radii=(6,))(photo, 0)
+    changed = ((wet - photo).abs().amax(dim=0) > 0).double().mean()
+    assert 0.02 < changed < 0.5
+
+
+@pytest.mark.parametrize("factor", [Downscale(), Noise(clip=False)])
+def test_what_cannot_be_mixed(factor):
+    with pytest.raises(ValueError, match="changes the size or leaves"):
+        Mixture({"rain": Rain(), "other": factor})
+
+
+def test_a_scale_of_one_is_no_down_scaling():
+    with pytest.raises(ValueError, match=r"Downscale.scale 1: give at least 2"):
+        Downscale(1)

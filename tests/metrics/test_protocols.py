@@ -1,5 +1,7 @@
 """Scores against scikit-image and OpenCV, on real photographs."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -128,3 +130,37 @@ def test_rain12_anchor(shared):
     assert np.mean([scored.ssim(a, b).item() for a, b in zip(rainy, clean, strict=True)]) == pytest.approx(
         0.8554, abs=5e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("scale", "psnr", "ssim"), [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104), (8, 24.40, 0.6580)]
+)
+def test_bicubic_rows_of_paper_3(scale, psnr, ssim, shared, restore, tmp_path):
+    """Table 3, Set5, by restore test: its degraded images are enlarged bicubically for the score."""
+    tiny = [word for key in ("D", "B", "M", "growth") for word in (f"--model.network.{key}", "1")]
+    words = [*tiny, "--model.network.width", "4", "--model.network.scale", scale]
+    words += ["--data.factors.downscale.degradation.scale", scale, "--trainer.default_root_dir", tmp_path]
+    words += ["--data.crop_size", 12, "--data.batch_size", 1, "--data.num_workers", 0]
+    words += ["--trainer.accelerator", "cpu", "--trainer.max_steps", "1", "--trainer.val_check_interval", "1"]
+    words += ["--trainer.limit_val_batches", "0", "--trainer.logger", "false", "--trainer.enable_progress_bar", "false"]
+    code, _, err = restore("fit", "--config", "din_sr.yaml", *words)
+    assert code == 0, err
+    sets = json.dumps({"Set5": {"clean": str(shared / "data/Set5")}})
+    code, _, err = restore("test", "--config", tmp_path / "config.yaml", "--data.test_sets", sets)
+    assert code == 0, err
+    entry = json.loads((tmp_path / "scores.json").read_text())["sets"]["Set5"]
+    assert (entry["images"], entry["protocol"]) == (5, "sr-y")
+    assert entry["degraded"]["psnr"] == pytest.approx(psnr, abs=0.02)
+    assert entry["degraded"]["ssim"] == pytest.approx(ssim, abs=0.001)
+
+
+def test_sr_y_rounds_and_leaves_the_border_out():
+    clean = torch.rand(1, 3, 24, 24)
+    restored = clean.clone()
+    restored[..., :2, :] = 0
+    restored[..., -2:] = 1
+    assert bool(torch.isinf(protocol("sr-y", scale=2).psnr(restored, clean)))
+    assert bool(torch.isfinite(protocol("sr-y", scale=1).psnr(restored, clean)))
+    almost = torch.full((1, 1, 16, 16), 0.6 / 255)
+    assert float(protocol("sr-y").psnr(almost, torch.full_like(almost, 1 / 255))) == float("inf")  # rounded
+    assert float(protocol("durn-gray").psnr(almost, torch.zeros_like(almost))) == float("inf")  # cut off
