@@ -17,7 +17,7 @@ train and score, by a config:
   test       score the test images: a table and scores.json
   predict    write the test images restored
              --config C.yaml [--key value ...]; C.yaml is a file or a shipped config
-             ({configs})
+{configs}
              fit --ckpt_path last goes on where the run stopped, --overwrite starts it over
 
 use a trained network:
@@ -48,9 +48,13 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
+        import textwrap
+
         from restore_lightning.configs import shipped
 
-        print(HELP.format(configs=", ".join(shipped())), end="")
+        indent = " " * 13
+        configs = textwrap.fill(f"({', '.join(shipped())})", 100, initial_indent=indent, subsequent_indent=indent)
+        print(HELP.format(configs=configs), end="")
         return 0 if words else 2
     if words[0] == "--version":
         print(__version__)

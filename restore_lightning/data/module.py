@@ -123,7 +123,8 @@ class RestorationData(LightningDataModule):
             for factor, plan in self.plans.items()
         }
         root = None if self.root is None else str(self.root.resolve())
-        return {"root": root, "seed": self.seed, "factors (minibatches, batch, crop)": sizes}
+        folders = {factor: [data.degraded, data.clean] for factor, data in self.factors.items()}
+        return {"root": root, "seed": self.seed, "factors (minibatches, batch, crop)": sizes, "folders": folders}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Say where a resumed run's data differ from what it was trained on.

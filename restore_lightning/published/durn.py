@@ -20,21 +20,30 @@ PRESET_OF: dict[str, PresetName] = {
     "DuRN_S": "S",
     "DuRN_S_P": "S-P",
 }
+QUIRKS = ("U", "S-P")
+"""Presets whose released networks compute or are used in another way than ours."""
 UNUSED = {"DuRN_S_P": {"prelu.weight": (1,)}}
 """In the released checkpoints and counted, but not in any computation."""
 
 
 def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of our network, its quirks included."""
-    design = PRESETS[PRESET_OF[name]]
+    """The arguments of our network: the preset, what differs from it, and the quirks where there are any."""
+    preset = PRESET_OF[name]
+    design = PRESETS[preset]
     first = "conv1.weight" if design.strided else "conv1.conv2d.weight"
-    return {
-        "preset": PRESET_OF[name],
+    found = {
         "image_channels": size(weights, first, 1, default=design.image_channels),
         "width": size(weights, first, 0, default=design.width),
         "blocks": _blocks(name, weights, hyperparameters.get("dilations")),
-        "released": True,
+        "released": preset in QUIRKS,
     }
+    usual = {
+        "image_channels": design.image_channels,
+        "width": design.width,
+        "blocks": [list(block) for block in design.blocks],
+        "released": False,
+    }
+    return {"preset": preset} | {key: value for key, value in found.items() if value != usual[key]}
 
 
 def _blocks(name: str, weights: Weights, dilations: list[int] | None) -> list[list[Any]]:

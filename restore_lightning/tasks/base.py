@@ -91,7 +91,7 @@ class RestorationTask(LightningModule, ABC):
         if problem:
             raise UserError(
                 f"the checkpoint is of another network than the config's: {problem};"
-                " give the config it was trained with (config.yaml in its run)"
+                " give model.network the settings it was trained with (config.yaml in its run)"
             )
 
     @abstractmethod

@@ -213,3 +213,28 @@ def test_what_cannot_be_scored_is_named_and_the_others_done(restore, images):
     assert "c.png is smaller than 7x7 pixels" in err
     assert "none of 3 images could be scored" in err
     assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "words"),
+    [
+        ("DuRN_P_no_norm", "durn_real_noise.yaml", ()),
+        ("DuRN_S", "durn_rain.yaml", ()),
+        ("DuRN_S_P", "durn_raindrop.yaml", ("--model.network.released", "true")),
+        ("DRN", "drn_rain100h.yaml", ()),
+    ],
+)
+def test_converted_weights_are_tested_by_the_shipped_configs(name, config, words, restore, tmp_path):
+    torch.save(random_weights(name), tmp_path / "their.pth")
+    assert restore("convert", name, tmp_path / "their.pth", tmp_path / "our.ckpt")[0] == 0
+    (tmp_path / "clean").mkdir()
+    Image.fromarray(data.coffee()[:32, :40]).save(tmp_path / "clean/a.png")
+    sets = json.dumps({"mine": {"clean": str(tmp_path / "clean")}})
+    run = ("--trainer.default_root_dir", tmp_path / "run", "--trainer.accelerator", "cpu")
+    words = ("--ckpt_path", tmp_path / "our.ckpt", "--data.test_sets", sets, *run, *words)
+    code, _, err = restore("test", "--config", config, *words)
+    assert code == 0, err
+    if name == "DuRN_S_P":
+        code, _, err = restore("test", "--config", config, *words[:-2])
+        assert code == 2
+        assert "released is False, was True; give model.network the settings" in err

@@ -247,3 +247,12 @@ def test_what_cannot_be_mixed(factor):
 def test_a_scale_of_one_is_no_down_scaling():
     with pytest.raises(ValueError, match=r"Downscale.scale 1: give at least 2"):
         Downscale(1)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_gray_images(name, photo, depth):
+    degradation = DEGRADATIONS[name]()
+    gray = photo[:1]
+    result = degradation(gray, 3, depth)
+    assert result.shape == (1, *(side // degradation.scale for side in gray.shape[1:]))
+    assert degradation.scale > 1 or not torch.equal(result, gray)
