@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.networks import SizeRule
+from restore_lightning.networks import SizeRule, has_branches
 
 SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
@@ -57,7 +57,7 @@ def load_trained(path: str | Path) -> Trained:
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
     network.load_state_dict(state)
-    order, factors = checkpoint.get(ORDER), getattr(network, "factors", [])
+    order, factors = checkpoint.get(ORDER), getattr(network, "factors", []) if has_branches(network) else []
     if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
         raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     factor, multiple = checkpoint.get(FACTOR), checkpoint.get(MULTIPLE)

@@ -71,7 +71,7 @@ def run(words: list[str]) -> int:
                 image = to_float(read_image(job.source).to(device))
                 restored = restore_in_order(network, image[None], order, options.self_ensemble)[-1]
                 write_image(to_uint8(restored[0]), job.target)
-            except (UserError, OSError, RuntimeError) as error:
+            except (UserError, OSError, RuntimeError, ValueError) as error:
                 what = " ".join(str(error).split())
                 failures.append(what if isinstance(error, UserError) else f"{job.source}: {what}")
     for failure in failures:

@@ -46,11 +46,12 @@ def run(words: list[str]) -> int:
 
     from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC
     from restore_lightning.files import written_beside
+    from restore_lightning.networks import has_branches
     from restore_lightning.published import card, import_network
 
     network, spec = import_network(options.network, options.file, _pairs(options.hyperparameters))
     described = card(options.network)
-    several = hasattr(network, "factors")
+    several = has_branches(network)
     if several and options.factor:
         raise UserError(f"--factor {options.factor}: {options.network} has factors of its own, leave it out")
     checkpoint = {

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restore_lightning.networks.layers import SizeRule
+from restore_lightning.networks import SizeRule, has_branches
 
 
 def pad_by_reflection(image: Tensor, height: int, width: int) -> Tensor:
@@ -35,23 +35,24 @@ def outputs_of(network: Any, image: Tensor, factor: str | None = None) -> list[T
     """What a network makes of images, the result last: the one place that knows how networks are called.
 
     Args:
-        network: With `factors`: `(image, factor) -> images`. Without: `stages(image) -> images` where it has that,
-            else `(image) -> image` or images. `bgr`: its channels are in this order. `image_channels` 1: gray, each
-            channel of a colour image is restored by itself.
+        network: With branches for several factors: `(image, factor) -> images`. Without: `stages(image) -> images`
+            where its class has this method, else `(image) -> image` or images. `reads_bgr`: its channels are in this
+            order. `image_channels` 1: gray, each channel of a colour image is restored by itself.
         image: (B, C, H, W) of a size that it accepts.
-        factor: One of its `factors`, if it has any.
+        factor: One of its `factors`, if it has branches.
     """
-    if hasattr(network, "factors"):
+    if has_branches(network):
         outputs: list[Tensor] = network(image, factor)
         return outputs
     if getattr(network, "image_channels", 3) == 1 and image.shape[1] == 3:
         channels = outputs_of(network, image.flatten(0, 1)[:, None])
         return [y.reshape(*image.shape[:2], *y.shape[2:]) for y in channels]
-    if getattr(network, "bgr", False):
+    if getattr(network, "reads_bgr", False):
         image = image.flip(1)
-    result = network.stages(image) if hasattr(network, "stages") else network(image)
+    # Of the class: a ModuleList called `stages` is something else.
+    result = network.stages(image) if callable(getattr(type(network), "stages", None)) else network(image)
     images = [result] if isinstance(result, Tensor) else list(result)
-    return [y.flip(1) for y in images] if getattr(network, "bgr", False) else images
+    return [y.flip(1) for y in images] if getattr(network, "reads_bgr", False) else images
 
 
 def restore(network: Any, image: Tensor, factor: str | None = None, self_ensemble: bool = False) -> Tensor:
@@ -66,22 +67,26 @@ def restore(network: Any, image: Tensor, factor: str | None = None, self_ensembl
     Returns:
         (B, C, H, W), clamped to [0, 1]; larger for super-resolution.
     """
-    if self_ensemble:
-        turned = [(flip, turns) for flip in (False, True) for turns in range(4)]
-        restored = [_turned_back(restore(network, _turned(image, *t), factor), *t) for t in turned]
-        return torch.stack(restored).mean(dim=0)
+    if not self_ensemble:
+        return _restored(network, image, factor).clamp(0, 1)
+    turns = [(flip, quarters) for flip in (False, True) for quarters in range(4)]
+    restored = [_turned_back(_restored(network, _turned(image, *turn), factor), *turn) for turn in turns]
+    return torch.stack(restored).mean(dim=0).clamp(0, 1)
+
+
+def _restored(network: Any, image: Tensor, factor: str | None) -> Tensor:
     rule = size_rule_of(network, factor)
     height, width = image.shape[-2:]
     padded = pad_by_reflection(image, rule.padded(height), rule.padded(width))
     result = outputs_of(network, padded, factor)[-1]
     scale = result.shape[-2] // padded.shape[-2]
-    return result[..., : scale * height, : scale * width].to(image.dtype).clamp(0, 1)
+    return result[..., : scale * height, : scale * width].to(image.dtype)
 
 
-def _turned(image: Tensor, flip: bool, turns: int) -> Tensor:
-    return (image.flip(-1) if flip else image).rot90(turns, (-2, -1))
+def _turned(image: Tensor, flip: bool, quarters: int) -> Tensor:
+    return (image.flip(-1) if flip else image).rot90(quarters, (-2, -1))
 
 
-def _turned_back(image: Tensor, flip: bool, turns: int) -> Tensor:
-    image = image.rot90(-turns, (-2, -1))
+def _turned_back(image: Tensor, flip: bool, quarters: int) -> Tensor:
+    image = image.rot90(-quarters, (-2, -1))
     return image.flip(-1) if flip else image

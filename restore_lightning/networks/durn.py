@@ -151,7 +151,7 @@ class DuRN(nn.Module):
         self.preset = preset
         self.image_channels = design.image_channels if image_channels is None else image_channels
         self.subtracts = design.subtracts
-        self.bgr = released and preset == "S-P"  # the authors' raindrop images were read in this order
+        self.reads_bgr = released and preset == "S-P"  # the authors' raindrop images were read in this order
         norm = _norm(design, released)
 
         channels = [self.image_channels, *(layer.width * width for layer in design.front)]

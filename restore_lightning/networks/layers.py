@@ -24,6 +24,11 @@ class SizeRule:
         return size + -size % self.multiple
 
 
+def has_branches(network: nn.Module) -> bool:
+    """Whether a network is told the factor: it has `factors`, and a size rule for each."""
+    return hasattr(network, "factors") and callable(getattr(network, "size_rule", None))
+
+
 def conv(
     inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1, zeros: bool = False
 ) -> nn.Conv2d:

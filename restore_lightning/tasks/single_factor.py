@@ -11,7 +11,7 @@ from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
 from restore_lightning.inference import Baseline, outputs_of, restore, size_rule_of
 from restore_lightning.losses import SSIML1, increasing
-from restore_lightning.networks import SizeRule
+from restore_lightning.networks import SizeRule, has_branches
 from restore_lightning.networks.layers import halve
 from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
 
@@ -54,7 +54,7 @@ class SingleFactorTask(RestorationTask):
         title: str | None = None,
     ) -> None:
         super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every, baselines)
-        if hasattr(network, "factors"):
+        if has_branches(network):
             raise ValueError(f"{type(network).__name__} has branches for several factors: use MultiBranchTask")
         if size_multiple is not None:
             if hasattr(network, "size_rule"):
