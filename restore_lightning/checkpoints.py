@@ -1,6 +1,7 @@
 """Networks out of checkpoints that `restore fit` wrote."""
 
 import inspect
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -49,10 +50,12 @@ def load_trained(path: str | Path) -> Trained:
     """
     checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(SPEC), dict):
-        raise UserError(f"checkpoint {path} does not say how its network was built: it was not written by restore fit")
+        raise UserError(
+            f"checkpoint {path} does not say how its network was built: it was not written by restore fit;"
+            " the authors' files are turned into checkpoints by restore convert"
+        )
     network = build(checkpoint[SPEC])
-    prefix = "network."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    state = network_state(checkpoint)
     problem = misfit(shapes(network), state, most=3)
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
@@ -61,9 +64,11 @@ def load_trained(path: str | Path) -> Trained:
     if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
         raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     factor, multiple = checkpoint.get(FACTOR), checkpoint.get(MULTIPLE)
-    if not (factors or isinstance(factor, str)):
+    if not (factors or (isinstance(factor, str) and factor)):
         raise UserError(f"checkpoint {path} does not say which factor its network removes", exit_code=1)
-    if isinstance(multiple, int):
+    if multiple is not None:
+        if not isinstance(multiple, int) or multiple < 1:
+            raise UserError(f"checkpoint {path}: its {MULTIPLE} {multiple} is no number of pixels", exit_code=1)
         network.size_rule = SizeRule(multiple, multiple)  # type: ignore[assignment]  # a fact, no module
     return Trained(network.eval(), order, checkpoint[SPEC], None if factors else factor)
 
@@ -81,7 +86,8 @@ def read_checkpoint(path: str | Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(
-            f"checkpoint {path} cannot be read: it is none, is damaged, or holds more than tensors and plain values",
+            f"checkpoint {path} cannot be read: no checkpoint, a damaged one, or one with more than tensors and plain"
+            " values",
             exit_code=1,
         ) from error
 
@@ -119,8 +125,54 @@ def build(spec: dict[str, Any]) -> nn.Module:
     Raises:
         UserError: The class cannot be imported or is no `torch.nn.Module`.
     """
-    network: nn.Module = _class_of(spec)(**spec.get("init_args", {}))
+    try:
+        network: nn.Module = _class_of(spec)(**_arguments(spec))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the network {spec.get('class_path')} cannot be built again: {error}") from error
     return network
+
+
+def _arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {**(spec.get("init_args") or {}), **(spec.get("dict_kwargs") or {})}
+
+
+def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The network's tensors in a checkpoint."""
+    prefix, state = "network.", checkpoint.get("state_dict")
+    if not isinstance(state, Mapping):
+        raise UserError("the checkpoint holds no weights: it was not written by restore fit", exit_code=1)
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def rebuildable(spec: dict[str, Any], network: nn.Module) -> None:
+    """Refuse a network that could be trained, but not built again from what a checkpoint may hold.
+
+    Args:
+        spec: Its class and arguments.
+        network: As the config made it.
+
+    Raises:
+        UserError: Arguments that are no plain values, or that make another network.
+    """
+    odd = [f"{name} ({type(value).__name__})" for name, value in _arguments(spec).items() if not _is_plain(value)]
+    problem = f"its arguments {', '.join(odd)} are" if odd else None
+    if problem is None:
+        with torch.random.fork_rng():
+            twin = build(spec)
+        problem = "its class_path arguments are" if misfit(shapes(twin), network.state_dict()) else None
+    if problem:
+        raise UserError(
+            f"{spec['class_path']} could not be built again from a checkpoint: {problem} no plain numbers, texts,"
+            " lists or mappings of them; let the class make such objects itself"
+        )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(type(key) is str and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return type(value) in (list, tuple) and all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _class_of(spec: dict[str, Any]) -> type[nn.Module]:
@@ -142,14 +194,21 @@ def different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
 
     A setting that an older checkpoint does not know has its default.
     """
-    if _class_of(mine) is not _class_of(theirs):
+    network_class = _loaded(mine)
+    if network_class is not _loaded(theirs):
         return f"it is {mine['class_path']}, was {theirs['class_path']}"
-    parameters = inspect.signature(_class_of(mine)).parameters.items()
+    parameters = inspect.signature(network_class).parameters.items() if network_class else ()
     defaults = {name: parameter.default for name, parameter in parameters}
-    now, was = ({**defaults, **spec.get("init_args", {})} for spec in (mine, theirs))
+    now, was = ({**defaults, **_arguments(spec)} for spec in (mine, theirs))
     names = sorted((set(now) | set(was)) - {"init"})
     differing = [name for name in names if _plain(now.get(name)) != _plain(was.get(name))]
     return "; ".join(f"{name} is {now.get(name)}, was {was.get(name)}" for name in differing) or None
+
+
+def _loaded(spec: Mapping[str, Any]) -> Any:
+    """A spec's class if its module has been imported; a checkpoint's are not imported just to be compared."""
+    module, _, name = str(spec.get("class_path")).rpartition(".")
+    return getattr(sys.modules.get(module), name, None)
 
 
 def _plain(value: Any) -> Any:

@@ -26,4 +26,6 @@ def find_config(name: str) -> Path:
     for candidate in (name, f"{name}.yaml"):
         if candidate in shipped():
             return FOLDER / candidate
+    if path.is_dir():
+        raise UserError(f"--config {name}: a folder; name a file, e.g. {path / 'config.yaml'} of a run")
     raise UserError(f"--config {name}: no such file, and no shipped config of this name ({', '.join(shipped())})")

@@ -140,8 +140,9 @@ def test_cards_are_complete(name):
     for key in ("title", "authors", "published", "repository", "licence", "trained_on", "notes"):
         assert isinstance(described[key], str), key
         assert described[key], key
-    network = NETWORKS[name].network
-    assert described["factor"] == (["rain", "blur", "jpeg", "haze"] if network is MBN else described["factor"])
+    factors = {"MBN": ["rain", "blur", "jpeg", "haze"], "DRN": "rain", "DuRN_U": "blur", "DuRN_US": "haze"}
+    factors |= {"DuRN_S": "rain", "DuRN_S_P": "raindrop"} | dict.fromkeys(("DuRN_P", "DuRN_P_no_norm"), "noise")
+    assert described["factor"] == factors.get(name, "downscale")
     for score in described["scores"]:
         assert set(score) == {"set", "protocol", "psnr", "ssim", "source"}
 
@@ -215,7 +216,9 @@ def test_dilations_are_given_where_the_blocks_are_not_the_papers():
     weights = random_weights("DuRN_P", blocks=blocks)
     _, spec = import_network("DuRN_P", weights, {"dilations": [1, 2]})
     assert spec["init_args"]["blocks"] == blocks
-    with pytest.raises(UserError, match="dilations has 3 numbers, the checkpoint 2 blocks"):
+    with pytest.raises(
+        UserError, match=r"dilations \[1, 2, 3\]: give one number for each of the checkpoint's 2 blocks"
+    ):
         load_network("DuRN_P", weights, {"dilations": [1, 2, 3]})
     with pytest.raises(UserError, match=r"missing: block3\.conv1"):
         load_network("DuRN_P", weights)
@@ -300,7 +303,61 @@ def test_wrong_calls(tmp_path):
         load_network("MBN", {}, {"T": 7})
     with pytest.raises(UserError, match="give T, R only"):
         load_network("DRN", random_weights("DRN"), {"D": 7})
-    with pytest.raises(UserError, match="DRN: T=0: at least 1"):
+    with pytest.raises(UserError, match="DRN: T=0: a whole number, at least 1"):
         load_network("DRN", random_weights("DRN"), {"T": 0})
     with pytest.raises(UserError, match="DRN: "):
         load_network("DRN", random_weights("DRN"), {"T": "seven"})
+
+
+def bad(change):
+    weights = random_weights("DRN")
+    change(weights)
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.update({"conv.0.bias": torch.zeros(1).expand(10**9)}), "claims more numbers than it holds"),
+        (lambda w: w.update({"conv.0.bias": torch.zeros(3, dtype=torch.complex64)}), "no real numbers"),
+        (lambda w: w.update({"conv.0.bias": torch.zeros(3, dtype=torch.int32)}), "no real numbers"),
+        (lambda w: w.update({"conv.0.bias": torch.zeros(3, device="meta")}), "no real numbers"),
+        (lambda w: w.update({"conv.0.bias": torch.zeros(3).to_sparse()}), "no real numbers"),
+        (lambda w: w.update({"conv.0.bias": torch.zeros(3).double()}), "mixes torch.float32 and torch.float64"),
+        (lambda w: w.update({"module.conv.0.bias": torch.zeros(3)}), "with and without the prefix"),
+        (lambda w: w.update({1: torch.zeros(3)}), "1 in the checkpoint is no tensor with a name"),
+    ],
+)
+def test_hostile_tensors(change, message):
+    with pytest.raises(UserError, match=message):
+        load_network("DRN", bad(change))
+
+
+def test_names_without_end_are_refused_at_once():
+    weights = random_weights("DIN_x2") | {f"WRDB{number}_1.x": torch.zeros(1) for number in range(5, 4000)}
+    with pytest.raises(UserError, match=r"3995 unknown: .* and 3975 more") as refused:
+        load_network("DIN_x2", weights)
+    assert len(str(refused.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [({"T": True}, "T=True"), ({"R": 2.5}, "R=2.5"), ({"T": None}, "T=None")]
+)
+def test_hyperparameters_are_whole_numbers(given, message):
+    with pytest.raises(UserError, match=f"{message}: a whole number"):
+        load_network("DRN", random_weights("DRN"), given)
+    with pytest.raises(UserError, match=r"dilation=1.5: a whole number"):
+        load_network("DuRN_P", random_weights("DuRN_P"), {"dilations": [1.5] * 6})
+
+
+def test_counters_may_be_missing_as_in_old_checkpoints():
+    weights = {name: t for name, t in random_weights("DuRN_P").items() if "num_batches" not in name}
+    assert int(load_network("DuRN_P", weights).front[0][1].num_batches_tracked) == 0
+
+
+def test_a_file_of_another_network_is_recognised(tmp_path):
+    with pytest.raises(UserError, match="their names are those of DRN"):
+        load_network("DuRN_S", random_weights("DRN"))
+    torch.save({"network": {}, "state_dict": {}}, tmp_path / "ours.ckpt")
+    with pytest.raises(UserError, match="was written by restore fit or restore convert: use it as it is"):
+        load_network("DRN", tmp_path / "ours.ckpt")

@@ -33,6 +33,7 @@ class ActivationMaps(Callback):
         self.layers = layers
         self.images = images
         self._handles: list[RemovableHandle] = []
+        self._order: list[str] = []
         self._seen: dict[str, Tensor] = {}
         self._written: dict[str, int] = {}
 
@@ -89,12 +90,19 @@ class ActivationMaps(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen no more, and say what the pictures show."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._listen_no_more()
         if trainer.is_global_zero:
             columns = " | ".join(["degraded", *self._order, "restored"])
             print(f"activation maps: {Path(trainer.default_root_dir, 'pictures')}/maps-*.png: {columns}", flush=True)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the network as it was."""
+        self._listen_no_more()
+
+    def _listen_no_more(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
 
     def _keep(self, title: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:

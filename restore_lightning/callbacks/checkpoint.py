@@ -9,6 +9,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from restore_lightning.errors import UserError
 from restore_lightning.files import written_beside
 
 
@@ -25,6 +26,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        """Read one of ours.
+
+        Raises:
+            UserError: It is none.
+        """
+        checkpoint = super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only)
+        if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
+            raise UserError(
+                f"{path} was not written by restore fit: turn the authors' files into checkpoints by restore convert"
+            )
+        return checkpoint
 
 
 class _RunCheckpoint(ModelCheckpoint):

@@ -38,6 +38,8 @@ def run(words: list[str]) -> int:
     output = Path(options.output)
     if output.is_dir():
         raise UserError(f"{output} is a folder: name a file, e.g. {output / (options.network + '.ckpt')}")
+    if output.exists() and Path(options.file).exists() and output.samefile(options.file):
+        raise UserError(f"{output} exists already, it is the authors' file: name another one to write")
     if output.exists() and not options.overwrite:
         raise UserError(f"{output} exists already: give --overwrite or another name")
 

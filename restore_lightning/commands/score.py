@@ -40,6 +40,10 @@ def run(words: list[str]) -> int:
     chosen = protocol(options.protocol, options.scale or 1)
     if chosen.shaves and options.scale is None:
         raise UserError(f"--protocol {chosen.name} leaves out a border as wide as the scale: give --scale, e.g. 2")
+    if not chosen.shaves and options.scale is not None:
+        raise UserError(f"--scale {options.scale}: --protocol {chosen.name} leaves no border out, drop it")
+    if options.json and (Path(options.json).is_dir() or Path(options.json).parent.is_file()):
+        raise UserError(f"--json {options.json} is no place for a file: name another")
     if options.json and Path(options.json).exists() and not options.overwrite:
         raise UserError(f"--json {options.json} exists already: give --overwrite or another name")
 
@@ -70,7 +74,8 @@ def run(words: list[str]) -> int:
         print(f"{image['name']:<{width}}  {image['psnr']:>7.3f} dB  {image['ssim']:.4f}")
     identical = sum(image["psnr"] == float("inf") for image in images)
     if identical:
-        print(f"{identical} of {len(images)} equal the clean image: infinite PSNR, left out of its mean")
+        left_out = ", left out of its mean" if identical < len(images) else ""
+        print(f"{identical} of {len(images)} equal the clean image: infinite PSNR{left_out}")
     if options.json:
         report = {"protocol": chosen.name, "images": images, "mean": mean}
         write_text(Path(options.json), json.dumps(report, indent=2) + "\n")

@@ -25,6 +25,7 @@ from restore_lightning.callbacks import (
     RunStart,
     ScoreReport,
 )
+from restore_lightning.checkpoints import rebuildable
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
@@ -44,6 +45,10 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
     "default_root_dir": "runs/run",
+}
+KNOWN_CLASSES = {
+    "network": "MBN, DuRN, DRN, DIN, or a dotted path, e.g. mynetwork.Net",
+    "loss": "SSIML1, or a dotted path, e.g. torch.nn.L1Loss",
 }
 RUN_FILES = ("checkpoints/last.ckpt", "checkpoints/best.ckpt", "metrics.csv", "scores.json")
 
@@ -104,6 +109,8 @@ class RestoreCLI(LightningCLI):
             raise UserError(_shortened(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
+        if self.subcommand == "fit" and self.model.network_spec is not None:
+            rebuildable(self.model.network_spec, self.model.network)
 
     def before_fit(self) -> None:
         """What can be refused is refused before loggers make files."""
@@ -249,15 +256,13 @@ def _shortened(message: str) -> str:
     >>> _shortened("Does not validate against ... Errors: - order [rain]: missing: haze - Expected a None")
     'order [rain]: missing: haze'
     >>> _shortened('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
-    'loss L3: no class of this name; give one of this package, or a dotted path, e.g. torch.nn.L1Loss'
+    'loss L3: no class of this name; give SSIML1, or a dotted path, e.g. torch.nn.L1Loss'
     """
     message = " ".join(message.split())
     unknown = re.search(r'.*Parser key "(\w+)": .*Expected a dot import path string: (\S+)', message)
     if unknown:
-        return (
-            f"{unknown[1]} {unknown[2]}: no class of this name; give one of this package, or a dotted path,"
-            " e.g. torch.nn.L1Loss"
-        )
+        known = KNOWN_CLASSES.get(unknown[1], "a dotted path, e.g. torch.optim.Adam")
+        return f"{unknown[1]} {unknown[2]}: no class of this name; give {known}"
     unsuitable = re.search(
         r'.*Parser key "(\w+)": .*(Import path \S+ does not correspond to a subclass of \w+)', message
     )
@@ -288,7 +293,8 @@ def run(verb: str, words: list[str]) -> int:
     # Lightning starts the processes of other GPUs with these words.
     argv, sys.argv = sys.argv, [sys.argv[0], verb, *_with_found_configs(words)]
     # Networks of the user's own lie beside the configs that name them; last, so that they hide nothing.
-    sys.path.append(str(Path.cwd()))
+    cwd = Path.cwd()
+    sys.path.append(str(cwd))
     try:
         RestoreCLI(
             RestorationTask,
@@ -308,7 +314,7 @@ def run(verb: str, words: list[str]) -> int:
         raise UserError(_shortened(str(error))) from error
     finally:
         sys.argv = argv
-        sys.path.pop()
+        sys.path.remove(str(cwd))
         if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
             sys.modules["wandb"].finish()
     return 0

@@ -123,8 +123,13 @@ class RestorationData(LightningDataModule):
             for factor, plan in self.plans.items()
         }
         root = None if self.root is None else str(self.root.resolve())
-        folders = {factor: [data.degraded, data.clean] for factor, data in self.factors.items()}
-        return {"root": root, "seed": self.seed, "factors (minibatches, batch, crop)": sizes, "folders": folders}
+        return {
+            "root": root,
+            "seed": self.seed,
+            "factors (minibatches, batch, crop)": sizes,
+            "folders": {factor: [data.degraded, data.clean] for factor, data in self.factors.items()},
+            "degradations": {f: [str(p.degradation), p.colour, p.repeats] for f, p in self.plans.items()},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Say where a resumed run's data differ from what it was trained on.
@@ -140,9 +145,14 @@ class RestorationData(LightningDataModule):
                 f"the run was trained with data.root {state['root']}, now it is {now['root']}:"
                 " go on with --config config.yaml of its folder"
             )
+        if any(map(any, state.get("folders", {}).values())) != any(map(any, now["folders"].values())):
+            raise UserError(
+                f"the run was trained with data.factors' folders {state.get('folders')}, now they are"
+                f" {now['folders']}: go on with --config config.yaml of its folder"
+            )
         for key, was in state.items():
-            if now[key] != was:
-                log.warning("resuming with other data: %s was %s, is %s", key, was, now[key])
+            if now.get(key) != was:
+                log.warning("resuming with other data: %s was %s, is %s", key, was, now.get(key))
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Batches from the run's position on; the position is all there is to resume."""

@@ -1,6 +1,6 @@
 """Folders of degraded images beside folders of the clean ones, matched by name."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,12 +71,11 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def scale_of(pairs: Iterable[PairedFiles], allowed: Sequence[int] | None = None) -> int:
+def scale_of(pairs: Iterable[PairedFiles]) -> int:
     """How many times larger than the degraded images the clean ones are, from the headers.
 
     Args:
         pairs: The images.
-        allowed: Scales that make sense; None: any.
 
     Raises:
         UserError: Files that cannot be read, or sizes that do not fit or differ in scale; the first are named.
@@ -91,7 +90,7 @@ def scale_of(pairs: Iterable[PairedFiles], allowed: Sequence[int] | None = None)
             unreadable.append(str(error))
             continue
         scale = height // h
-        if (h * scale, w * scale) != (height, width) or (allowed is not None and scale not in allowed):
+        if (h * scale, w * scale) != (height, width):
             problems.append(f"{pair.degraded} is {w}x{h}, {pair.clean} is {width}x{height}")
         else:
             scales.add(scale)

@@ -34,6 +34,8 @@ class Clean(NamedTuple):
     def multiple_of(self, scale: int) -> "Clean":
         """Without the last rows and columns that `scale` does not divide."""
         height, width = self.image.shape[1:]
+        if min(height, width) < scale:
+            raise UserError(f"an image of {width}x{height} pixels cannot be made {scale} times smaller: remove it")
         return self.cut(Window(0, 0, height - height % scale, width - width % scale))
 
     def in_colour(self, colour: Colour) -> "Clean":

@@ -137,12 +137,12 @@ class ScheduledBatches(Sampler[list[Draw]]):
     Args:
         schedule: Which factor when.
         batch_sizes: Samples per batch and rank of each factor.
-        repeats: Factor -> how many of its steps in a row have the same clean crops; 1 where it is missing.
         start: Position of the next batch on this rank; asked whenever batches are drawn.
         end: Batches of the whole run on this rank.
         accumulate: Batches per optimiser step.
         rank: This process's number.
         world_size: Number of processes.
+        repeats: Factor -> how many of its steps in a row have the same clean crops; 1 where it is missing.
     """
 
     def __init__(
@@ -248,7 +248,7 @@ class FromShards:
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
-    """Degraded and clean crops by `Draw`, as 8-bit images.
+    """Degraded and clean crops by `Draw`.
 
     Args:
         sources: Factor -> pairs of crops.

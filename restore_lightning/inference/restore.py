@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from restore_lightning.errors import UserError
 from restore_lightning.networks import SizeRule, has_branches
 
 
@@ -52,6 +53,10 @@ def outputs_of(network: Any, image: Tensor, factor: str | None = None) -> list[T
     # Of the class: a ModuleList called `stages` is something else.
     result = network.stages(image) if callable(getattr(type(network), "stages", None)) else network(image)
     images = [result] if isinstance(result, Tensor) else list(result)
+    if not images or not all(isinstance(y, Tensor) for y in images):
+        raise UserError(
+            f"{type(network).__name__} returns {type(result).__name__}: it must return an image, or a list of images"
+        )
     return [y.flip(1) for y in images] if getattr(network, "reads_bgr", False) else images
 
 

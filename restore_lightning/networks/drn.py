@@ -31,8 +31,8 @@ class DRN(nn.Module):
     def __init__(self, T: int = 7, R: int = 7, resblocks: Literal[1, 2] = 2, width: int = 16) -> None:  # noqa: N803
         super().__init__()
         for name, value in (("T", T), ("R", R), ("resblocks", resblocks), ("width", width)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: at least 1")
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name}={value!r}: a whole number, at least 1")
         self.T = T
         self.R = R
         self.read = nn.Conv2d(6, width, 3, padding=1)

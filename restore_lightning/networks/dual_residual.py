@@ -35,8 +35,8 @@ class BlockSpec:
         for name in ("k1", "k2"):
             if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
                 raise ValueError(f"{name}={getattr(self, name)}: a block's kernels are odd and at least 1")
-        if self.dilation < 1:
-            raise ValueError(f"dilation={self.dilation}: at least 1")
+        if type(self.dilation) is not int or self.dilation < 1:
+            raise ValueError(f"dilation={self.dilation!r}: a whole number, at least 1")
 
     @property
     def reach(self) -> int:

@@ -1,5 +1,6 @@
 """The released DINs, one per super-resolution factor."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +15,16 @@ FREE = ()
 
 def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of our network, its quirks included."""
+    counts = {
+        "D": numbers(weights, "WRDB1_"),
+        "B": numbers(weights, "WRDB1_1.RDB"),
+        "M": numbers(weights, "WRDB", separator="_"),
+    }
+    if not 0 < math.prod(counts.values()) <= len(weights):  # names of another network
+        counts = {"D": 5, "B": 3, "M": 4}
     return {
         "scale": int(name.rpartition("x")[2]),
-        "D": numbers(weights, "WRDB1_") or 5,
-        "B": numbers(weights, "WRDB1_1.RDB") or 3,
-        "M": numbers(weights, "WRDB", separator="_") or 4,
+        **counts,
         "growth": size(weights, "WRDB1_1.RDB1.conv1.weight", 0, default=32),
         "width": size(weights, "feat_conv.weight", 0, default=64),
         "released": True,

@@ -55,8 +55,8 @@ def _blocks(name: str, weights: Weights, dilations: list[int] | None) -> list[li
         places = list(design.blocks)
     else:
         count = numbers(weights, stem)
-        if len(dilations) != count:
-            raise ValueError(f"dilations has {len(dilations)} numbers, the checkpoint {count} blocks")
+        if not isinstance(dilations, list | tuple) or len(dilations) != count:
+            raise ValueError(f"dilations {dilations}: give one number for each of the checkpoint's {count} blocks")
         places = [design.blocks[-1]] * count
     found = []
     for number, (block, dilation) in enumerate(zip(places, dilations, strict=True), 1):

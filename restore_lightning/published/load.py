@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import misfit, read_checkpoint
+from restore_lightning.checkpoints import SPEC, misfit, read_checkpoint
 from restore_lightning.errors import UserError
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 
@@ -31,6 +31,10 @@ NETWORKS = {
     "DRN": Release(DRN, "drn"),
     **{f"DIN_x{scale}": Release(DIN, "din") for scale in (2, 3, 4, 8)},
 }
+
+
+LISTED = 20
+"""Names of each kind that a message lists."""
 
 
 def load_network(
@@ -70,25 +74,70 @@ def import_network(
     if unknown:
         free = f"{', '.join(published.FREE)} only" if published.FREE else "none"
         raise UserError(f"{name}: hyper-parameters {', '.join(unknown)} given, shapes tell all others: give {free}")
-    weights = {key.removeprefix("module."): value for key, value in _state_dict(source).items()}
+    weights = _checked(name, _state_dict(source))
     try:
         arguments = published.build(name, weights, given)
         with torch.device("meta"):  # the weights come from the checkpoint
             network = release.network(**arguments)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name}: {error}") from error
-    problem = misfit(published.names(network), weights)
+    expected = published.names(network)
+    weights |= _counters(expected, weights)
+    problem = misfit(expected, weights, most=LISTED)
     if problem:
-        raise UserError(f"these are not the released weights of {name}: {problem}")
+        alike = [other for other in NETWORKS if other != name and _usual_names(other) == set(weights)]
+        hint = f"; their names are those of {' or '.join(alike)}" if alike else ""
+        raise UserError(f"these are not the released weights of {name}: {problem}{hint}")
     state = {key: value.detach().clone() for key, value in published.translate(network, weights).items()}
     network.load_state_dict(state, assign=True)
     spec = {"class_path": f"restore_lightning.networks.{release.network.__name__}", "init_args": arguments}
     return network.eval(), spec
 
 
+def _usual_names(name: str) -> set[str]:
+    """The tensor names of a network of the published size."""
+    release = NETWORKS[name]
+    published: Any = import_module(f"restore_lightning.published.{release.module}")
+    with torch.device("meta"):
+        return set(published.names(release.network(**published.build(name, {}, {}))))
+
+
+def _counters(expected: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Zeros for batch normalisation's counters where a checkpoint has none at all, as before PyTorch 0.4."""
+    counters = {name for name in expected if name.endswith("num_batches_tracked")}
+    if set(expected) - set(weights) != counters:
+        return {}
+    return {name: torch.zeros((), dtype=torch.long) for name in counters}
+
+
+def _checked(name: str, state: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors by name, without DataParallel's prefix; refuses what no checkpoint of a network holds."""
+    weights: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise UserError(f"{name}: {key!r} in the checkpoint is no tensor with a name")
+        short = key.removeprefix("module.")
+        if short in weights:
+            raise UserError(f"{name}: the checkpoint holds {short} with and without the prefix module.")
+        counter = key.endswith("num_batches_tracked")
+        usual = value.layout == torch.strided and not value.is_quantized and not value.is_meta and not value.is_nested
+        if not usual or not (value.is_floating_point() or counter):
+            raise UserError(f"{name}: {key} in the checkpoint holds no real numbers in memory ({value.dtype})")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(f"{name}: {key} in the checkpoint claims more numbers than it holds")
+        weights[short] = value
+    precisions = sorted({str(value.dtype) for value in weights.values() if value.is_floating_point()})
+    if len(precisions) > 1:
+        raise UserError(f"{name}: the checkpoint mixes {' and '.join(precisions)}: convert it to one of them")
+    return weights
+
+
 def _state_dict(source: str | Path | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     loaded = source if isinstance(source, Mapping) else read_checkpoint(source)
+    if isinstance(loaded, Mapping) and SPEC in loaded:
+        raise UserError(f"{source} was written by restore fit or restore convert: use it as it is")
     state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{source} holds no state dict (tensors by name)")
+        where = "the mapping given" if isinstance(source, Mapping) else str(source)
+        raise UserError(f"{where} holds no state dict (tensors by name, alone or under the key state_dict)")
     return state

@@ -12,7 +12,16 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import ORDER, SPEC, Trained, different, load_trained, misfit, shapes
+from restore_lightning.checkpoints import (
+    ORDER,
+    SPEC,
+    Trained,
+    different,
+    load_trained,
+    misfit,
+    network_state,
+    shapes,
+)
 from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
@@ -65,6 +74,7 @@ class RestorationTask(LightningModule, ABC):
         self.baselines = baselines or {}
         self.methods: dict[str, Method] = {}
         self.network = network
+        self.strict_loading = False  # `on_load_checkpoint` checks the network; a loss may have tensors of its own
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_scheduler_every = lr_scheduler_every
@@ -85,7 +95,12 @@ class RestorationTask(LightningModule, ABC):
         Raises:
             UserError: The tensors do not fit.
         """
-        problem = misfit(shapes(self), checkpoint["state_dict"], most=3)
+        if self.trainer.training and not checkpoint.get("optimizer_states"):
+            raise UserError(
+                "--ckpt_path names a checkpoint without a state of training (restore convert wrote it?):"
+                " give it as --model.init_from"
+            )
+        problem = misfit(shapes(self.network), network_state(checkpoint), most=3)
         if self.network_spec and checkpoint.get(SPEC):
             problem = problem or different(self.network_spec, checkpoint[SPEC])
         if problem:
@@ -161,8 +176,8 @@ class RestorationTask(LightningModule, ABC):
         self.methods = {}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Only parameters that require a gradient; the schedule steps with the optimiser."""
-        optimizer = self.optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        """Only the network's parameters that require a gradient; the schedule steps with the optimiser."""
+        optimizer = self.optimizer(parameter for parameter in self.network.parameters() if parameter.requires_grad)
         if self.lr_scheduler is None:
             return optimizer
         # Lightning steps a plateau schedule after it has saved, which a resumed run would miss.
@@ -257,7 +272,17 @@ class RestorationTask(LightningModule, ABC):
         images = {name: method(degraded, factors) for name, method in methods.items()}
         restored = self.restore(degraded, factors)
         images |= {"degraded": enlarged(degraded, batch["clean"]), "restored": restored}
-        self.scores[batch["set"]].update(images, batch["clean"])
+        for image in images.values():
+            if image.shape != batch["clean"].shape:
+                sizes = ["x".join(map(str, tensor.shape[1:])) for tensor in (image, batch["clean"])]
+                raise UserError(
+                    f"set {batch['set']!r}, image {batch['name']}: restored it is {sizes[0]}, the clean image"
+                    f" {sizes[1]} (channels x height x width): the network's channels or scale do not fit the images"
+                )
+        try:
+            self.scores[batch["set"]].update(images, batch["clean"])
+        except ValueError as error:
+            raise UserError(f"set {batch['set']!r}, image {batch['name']}: {error}", exit_code=1) from error
         return restored
 
 

@@ -11,7 +11,7 @@ from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
 from restore_lightning.inference import Baseline, outputs_of, restore, size_rule_of
 from restore_lightning.losses import SSIML1, increasing
-from restore_lightning.networks import SizeRule, has_branches
+from restore_lightning.networks import DIN, SizeRule, has_branches
 from restore_lightning.networks.layers import halve
 from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
 
@@ -80,6 +80,12 @@ class SingleFactorTask(RestorationTask):
             )
         ((self.factor, plan),) = plans.items()
         check_colour(self.network, self.factor, plan)
+        scale = 1 if plan.degradation is None else plan.degradation.scale
+        if isinstance(self.network, DIN) and plan.degradation is not None and self.network.scale != scale:
+            raise UserError(
+                f"model.network.scale is {self.network.scale}, the images are made {scale} times smaller: give"
+                f" model.network.scale and data.factors.{self.factor}.degradation.scale one value"
+            )
         if stage == "fit":
             smallest = getattr(self.criterion, "smallest", 1)
             check_crop(size_rule_of(self.network), smallest, self.factor, plan.crop_size)
@@ -93,11 +99,19 @@ class SingleFactorTask(RestorationTask):
         """The weighted sum over the network's outputs."""
         clean = batch["clean"]
         outputs = outputs_of(self.network, batch["degraded"])
+        if outputs[-1].shape != clean.shape:
+            raise UserError(
+                f"the network's result is {_size(outputs[-1])}, the clean image {_size(clean)} (channels x height x"
+                " width): its channels, scale or size multiple (model.size_multiple) do not fit the data"
+            )
         terms = [
             weight * self.criterion(output if output.dtype == clean.dtype else output.float(), _target(output, clean))
             for weight, output in zip(self._weights(len(outputs)), outputs, strict=True)
         ]
-        return sum(terms[1:], start=terms[0])
+        loss = sum(terms[1:], start=terms[0])
+        if loss.dim():
+            raise UserError(f"model.loss returns a tensor of shape {tuple(loss.shape)}: it must return one number")
+        return loss
 
     def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
         """By the network; the factors are not looked at."""
@@ -117,14 +131,14 @@ class SingleFactorTask(RestorationTask):
 
 
 def _target(output: Tensor, clean: Tensor) -> Tensor:
-    """The clean image at an output's size."""
+    """The clean image at the size of one of several outputs."""
     target = clean
     while target.shape[-1] > output.shape[-1]:
         target = halve(target)
     if target.shape != output.shape:
         raise UserError(
-            f"the network's output is {_size(output)}, the clean image {_size(clean)} (channels x height x width):"
-            " its channels, scale or size multiple (model.size_multiple) do not fit the data"
+            f"an output of the network is {_size(output)}, the clean image {_size(clean)} (channels x height x width):"
+            " outputs before the last may be 1/2, 1/4, ... of its size"
         )
     return target
 

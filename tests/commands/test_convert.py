@@ -53,7 +53,8 @@ def test_hyperparameters_and_factor(restore, tmp_path, photos):
         (("DuRN_U", "FILE", "x.ckpt"), 2, "these are not the released weights of DuRN_U"),
         (("DRN", "nowhere.pth", "x.ckpt"), 2, "nowhere.pth: no such file"),
         (("DRN", "BROKEN", "x.ckpt"), 1, "cannot be read"),
-        (("DRN", "FILE", "FILE"), 2, "exists already: give --overwrite"),
+        (("DRN", "FILE", "FILE", "--overwrite"), 2, "it is the authors' file: name another one"),
+        (("DRN", "FILE", "BROKEN"), 2, "exists already: give --overwrite"),
         (("DRN", "FILE", "FOLDER"), 2, "is a folder: name a file"),
         (("DRN", "FILE", "x.ckpt", "--hyperparameters", "T"), 2, "give NAME=NUMBER"),
         (("DRN", "FILE", "x.ckpt", "--hyperparameters", "T=seven"), 2, "give NAME=NUMBER"),
@@ -186,7 +187,10 @@ def test_equal_images_are_infinite_and_left_out_of_the_mean(restore, images):
         (("noisy", "clean/a.png", "--protocol", "durn-y"), "give two folders, or two files"),
         (("noisy", "clean", "--protocol", "sr-y"), "give --scale, e.g. 2"),
         (("noisy", "clean", "--protocol", "sr-y", "--scale", "0"), "--scale 0: give at least 1"),
+        (("noisy", "clean", "--protocol", "matlab-y", "--scale", "4"), "matlab-y leaves no border out, drop it"),
         (("noisy", "clean", "--protocol", "durn-y", "--json", "there.json"), "exists already: give --overwrite"),
+        (("noisy", "clean", "--protocol", "durn-y", "--json", "clean", "--overwrite"), "is no place for a file"),
+        (("noisy", "clean", "--protocol", "durn-y", "--json", "there.json/x.json"), "is no place for a file"),
     ],
 )
 def test_wrong_calls_of_score(words, message, restore, images, monkeypatch):

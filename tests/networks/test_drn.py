@@ -47,5 +47,5 @@ def test_any_size():
 
 @pytest.mark.parametrize("name", ["T", "R", "width"])
 def test_what_cannot_be_built(name):
-    with pytest.raises(ValueError, match=f"{name}=0: at least 1"):
+    with pytest.raises(ValueError, match=f"{name}=0: a whole number, at least 1"):
         DRN(**{name: 0})

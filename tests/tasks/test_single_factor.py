@@ -1,7 +1,9 @@
 """One task for any network from image to image: its loss, its runs from outside, networks of the user's own."""
 
 import json
+import sys
 import textwrap
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from restore_lightning.losses import SSIML1, ssim_l1
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.tasks import SingleFactorTask
 from tests.conftest import CONF
+from tests.test_published import random_weights
 
 SINGLE = CONF / "single.yaml"
 
@@ -58,7 +61,6 @@ def own(tmp_path, monkeypatch):
     (tmp_path / "mynetworks.py").write_text(textwrap.dedent(OWN))
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    import sys
 
     sys.modules.pop("mynetworks", None)
 
@@ -94,11 +96,8 @@ def test_losses(loss, expected):
 
 
 def test_coarse_outputs_are_compared_with_the_small_clean_image(own):
-    from importlib import import_module
-
     monkey = own / "mynetworks.py"
     assert monkey.is_file()
-    import sys
 
     sys.path.insert(0, str(own))
     try:
@@ -113,7 +112,7 @@ def test_coarse_outputs_are_compared_with_the_small_clean_image(own):
 
 
 def test_what_does_not_fit_is_said_at_the_first_step():
-    with pytest.raises(UserError, match=r"output is 3x32x32, the clean image 3x48x48 .* scale"):
+    with pytest.raises(UserError, match=r"result is 3x32x32, the clean image 3x48x48 .* scale"):
         SingleFactorTask(DIN(2, D=1, B=1, M=1, growth=2, width=4), nn.L1Loss()).loss(batch(scale=3))
     with pytest.raises(UserError, match="output_weights has 2 numbers, the network 7 outputs"):
         SingleFactorTask(DRN(), None, [1.0, 1.0]).loss(batch())
@@ -206,8 +205,6 @@ def test_a_network_of_ones_own(name, multiple, own, restore, photos, monkeypatch
     Image.open(photos / "a.png").crop((0, 0, 37, 53)).save(own / "odd.png")
 
     # A checkpoint runs no code from the folder one happens to be in.
-    import sys
-
     del sys.modules["mynetworks"]
     code, _, err = restore("apply", last, own / "odd.png", "--output", own / "out")
     assert code == 2
@@ -293,7 +290,7 @@ def test_a_checkpoint_of_other_settings_is_not_tested(restore, tmp_path):
         (("--data.crop_size", "5"), "crop_size 5 of factor 'rain': the network takes multiples of 1 from 6 on"),
         (("--model.network", "DuRN", "--model.network.preset", "U", "--data.crop_size", "18"), "the next is 20"),
         (("--model.network", "DuRN", "--model.network.preset", "U", "--model.network.style", "c"), "table 1"),
-        (("--model.network", "DIM"), "network DIM: no class of this name; give one of this package"),
+        (("--model.network", "DIM"), "network DIM: no class of this name; give MBN, DuRN, DRN, DIN, or a dotted path"),
         (("--model.network.TT", "5"), "TT"),
         (("--model.network", "MBN"), "use MultiBranchTask"),
         (("--model.loss", "L3Loss"), "loss L3Loss: no class of this name"),
@@ -323,3 +320,162 @@ def test_to_uint8_of_what_apply_writes(restore, tmp_path, photos):
     with torch.no_grad():
         expected = restore_image(trained.network, to_float(read_image(photos / "a.png"))[None])
     assert torch.equal(read_image(tmp_path / "out/a.png"), to_uint8(expected)[0])
+
+
+ODD = """
+    import enum
+
+    import torch
+    from torch import nn
+
+
+    class Colour(enum.Enum):
+        RED = 1
+
+
+    class Base(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, image):
+            return self.layer(image)
+
+
+    class Enumerated(Base):
+        def __init__(self, colour: Colour = Colour.RED) -> None:
+            super().__init__()
+
+
+    class Wrapped(Base):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+
+    class Mapped(Base):
+        def forward(self, image):
+            return {"image": self.layer(image)}
+
+
+    class Halving(Base):
+        def forward(self, image):
+            return self.layer(image)[..., ::2, ::2]
+
+
+    class Loss(nn.Module):
+        # With a tensor of its own.
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, restored, clean):
+            return self.scale * (restored - clean).abs().mean()
+
+
+    class Unreduced(nn.Module):
+        def forward(self, restored, clean):
+            return (restored - clean).abs()
+"""
+
+
+@pytest.fixture
+def odd(tmp_path, monkeypatch):
+    (tmp_path / "oddities.py").write_text(textwrap.dedent(ODD))
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("oddities", None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--model.network", "oddities.Enumerated", "--model.network.colour", "RED"),
+            "could not be built again from a checkpoint: its arguments colour (Colour) are no plain",
+        ),
+        (("--model.network", "oddities.Wrapped", "--model.network.inner", "DRN"), "built again"),
+        (("--model.network", "oddities.Mapped"), "Mapped returns dict: it must return an image, or a list of images"),
+        (("--model.network", "oddities.Halving"), "result is 3x8x8, the clean image 3x16x16"),
+        (("--model.loss", "oddities.Unreduced"), "model.loss returns a tensor of shape (2, 3, 16, 16)"),
+    ],
+)
+def test_what_cannot_be_trained(words, message, restore, odd):
+    code, _, err = restore("fit", "--config", SINGLE, *words, "--trainer.default_root_dir", odd / "run")
+    assert code == 2, err
+    assert message in err
+    assert not (odd / "run/checkpoints").exists()
+
+
+def test_a_loss_with_tensors_of_its_own(restore, odd):
+    """They are neither trained nor part of the network."""
+    words = ("--model.loss", "oddities.Loss", "--trainer.default_root_dir", odd / "run")
+    code, _, err = restore("fit", "--config", SINGLE, *words)
+    assert code == 0, err
+    assert float(torch.load(odd / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]["criterion.scale"]) == 1
+    code, _, err = restore("test", "--config", odd / "run/config.yaml", "--model.loss", "torch.nn.L1Loss")
+    assert code == 0, err
+
+
+def test_super_resolution_by_one_key_only(restore, tmp_path):
+    words = ("--model.network.scale", 3, "--trainer.default_root_dir", tmp_path / "run", "--trainer.logger", "false")
+    code, _, err = restore("fit", "--config", "din_sr.yaml", *words, "--trainer.accelerator", "cpu")
+    assert code == 2
+    assert "model.network.scale is 3, the images are made 2 times smaller: give model.network.scale and" in err
+
+
+def test_images_that_do_not_fit_are_named_at_test(restore, tmp_path):
+    """A set whose clean images are larger than what the network makes, and one of tiny images."""
+    assert restore("fit", "--config", SINGLE, "--trainer.default_root_dir", tmp_path)[0] == 0
+    for folder, size in (("small", (40, 32)), ("large", (80, 64)), ("tiny", (6, 6))):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", size).save(tmp_path / folder / "a.png")
+    for degraded, clean, message in (
+        ("small", "large", "set 'mine', image a: restored it is 3x32x40, the clean image 3x64x80"),
+        ("tiny", "tiny", "set 'mine', image a: SSIM (skimage) needs 7x7 pixels"),
+    ):
+        sets = json.dumps({"mine": {"degraded": str(tmp_path / degraded), "clean": str(tmp_path / clean)}})
+        code, _, err = restore("test", "--config", tmp_path / "config.yaml", "--data.test_sets", sets)
+        assert code in (1, 2)
+        assert message in err
+
+
+def test_checkpoints_that_are_none_of_fits(restore, tmp_path):
+    torch.save(random_weights("DRN"), tmp_path / "their.pth")
+    assert restore("convert", "DRN", tmp_path / "their.pth", tmp_path / "our.ckpt")[0] == 0
+    words = (
+        "--config",
+        "drn_rain100l.yaml",
+        "--trainer.default_root_dir",
+        tmp_path / "run",
+        "--trainer.logger",
+        "false",
+    )
+    words = (*words, "--trainer.accelerator", "cpu")
+    code, _, err = restore("fit", *words, "--ckpt_path", tmp_path / "our.ckpt")
+    assert code == 2
+    assert "give it as --model.init_from" in err
+    code, _, err = restore("test", *words, "--ckpt_path", tmp_path / "their.pth")
+    assert code == 2
+    assert "turn the authors' files into checkpoints by restore convert" in err
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    code, _, err = restore("apply", tmp_path / "their.pth", tmp_path / "a.png", "--output", tmp_path / "out")
+    assert code == 2
+    assert "by restore convert" in err
+
+
+def test_resuming_on_other_data(restore, tmp_path, photos):
+    """Pairs before, procedural scenes now: refused. Another number of draws: said."""
+    pairs = {"degraded": str(photos), "clean": str(photos)}
+    run = ("--trainer.default_root_dir", tmp_path / "run")
+    sets = ("--data.val_sets", json.dumps({"x": pairs}))
+    words = ("--data.factors", json.dumps({"rain": pairs}), *sets, "--trainer.max_steps", 2)
+    code, _, err = restore("fit", "--config", SINGLE, *run, *words)
+    assert code == 0, err
+    code, _, err = restore("fit", "--config", SINGLE, *run, *sets, "--ckpt_path", "last")
+    assert code == 2
+    assert "the run was trained with data.factors' folders" in err
+    words = ("--data.factors", json.dumps({"rain": pairs | {"repeats": 2}}), *sets)
+    code, _, err = restore("fit", "--config", SINGLE, *run, *words, "--ckpt_path", "last")
+    assert code == 0, err
+    assert "resuming with other data: degradations was" in err
