@@ -167,6 +167,14 @@ def rebuildable(spec: dict[str, Any], network: nn.Module) -> None:
         )
 
 
+def lacking(spec: dict[str, Any]) -> list[str]:
+    """Arguments that a network's class needs and the config leaves out; the parser gives None for them."""
+    given = _arguments(spec)
+    parameters = inspect.signature(_class_of(spec)).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return [name for name in needed if given.get(name) is None]
+
+
 def _is_plain(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(type(key) is str and _is_plain(item) for key, item in value.items())

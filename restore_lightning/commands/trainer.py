@@ -25,7 +25,7 @@ from restore_lightning.callbacks import (
     RunStart,
     ScoreReport,
 )
-from restore_lightning.checkpoints import rebuildable
+from restore_lightning.checkpoints import lacking, rebuildable
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
@@ -93,6 +93,10 @@ class RestoreCLI(LightningCLI):
         """Find the checkpoint that the verb starts from; protect an earlier run."""
         self.earlier = []
         config = self.config[self.subcommand]
+        network = config.model.init_args.get("network")
+        missing = lacking(network.as_dict()) if network is not None else []
+        if missing:
+            raise UserError(f"{network.class_path} needs {', '.join(missing)}: give --model.network.{missing[0]}")
         checkpoints = Path(config.trainer.default_root_dir, "checkpoints")
         given = config.get("ckpt_path")
         if self.subcommand == "fit":

@@ -353,6 +353,12 @@ ODD = """
             self.inner = inner
 
 
+    class Needy(Base):
+        def __init__(self, channels) -> None:
+            super().__init__()
+            self.other = nn.Conv2d(3, channels % 5, 3)
+
+
     class Mapped(Base):
         def forward(self, image):
             return {"image": self.layer(image)}
@@ -395,6 +401,7 @@ def odd(tmp_path, monkeypatch):
             "could not be built again from a checkpoint: its arguments colour (Colour) are no plain",
         ),
         (("--model.network", "oddities.Wrapped", "--model.network.inner", "DRN"), "built again"),
+        (("--model.network", "oddities.Needy"), "oddities.Needy needs channels: give --model.network.channels"),
         (("--model.network", "oddities.Mapped"), "Mapped returns dict: it must return an image, or a list of images"),
         (("--model.network", "oddities.Halving"), "result is 3x8x8, the clean image 3x16x16"),
         (("--model.loss", "oddities.Unreduced"), "model.loss returns a tensor of shape (2, 3, 16, 16)"),
