@@ -19,6 +19,8 @@ ORDER = "order"
 """Key under which the recurrent order is kept that the network was fine-tuned in; None: in none."""
 FACTOR = "factor"
 """Key under which a single-factor network's factor is kept; None: the network has factors of its own."""
+WEIGHTS = "network."
+"""What the names of the network's tensors begin with in a checkpoint's state_dict."""
 MULTIPLE = "size_multiple"
 """Key under which the size multiple is kept of a network that declares none."""
 
@@ -60,7 +62,8 @@ def load_trained(path: str | Path) -> Trained:
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
     network.load_state_dict(state)
-    order, factors = checkpoint.get(ORDER), getattr(network, "factors", []) if has_branches(network) else []
+    order: Any = checkpoint.get(ORDER)
+    factors: Any = network.factors if has_branches(network) else []
     if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
         raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     factor, multiple = checkpoint.get(FACTOR), checkpoint.get(MULTIPLE)
@@ -138,32 +141,26 @@ def _arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The network's tensors in a checkpoint."""
-    prefix, state = "network.", checkpoint.get("state_dict")
+    state = checkpoint.get("state_dict")
     if not isinstance(state, Mapping):
         raise UserError("the checkpoint holds no weights: it was not written by restore fit", exit_code=1)
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return {name.removeprefix(WEIGHTS): value for name, value in state.items() if name.startswith(WEIGHTS)}
 
 
-def rebuildable(spec: dict[str, Any], network: nn.Module) -> None:
+def rebuildable(spec: dict[str, Any]) -> None:
     """Refuse a network that could be trained, but not built again from what a checkpoint may hold.
 
     Args:
         spec: Its class and arguments.
-        network: As the config made it.
 
     Raises:
-        UserError: Arguments that are no plain values, or that make another network.
+        UserError: Arguments that are no plain values, or that are classes of their own.
     """
     odd = [f"{name} ({type(value).__name__})" for name, value in _arguments(spec).items() if not _is_plain(value)]
-    problem = f"its arguments {', '.join(odd)} are" if odd else None
-    if problem is None:
-        with torch.random.fork_rng():
-            twin = build(spec)
-        problem = "its class_path arguments are" if misfit(shapes(twin), network.state_dict()) else None
-    if problem:
+    if odd:
         raise UserError(
-            f"{spec['class_path']} could not be built again from a checkpoint: {problem} no plain numbers, texts,"
-            " lists or mappings of them; let the class make such objects itself"
+            f"{spec['class_path']} could not be built again from a checkpoint: its arguments {', '.join(odd)} are no"
+            " plain numbers, texts, lists or mappings of them; let the class make such objects itself"
         )
 
 
@@ -177,7 +174,7 @@ def lacking(spec: dict[str, Any]) -> list[str]:
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return all(type(key) is str and _is_plain(item) for key, item in value.items())
+        return "class_path" not in value and all(type(key) is str and _is_plain(item) for key, item in value.items())
     if isinstance(value, list | tuple):
         return type(value) in (list, tuple) and all(map(_is_plain, value))
     return value is None or type(value) in (bool, int, float, str)
@@ -209,7 +206,7 @@ def different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     defaults = {name: parameter.default for name, parameter in parameters}
     now, was = ({**defaults, **_arguments(spec)} for spec in (mine, theirs))
     names = sorted((set(now) | set(was)) - {"init"})
-    differing = [name for name in names if _plain(now.get(name)) != _plain(was.get(name))]
+    differing = [name for name in names if _comparable(now.get(name)) != _comparable(was.get(name))]
     return "; ".join(f"{name} is {now.get(name)}, was {was.get(name)}" for name in differing) or None
 
 
@@ -219,8 +216,8 @@ def _loaded(spec: Mapping[str, Any]) -> Any:
     return getattr(sys.modules.get(module), name, None)
 
 
-def _plain(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     """None and an empty list or mapping are the same wherever both are allowed, and so are lists and tuples."""
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value] or None
+        return [_comparable(item) for item in value] or None
     return value if value != {} else None

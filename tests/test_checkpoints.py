@@ -79,7 +79,7 @@ def test_round_trip_through_the_authors_names(name):
     small = {"DIN": TINY_DIN, "DuRN": {"width": 4}, "DRN": {"resblocks": 1, "width": 5}}
     module = published(name)
     torch.manual_seed(0)
-    network = NETWORKS[name].network(**module.build(name, {}, {}) | small[name.partition("_")[0]]).eval()
+    network = NETWORKS[name].network(**module.arguments(name, {}, {}) | small[name.partition("_")[0]]).eval()
     theirs = {their: torch.randn(shape) * 0.05 for their, shape in module.names(network).items()}
     for key in theirs:
         if "running_var" in key:

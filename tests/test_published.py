@@ -67,13 +67,11 @@ def random_weights(name, gain=0.02, **changed):
 
 
 def published(name):
-    from importlib import import_module
-
-    return import_module(f"restore_lightning.published.{NETWORKS[name].module}")
+    return NETWORKS[name].module
 
 
 def import_arguments(name):
-    return published(name).build(name, {}, {})
+    return published(name).arguments(name, {}, {})
 
 
 def error(found, expected):

@@ -7,16 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from restore_lightning.networks import MBN
+from restore_lightning.networks import MBN, parameters
 from restore_lightning.tasks import MultiBranchTask
-
-
-def parameters(module: nn.Module) -> int:
-    """Number of parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def branch_table(network: MBN) -> str:

@@ -46,18 +46,19 @@ def run(words: list[str]) -> int:
     import torch
     from lightning import __version__ as lightning_version
 
-    from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC
+    from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, WEIGHTS
     from restore_lightning.files import written_beside
-    from restore_lightning.networks import has_branches
+    from restore_lightning.networks import has_branches, parameters
     from restore_lightning.published import card, import_network
 
+    network: Any
     network, spec = import_network(options.network, options.file, _pairs(options.hyperparameters))
     described = card(options.network)
     several = has_branches(network)
     if several and options.factor:
         raise UserError(f"--factor {options.factor}: {options.network} has factors of its own, leave it out")
     checkpoint = {
-        "state_dict": {f"network.{name}": tensor for name, tensor in network.state_dict().items()},
+        "state_dict": {f"{WEIGHTS}{name}": tensor for name, tensor in network.state_dict().items()},
         SPEC: spec,
         ORDER: None,
         FACTOR: None if several else options.factor or described["factor"],
@@ -69,16 +70,12 @@ def run(words: list[str]) -> int:
     }
     with written_beside(output) as beside:
         torch.save(checkpoint, beside)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    print(f"{options.network}: {count:,} parameters, removes {_named(checkpoint[FACTOR] or network.factors)}")
+    removes = checkpoint[FACTOR] or ", ".join(network.factors)
+    print(f"{options.network}: {parameters(network):,} parameters, removes {removes}")
     print(f"trained on: {described['trained_on']}")
     print(f"repository: {described['repository']}, licence: {described['licence']}")
     print(f"written: {output}; next: restore apply {output} PHOTO --output DIR")
     return 0
-
-
-def _named(factors: Any) -> str:
-    return factors if isinstance(factors, str) else ", ".join(factors)
 
 
 def _pairs(words: list[str]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from restore_lightning.errors import UserError
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
+    from restore_lightning.metrics import PROTOCOLS
+
     made = argparse.ArgumentParser(
         prog="restore score",
         description="Score restored images against clean ones, as the papers do.",
@@ -18,11 +20,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("restored", metavar="RESTORED", help="a folder of restored images, or a file")
     made.add_argument("clean", metavar="CLEAN", help="the clean images, of the same names; suffixes may differ")
-    made.add_argument(
-        "--protocol",
-        required=True,
-        help="how: durn-rgb, durn-y, durn-gray, mbn-rgb, matlab-y, sr-y, din-rgb or din-y",
-    )
+    made.add_argument("--protocol", required=True, help=f"how: {', '.join(PROTOCOLS)}")
     made.add_argument("--scale", type=int, help="by how much images were enlarged: sr-y leaves that border out")
     made.add_argument("--json", metavar="FILE", help="write every image's scores, and their mean")
     made.add_argument("--overwrite", action="store_true", help="replace FILE")

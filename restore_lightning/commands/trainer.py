@@ -114,7 +114,7 @@ class RestoreCLI(LightningCLI):
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
         if self.subcommand == "fit" and self.model.network_spec is not None:
-            rebuildable(self.model.network_spec, self.model.network)
+            rebuildable(self.model.network_spec)
 
     def before_fit(self) -> None:
         """What can be refused is refused before loggers make files."""

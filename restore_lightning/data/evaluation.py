@@ -151,7 +151,7 @@ def bundled_items(split: str, degradation: Degradation) -> list[Item]:
 def folder_items(root: Path) -> list[Item]:
     """The photographs below a folder, named by their path in it; without the suffix where that tells them apart."""
     paths = photographs(root)
-    sizes_of(paths, root)  # what cannot be read is named before training, not at the first validation
+    sizes_of(paths, f"files in {root}")  # what cannot be read is named before training, not at the first validation
     counts = Counter(path.with_suffix("") for path in paths)
 
     def item(path: Path) -> Item:

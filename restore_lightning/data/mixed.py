@@ -108,7 +108,7 @@ def originals(root: Path) -> list[Original]:
     found: dict[str, Original] = {}
     without: list[str] = []
     stems = Counter(path.stem for path in paths)
-    for path, size in zip(paths, sizes_of(paths, folder), strict=True):
+    for path, size in zip(paths, sizes_of(paths, f"files in {folder}"), strict=True):
         name = str(path.relative_to(folder).with_suffix("")).replace(".", "_")
         versions, depth = hazy.get(path.stem, []), _depth_file(root / "depth" / path.relative_to(folder))
         if not versions and depth is None:

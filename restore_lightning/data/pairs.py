@@ -1,13 +1,13 @@
 """Folders of degraded images beside folders of the clean ones, matched by name."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from restore_lightning.data.sources import Window, place, shuffled
+from restore_lightning.data.sources import Window, check_smallest, place, shuffled, sizes_of
 from restore_lightning.data.training import Draw, FactorPlan, Pair
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import Colour, find_images, image_size, in_colour, read_image
+from restore_lightning.images import Colour, find_images, in_colour, read_image
 
 LISTED = 20
 """Files that a message names."""
@@ -71,33 +71,29 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def scale_of(pairs: Iterable[PairedFiles]) -> int:
+def scale_of(pairs: Sequence[PairedFiles]) -> int:
     """How many times larger than the degraded images the clean ones are, from the headers.
-
-    Args:
-        pairs: The images.
 
     Raises:
         UserError: Files that cannot be read, or sizes that do not fit or differ in scale; the first are named.
     """
-    scales: set[int] = set()
-    problems, unreadable, count = [], [], 0
-    for pair in pairs:
-        count += 1
-        try:
-            (h, w), (height, width) = image_size(pair.degraded), image_size(pair.clean)
-        except UserError as error:
-            unreadable.append(str(error))
-            continue
+    return _scale(pairs, _degraded_sizes(pairs))
+
+
+def _degraded_sizes(pairs: Sequence[PairedFiles]) -> list[tuple[int, int]]:
+    return sizes_of([pair.degraded for pair in pairs], "pairs")
+
+
+def _scale(pairs: Sequence[PairedFiles], degraded: Sequence[tuple[int, int]]) -> int:
+    scales, problems = set(), []
+    clean = sizes_of([pair.clean for pair in pairs], "pairs")
+    for pair, (h, w), (height, width) in zip(pairs, degraded, clean, strict=True):
         scale = height // h
         if (h * scale, w * scale) != (height, width):
             problems.append(f"{pair.degraded} is {w}x{h}, {pair.clean} is {width}x{height}")
-        else:
-            scales.add(scale)
-    if unreadable:
-        raise UserError(f"{len(unreadable)} of {count} pairs: {shortened(unreadable)}", exit_code=1)
+        scales.add(scale)
     if problems:
-        raise UserError(f"{len(problems)} of {count} pairs differ in size: {shortened(problems)}")
+        raise UserError(f"{len(problems)} of {len(pairs)} pairs differ in size: {shortened(problems)}")
     if len(scales) > 1:
         raise UserError(f"the clean images are {' and '.join(map(str, sorted(scales)))} times as large: give one scale")
     return scales.pop()
@@ -117,13 +113,9 @@ class FromFolders:
 
     def __init__(self, degraded: Path, clean: Path, crop_size: int) -> None:
         self.pairs = matched(degraded, clean)
-        self.scale = scale_of(self.pairs)
-        small = [str(pair.degraded) for pair in self.pairs if min(image_size(pair.degraded)) < crop_size]
-        if small:
-            raise UserError(
-                f"crop_size {crop_size} is larger than {len(small)} of {len(self.pairs)} images: {shortened(small)};"
-                " choose a smaller --data.crop_size (or the factor's) or remove them"
-            )
+        sizes = _degraded_sizes(self.pairs)
+        self.scale = _scale(self.pairs, sizes)
+        check_smallest([pair.degraded for pair in self.pairs], sizes, crop_size)
 
     def pair(self, draw: Draw, plan: FactorPlan, seed: int) -> Pair:
         """See `PairSource`."""

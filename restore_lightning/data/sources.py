@@ -101,17 +101,7 @@ class FolderSource:
 
     def __init__(self, root: Path, smallest: int) -> None:
         self.paths = photographs(root)
-        sizes = sizes_of(self.paths, root)
-        small = [
-            f"{path} ({width}x{height})"
-            for path, (height, width) in zip(self.paths, sizes, strict=True)
-            if min(height, width) < smallest
-        ]
-        if small:
-            raise UserError(
-                f"crop_size {smallest} is larger than {len(small)} of {len(self.paths)} images: {shortened(small)};"
-                " choose a smaller --data.crop_size (or the factor's) or remove them"
-            )
+        check_smallest(self.paths, sizes_of(self.paths, f"files in {root}"), smallest)
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[Clean, Window]:
         """See `CleanSource`; photographs have no depth."""
@@ -145,8 +135,12 @@ def _permutation(seed: int, turn: int, length: int) -> np.ndarray:
     return generator(seed, "round", turn).permutation(length)
 
 
-def sizes_of(paths: Sequence[Path], root: Path) -> list[tuple[int, int]]:
+def sizes_of(paths: Sequence[Path], what: str) -> list[tuple[int, int]]:
     """(height, width) of each image, from the headers.
+
+    Args:
+        paths: The images.
+        what: They are, for the message.
 
     Raises:
         UserError: Files that are no images; all are counted, the first are named.
@@ -158,8 +152,31 @@ def sizes_of(paths: Sequence[Path], root: Path) -> list[tuple[int, int]]:
         except UserError as error:
             problems.append(str(error))
     if problems:
-        raise UserError(f"{len(problems)} of {len(paths)} files in {root}: {shortened(problems)}", exit_code=1)
+        raise UserError(f"{len(problems)} of {len(paths)} {what}: {shortened(problems)}", exit_code=1)
     return sizes
+
+
+def check_smallest(paths: Sequence[Path], sizes: Sequence[tuple[int, int]], smallest: int) -> None:
+    """Refuse images that crops of a size cannot be cut from.
+
+    Args:
+        paths: The images.
+        sizes: (height, width) of each.
+        smallest: Side of the crops (pixels).
+
+    Raises:
+        UserError: Some are smaller; all are counted, the first are named.
+    """
+    small = [
+        f"{path} ({width}x{height})"
+        for path, (height, width) in zip(paths, sizes, strict=True)
+        if min(height, width) < smallest
+    ]
+    if small:
+        raise UserError(
+            f"crop_size {smallest} is larger than {len(small)} of {len(paths)} images: {shortened(small)};"
+            " choose a smaller --data.crop_size (or the factor's) or remove them"
+        )
 
 
 def photographs(root: Path) -> list[Path]:

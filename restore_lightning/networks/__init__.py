@@ -3,7 +3,7 @@
 from restore_lightning.networks.din import DIN
 from restore_lightning.networks.drn import DRN
 from restore_lightning.networks.durn import DuRN
-from restore_lightning.networks.layers import SizeRule, has_branches
+from restore_lightning.networks.layers import SizeRule, has_branches, parameters
 from restore_lightning.networks.mbn import MBN
 
-__all__ = ["DIN", "DRN", "MBN", "DuRN", "SizeRule", "has_branches"]
+__all__ = ["DIN", "DRN", "MBN", "DuRN", "SizeRule", "has_branches", "parameters"]

@@ -24,6 +24,11 @@ class SizeRule:
         return size + -size % self.multiple
 
 
+def parameters(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def has_branches(network: nn.Module) -> bool:
     """Whether a network is told the factor: it has `factors`, and a size rule for each."""
     return hasattr(network, "factors") and callable(getattr(network, "size_rule", None))

@@ -13,7 +13,7 @@ FREE = ()
 """What shapes cannot tell: nothing."""
 
 
-def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of our network, its quirks included."""
     counts = {
         "D": numbers(weights, "WRDB1_"),

@@ -12,7 +12,7 @@ FREE = ("T", "R")
 """What shapes cannot tell."""
 
 
-def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of our network."""
     resblocks = 2 if any(key.startswith("res_conv2.") for key in weights) or not weights else 1
     return {"resblocks": resblocks, "width": size(weights, "conv0.0.weight", 0, default=16), **hyperparameters}

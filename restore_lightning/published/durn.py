@@ -26,7 +26,7 @@ UNUSED = {"DuRN_S_P": {"prelu.weight": (1,)}}
 """In the released checkpoints and counted, but not in any computation."""
 
 
-def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of our network: the preset, what differs from it, and the quirks where there are any."""
     preset = PRESET_OF[name]
     design = PRESETS[preset]

@@ -1,7 +1,6 @@
 """Reading the authors' checkpoints: names and shapes are checked, nothing is guessed."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from restore_lightning.checkpoints import SPEC, misfit, read_checkpoint
 from restore_lightning.errors import UserError
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
+from restore_lightning.published import din, drn, durn, mbn
 
 
 class Release(NamedTuple):
@@ -22,14 +22,14 @@ class Release(NamedTuple):
     """
 
     network: type[nn.Module]
-    module: str
+    module: Any
 
 
 NETWORKS = {
-    "MBN": Release(MBN, "mbn"),
-    **{f"DuRN_{preset}": Release(DuRN, "durn") for preset in ("P", "P_no_norm", "U", "US", "S", "S_P")},
-    "DRN": Release(DRN, "drn"),
-    **{f"DIN_x{scale}": Release(DIN, "din") for scale in (2, 3, 4, 8)},
+    "MBN": Release(MBN, mbn),
+    **{f"DuRN_{preset}": Release(DuRN, durn) for preset in ("P", "P_no_norm", "U", "US", "S", "S_P")},
+    "DRN": Release(DRN, drn),
+    **{f"DIN_x{scale}": Release(DIN, din) for scale in (2, 3, 4, 8)},
 }
 
 
@@ -68,7 +68,7 @@ def import_network(
     if name not in NETWORKS:
         raise UserError(f"unknown network {name!r}: choose one of {', '.join(NETWORKS)}")
     release = NETWORKS[name]
-    published: Any = import_module(f"restore_lightning.published.{release.module}")
+    published = release.module
     given = dict(hyperparameters or {})
     unknown = [key for key in given if key not in published.FREE]
     if unknown:
@@ -76,7 +76,7 @@ def import_network(
         raise UserError(f"{name}: hyper-parameters {', '.join(unknown)} given, shapes tell all others: give {free}")
     weights = _checked(name, _state_dict(source))
     try:
-        arguments = published.build(name, weights, given)
+        arguments = published.arguments(name, weights, given)
         with torch.device("meta"):  # the weights come from the checkpoint
             network = release.network(**arguments)
     except (ValueError, TypeError) as error:
@@ -96,10 +96,9 @@ def import_network(
 
 def _usual_names(name: str) -> set[str]:
     """The tensor names of a network of the published size."""
-    release = NETWORKS[name]
-    published: Any = import_module(f"restore_lightning.published.{release.module}")
+    network, published = NETWORKS[name]
     with torch.device("meta"):
-        return set(published.names(release.network(**published.build(name, {}, {}))))
+        return set(published.names(network(**published.arguments(name, {}, {}))))
 
 
 def _counters(expected: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ FREE = ()
 """What shapes cannot tell: nothing."""
 
 
-def build(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of our network: the one released architecture, quirks included."""
     return {"released": True}
 

@@ -274,16 +274,21 @@ class RestorationTask(LightningModule, ABC):
         images |= {"degraded": enlarged(degraded, batch["clean"]), "restored": restored}
         for image in images.values():
             if image.shape != batch["clean"].shape:
-                sizes = ["x".join(map(str, tensor.shape[1:])) for tensor in (image, batch["clean"])]
                 raise UserError(
-                    f"set {batch['set']!r}, image {batch['name']}: restored it is {sizes[0]}, the clean image"
-                    f" {sizes[1]} (channels x height x width): the network's channels or scale do not fit the images"
+                    f"set {batch['set']!r}, image {batch['name']}: restored it is {size_of(image)}, the clean image"
+                    f" {size_of(batch['clean'])} (channels x height x width): the network's channels or scale do not"
+                    " fit the images"
                 )
         try:
             self.scores[batch["set"]].update(images, batch["clean"])
         except ValueError as error:
             raise UserError(f"set {batch['set']!r}, image {batch['name']}: {error}", exit_code=1) from error
         return restored
+
+
+def size_of(images: Tensor) -> str:
+    """Channels x height x width of (B, C, H, W), for messages."""
+    return "x".join(map(str, images.shape[1:]))
 
 
 def check_crop(rule: SizeRule, smallest: int, data: str, crop: int, through: str = "") -> None:

@@ -13,7 +13,7 @@ from restore_lightning.inference import Baseline, outputs_of, restore, size_rule
 from restore_lightning.losses import SSIML1, increasing
 from restore_lightning.networks import DIN, SizeRule, has_branches
 from restore_lightning.networks.layers import halve
-from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
+from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop, size_of
 
 
 class SingleFactorTask(RestorationTask):
@@ -101,7 +101,7 @@ class SingleFactorTask(RestorationTask):
         outputs = outputs_of(self.network, batch["degraded"])
         if outputs[-1].shape != clean.shape:
             raise UserError(
-                f"the network's result is {_size(outputs[-1])}, the clean image {_size(clean)} (channels x height x"
+                f"the network's result is {size_of(outputs[-1])}, the clean image {size_of(clean)} (channels x height x"
                 " width): its channels, scale or size multiple (model.size_multiple) do not fit the data"
             )
         terms = [
@@ -137,11 +137,7 @@ def _target(output: Tensor, clean: Tensor) -> Tensor:
         target = halve(target)
     if target.shape != output.shape:
         raise UserError(
-            f"an output of the network is {_size(output)}, the clean image {_size(clean)} (channels x height x width):"
-            " outputs before the last may be 1/2, 1/4, ... of its size"
+            f"an output of the network is {size_of(output)}, the clean image {size_of(clean)} (channels x height x"
+            " width): outputs before the last may be 1/2, 1/4, ... of its size"
         )
     return target
-
-
-def _size(image: Tensor) -> str:
-    return "x".join(map(str, image.shape[1:]))

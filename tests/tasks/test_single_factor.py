@@ -55,14 +55,79 @@ OWN = """
 """
 
 
+ODD = """
+    import enum
+
+    import torch
+    from torch import nn
+
+
+    class Colour(enum.Enum):
+        RED = 1
+
+
+    class Base(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, image):
+            return self.layer(image)
+
+
+    class Enumerated(Base):
+        def __init__(self, colour: Colour = Colour.RED) -> None:
+            super().__init__()
+
+
+    class Wrapped(Base):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+
+    class Needy(Base):
+        def __init__(self, channels) -> None:
+            super().__init__()
+            self.other = nn.Conv2d(3, channels % 5, 3)
+
+
+    class Mapped(Base):
+        def forward(self, image):
+            return {"image": self.layer(image)}
+
+
+    class Halving(Base):
+        def forward(self, image):
+            return self.layer(image)[..., ::2, ::2]
+
+
+    class Loss(nn.Module):
+        # With a tensor of its own.
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, restored, clean):
+            return self.scale * (restored - clean).abs().mean()
+
+
+    class Unreduced(nn.Module):
+        def forward(self, restored, clean):
+            return (restored - clean).abs()
+"""
+
+
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A file with networks of the user's own, in the folder where the command is called."""
-    (tmp_path / "mynetworks.py").write_text(textwrap.dedent(OWN))
+    """Files with networks of the user's own, in the folder where the command is called."""
+    for module, text in (("mynetworks", OWN), ("oddities", ODD)):
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(text))
     monkeypatch.chdir(tmp_path)
     yield tmp_path
 
-    sys.modules.pop("mynetworks", None)
+    for module in ("mynetworks", "oddities"):
+        sys.modules.pop(module, None)
 
 
 def batch(size=16, scale=1):
@@ -322,77 +387,6 @@ def test_to_uint8_of_what_apply_writes(restore, tmp_path, photos):
     assert torch.equal(read_image(tmp_path / "out/a.png"), to_uint8(expected)[0])
 
 
-ODD = """
-    import enum
-
-    import torch
-    from torch import nn
-
-
-    class Colour(enum.Enum):
-        RED = 1
-
-
-    class Base(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Conv2d(3, 3, 3, padding=1)
-
-        def forward(self, image):
-            return self.layer(image)
-
-
-    class Enumerated(Base):
-        def __init__(self, colour: Colour = Colour.RED) -> None:
-            super().__init__()
-
-
-    class Wrapped(Base):
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.inner = inner
-
-
-    class Needy(Base):
-        def __init__(self, channels) -> None:
-            super().__init__()
-            self.other = nn.Conv2d(3, channels % 5, 3)
-
-
-    class Mapped(Base):
-        def forward(self, image):
-            return {"image": self.layer(image)}
-
-
-    class Halving(Base):
-        def forward(self, image):
-            return self.layer(image)[..., ::2, ::2]
-
-
-    class Loss(nn.Module):
-        # With a tensor of its own.
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(()))
-
-        def forward(self, restored, clean):
-            return self.scale * (restored - clean).abs().mean()
-
-
-    class Unreduced(nn.Module):
-        def forward(self, restored, clean):
-            return (restored - clean).abs()
-"""
-
-
-@pytest.fixture
-def odd(tmp_path, monkeypatch):
-    (tmp_path / "oddities.py").write_text(textwrap.dedent(ODD))
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    sys.modules.pop("oddities", None)
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -407,20 +401,20 @@ def odd(tmp_path, monkeypatch):
         (("--model.loss", "oddities.Unreduced"), "model.loss returns a tensor of shape (2, 3, 16, 16)"),
     ],
 )
-def test_what_cannot_be_trained(words, message, restore, odd):
-    code, _, err = restore("fit", "--config", SINGLE, *words, "--trainer.default_root_dir", odd / "run")
+def test_what_cannot_be_trained(words, message, restore, own):
+    code, _, err = restore("fit", "--config", SINGLE, *words, "--trainer.default_root_dir", own / "run")
     assert code == 2, err
     assert message in err
-    assert not (odd / "run/checkpoints").exists()
+    assert not (own / "run/checkpoints").exists()
 
 
-def test_a_loss_with_tensors_of_its_own(restore, odd):
+def test_a_loss_with_tensors_of_its_own(restore, own):
     """They are neither trained nor part of the network."""
-    words = ("--model.loss", "oddities.Loss", "--trainer.default_root_dir", odd / "run")
+    words = ("--model.loss", "oddities.Loss", "--trainer.default_root_dir", own / "run")
     code, _, err = restore("fit", "--config", SINGLE, *words)
     assert code == 0, err
-    assert float(torch.load(odd / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]["criterion.scale"]) == 1
-    code, _, err = restore("test", "--config", odd / "run/config.yaml", "--model.loss", "torch.nn.L1Loss")
+    assert float(torch.load(own / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]["criterion.scale"]) == 1
+    code, _, err = restore("test", "--config", own / "run/config.yaml", "--model.loss", "torch.nn.L1Loss")
     assert code == 0, err
 
 
