@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -63,10 +63,14 @@ def in_colour(image: Tensor, colour: Colour) -> Tensor:
     return image if colour == "rgb" else from_array(np.asarray(Image.fromarray(to_array(image)).convert("L")))
 
 
-def read_image(path: str | Path) -> Tensor:
+def read_image(path: str | Path | BinaryIO, name: str | None = None) -> Tensor:
     """An image file as (3, H, W) uint8, turned upright by its EXIF entry.
 
     Gray, palette and CMYK images become RGB, 16-bit gray keeps its upper 8 bits, alpha is dropped.
+
+    Args:
+        path: The file, or its content.
+        name: What messages call it; None: its path.
 
     Raises:
         UserError: The file is no image, is damaged, or its header asks for an absurd size.
@@ -81,7 +85,7 @@ def read_image(path: str | Path) -> Tensor:
                 image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
             return from_array(np.asarray(image.convert("RGB")))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as an image: {error}".splitlines()[0], exit_code=1) from error
+        raise UserError(f"{name or path} cannot be read as an image: {error}".splitlines()[0], exit_code=1) from error
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -1,11 +1,10 @@
 """`restore mix`: write the mixed-degradation data set of paper 2 (section 5.4, appendix C) as tar shards."""
 
 import argparse
-import os
-import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from restore_lightning.errors import UserError, shortened
 
@@ -41,59 +40,38 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--val", type=int, default=0, metavar="N", help="images for validation (default 0)")
     made.add_argument("--seed", type=int, default=0, help="of splits and parameters (default 0)")
     made.add_argument("--workers", type=int, default=0, help="processes that degrade images; same bytes for any number")
+    made.add_argument(
+        "--allow-missing", type=int, default=0, metavar="N", help="leave out up to N images that cannot be read"
+    )
     made.add_argument("--overwrite", action="store_true", help="replace a data set that is in OUT already")
     return made
 
 
 def run(words: list[str]) -> int:
-    """Write the data set beside OUT and rename it."""
+    """Write the data set; a call that was killed goes on where it stopped."""
     options = parser().parse_args(words)
-    for name, least in (("scenes", 2), ("size", 16), ("val", 0), ("seed", 0), ("workers", 0)):
+    for name, least in (("scenes", 2), ("size", 16), ("val", 0), ("seed", 0), ("workers", 0), ("allow_missing", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
-            raise UserError(f"--{name} {value}: give at least {least}")
+            raise UserError(f"--{name.replace('_', '-')} {value}: give at least {least}")
     output = Path(options.output).resolve()
 
-    from torch.utils.data import DataLoader
-    from tqdm import tqdm
+    from restore_lightning.data.mixed import MixedSample, originals, scenes
+    from restore_lightning.data.packing import check_output, pack
+    from restore_lightning.data.shards import MANIFEST
 
-    from restore_lightning.data.mixed import MixedSamples, originals, scenes
-    from restore_lightning.data.shards import MANIFEST, ShardWriter, is_set
-
-    if output.exists() and not options.overwrite:
-        raise UserError(f"{output} exists already: give --overwrite, or choose another folder")
-    if output.exists() and not is_set(output):
-        raise UserError(f"{output} is no data set of ours, it is not overwritten: choose another folder")
-    if not output.parent.is_dir() and output.parent.exists():
-        raise UserError(f"{output.parent} is no folder: choose another place")
+    check_output(output, options.overwrite)
     images = originals(Path(options.root)) if options.root else scenes(options.scenes, options.size, options.seed)
     splits = split(images, options.test, options.val, options.seed)
 
-    beside = output.with_name(f".{output.name}.{os.getpid()}")
-    replaced = beside.with_name(f"{beside.name}.replaced")
-    beside.mkdir(parents=True)
-    try:
-        about = {"set": "mixed degradations (Liu et al. 2020, appendix C)", "seed": options.seed}
-        with ShardWriter(beside, about) as writer:
-            for name, members in splits.items():
-                samples = MixedSamples(name, members, options.seed)
-                loader = DataLoader(samples, batch_size=None, num_workers=options.workers, collate_fn=_as_it_is)
-                for sample in tqdm(loader, unit="image", desc=name, disable=None):
-                    writer.write(sample)
-        if output.exists():
-            output.rename(replaced)
-        beside.rename(output)
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    counts = ", ".join(f"{len(members)} {name}" for name, members in splits.items())
+    samples = [MixedSample(part, image, options.seed) for part, members in splits.items() for image in members]
+    about = {"set": "mixed degradations (Liu et al. 2020, appendix C)", "seed": options.seed}
+    packed = pack(samples, output, about, options.workers, options.allow_missing)
+    for problem in packed.problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    counts = ", ".join(f"{count} {name}" for name, count in packed.samples.items())
     print(f"{output}: {counts} images; {output / MANIFEST} lists every parameter")
     return 0
-
-
-def _as_it_is(sample: Any) -> Any:
-    """For a DataLoader that neither batches nor converts."""
-    return sample
 
 
 def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -> "dict[str, list[Original]]":

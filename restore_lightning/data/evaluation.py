@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from restore_lightning.data.pairs import PairedFiles, scale_of
-from restore_lightning.data.shards import ShardSet
+from restore_lightning.data.shards import CLEAN, ShardSet
 from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs, sizes_of
-from restore_lightning.data.training import Pair, degrade, factors_of, stored_pair
+from restore_lightning.data.stored import stored_pair
+from restore_lightning.data.training import Pair, degrade, factors_of
 from restore_lightning.degradations import Degradation
 from restore_lightning.images import Colour, read_image
 from restore_lightning.seeding import derive
@@ -29,12 +31,16 @@ class ImageSet:
         degraded: Folder of degraded ones of the same names; None: degraded on the fly, as the factor's training data.
         factor: What degrades them, one of `data.factors`; None: the only one.
         protocol: How they are scored; None: as the factor's.
+        shards: Folder of tar shards, in place of `clean`: pairs, or clean images that are degraded on the fly.
+        split: Of the shards; None: "val" or "test", whichever the set is for.
     """
 
-    clean: str
+    clean: str | None = None
     degraded: str | None = None
     factor: str | None = None
     protocol: str | None = None
+    shards: str | None = None
+    split: str | None = None
 
 
 class Item(NamedTuple):
@@ -127,15 +133,38 @@ def paired_set(
 
 
 def stored_set(
-    shards: ShardSet, split: str, version: str, protocol: str, crop_size: int | None = None
+    name: str,
+    factor: str,
+    protocol: str,
+    shards: ShardSet,
+    rows: np.ndarray,
+    crop_size: int | None,
+    colour: Colour = "rgb",
 ) -> EvaluationSet:
-    """A version of the images of a data set that `restore mix` wrote."""
+    """Degraded images of a set of shards beside their clean ones.
+
+    Args:
+        name: The set's.
+        factor: What degrades the images where the shards do not say.
+        protocol: How they are scored.
+        shards: The set.
+        rows: Its degraded images.
+        crop_size: See `EvaluationSet`.
+        colour: See `FactorData`.
+    """
     images = [
-        Scored(sample["name"], lambda sample=sample: stored_pair(shards, sample, version))  # type: ignore[misc]
-        for sample in shards.samples[split]
+        Scored(shards.name(row), lambda row=row: stored_pair(shards, row, factor, colour=colour))  # type: ignore[misc]
+        for row in rows.tolist()
     ]
-    factors = {factor: None for sample in shards.samples[split] for factor in sample["versions"][version]["factors"]}
-    return EvaluationSet(version, version, protocol, images, crop_size, factors)
+    factors = {name: None for row in rows.tolist() for name in shards.factors(row) or (factor,)}
+    scale = shards.size(shards.clean_of(rows[0]))[0] // shards.size(rows[0])[0]
+    return EvaluationSet(name, factor, protocol, images, crop_size, factors, scale)
+
+
+def stored_items(shards: ShardSet, split: str) -> list[Item]:
+    """The clean images of a split of a set of shards."""
+    rows = shards.rows(split, CLEAN).tolist()
+    return [Item(shards.name(row), lambda row=row: Clean(shards.read(row), None)) for row in rows]  # type: ignore[misc]
 
 
 def bundled_items(split: str, degradation: Degradation) -> list[Item]:

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from restore_lightning.data.packing import TAR_BLOCKS, Member, state_of
 from restore_lightning.data.scenes import scene
-from restore_lightning.data.shards import Sample
+from restore_lightning.data.shards import CLEAN
 from restore_lightning.data.sources import Clean, photographs, sizes_of
 from restore_lightning.degradations import Haze, Mixture
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import from_array, image_size, read_image, to_float, to_uint8
+from restore_lightning.images import from_array, image_size, read_image, to_array, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
 
 PURE = ("rain", "blur", "haze", "jpeg")
@@ -61,20 +61,25 @@ class Original(NamedTuple):
         name: Unique in the set.
         source: Where it comes from, for the manifest.
         read: Reads the image, and its depth where haze is computed.
+        shape: (height, width).
         hazy: Its hazy versions, where haze is taken from RESIDE-beta.
+        files: All that it is read from.
     """
 
     name: str
     source: str
     read: Callable[[], Clean]
+    shape: tuple[int, int]
     hazy: Sequence[Hazy] = ()
+    files: Sequence[Path] = ()
 
 
 def scenes(count: int, size: int, seed: int) -> list[Original]:
     """Procedural scenes, `size` pixels square."""
+    seeds = [derive(seed, "mixed scene", number) for number in range(count)]
     return [
-        Original(f"{number:06d}", f"scene {number}", partial(_scene, size, derive(seed, "mixed scene", number)))
-        for number in range(count)
+        Original(f"{number:06d}", f"scene {number}", partial(_scene, size, own), (size, size))
+        for number, own in enumerate(seeds)
     ]
 
 
@@ -119,14 +124,15 @@ def originals(root: Path) -> list[Original]:
             raise UserError(f"{stems[path.stem]} images in {folder} are called {path.stem}: hazy versions fit them all")
         if not name.isprintable():
             raise UserError(f"{name!r} cannot be a name in the set: rename {str(path)!r}")
-        for file in [version.path for version in versions] or ([depth] if depth else []):
+        beside = [version.path for version in versions] or ([depth] if depth else [])
+        for file in beside:
             if _size(file) != size:
                 raise UserError(
                     f"{file} is {_size(file)}, its image {path.name} {size} (height, width): give haze or depth of the"
                     " image's size"
                 )
         read = partial(_read, path, None if versions else depth)
-        found[name] = Original(name, str(path.relative_to(root)), read, versions)
+        found[name] = Original(name, str(path.relative_to(root)), read, size, versions, [path, *beside])
     if without:
         allowed = Haze()
         raise UserError(
@@ -191,42 +197,66 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-class MixedSamples(Dataset[Sample]):
-    """The samples of a split: every version of every image, a pure function of the seed and the image's name.
+class MixedSample(NamedTuple):
+    """Every version of an image, a pure function of the seed and the image's name; a `packing.Recipe`.
 
     Args:
         split: "train", "val" or "test".
-        images: The clean images.
+        original: The clean image.
         seed: Of every parameter.
     """
 
-    def __init__(self, split: str, images: Sequence[Original], seed: int) -> None:
-        self.split = split
-        self.images = list(images)
-        self.seed = seed
-        self.mixture = Mixture()
+    split: str
+    original: Original
+    seed: int
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.images)
+    @property
+    def name(self) -> str:
+        """The image's."""
+        return self.original.name
 
-    def __getitem__(self, index: int) -> Sample:
-        """One image and its versions."""
-        original = self.images[index]
-        clean = original.read()
-        images, about = {"clean": clean.image}, {"clean": {"source": original.source}}
-        for version in TEST_SETS if self.split == "test" else TRAINING_SETS:
-            images[version], about[version] = self._version(original, clean, version)
-        return Sample(self.split, original.name, images, about)
+    @property
+    def sequence(self) -> str:
+        """None: they are photographs."""
+        return ""
 
-    def _version(self, original: Original, clean: Clean, version: str) -> tuple[Tensor, dict[str, Any]]:
+    @property
+    def bytes(self) -> int:
+        """How much it will hold, nearly."""
+        height, width = self.original.shape
+        return (1 + len(self.versions)) * (height * width * 3 + TAR_BLOCKS)
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """What is made of the clean image."""
+        return TEST_SETS if self.split == "test" else TRAINING_SETS
+
+    def state(self) -> str:
+        """Changes when anything that it is made of does."""
+        image = self.original
+        files = [(str(path), state_of(path)) for path in image.files]
+        return repr((self.split, image.name, image.source, image.shape, self.seed, files, str(Mixture())))
+
+    def members(self) -> list[Member]:
+        """Make it."""
+        clean = self.original.read()
+        shape = self.original.shape
+        made = [Member(CLEAN, to_array(clean.image), shape, about={"source": self.original.source})]
+        for version in self.versions:
+            image, parameters = self._version(clean, version)
+            about = {"factors": parameters}
+            made.append(Member(version, to_array(image), shape, factors=tuple(parameters), about=about))
+        return made
+
+    def _version(self, clean: Clean, version: str) -> tuple[Tensor, dict[str, Any]]:
+        original, mixture = self.original, Mixture()
         rng = generator(self.seed, self.split, original.name, version)
         anything = version in ("mixed", "random")
-        parameters = self.mixture.draw(rng) if anything else self.mixture.draw_of(version.split("+"), rng)
+        parameters = mixture.draw(rng) if anything else mixture.draw_of(version.split("+"), rng)
         image, rest = to_float(clean.image), parameters
         if original.hazy and "haze" in parameters:
             hazy = original.hazy[int(rng.integers(len(original.hazy)))]
             given = {"airlight": hazy.airlight, "beta": hazy.beta, "file": hazy.name}
             parameters = parameters | {"haze": given}
             image, rest = to_float(read_image(hazy.path)), {k: v for k, v in parameters.items() if k != "haze"}
-        return to_uint8(self.mixture.apply(image, clean.depth, **rest)), {"factors": parameters}
+        return to_uint8(mixture.apply(image, clean.depth, **rest)), parameters

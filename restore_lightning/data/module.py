@@ -1,7 +1,6 @@
 """The DataModule: multi-task training by the cyclic schedule, and the validation and test sets."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,19 @@ from restore_lightning.data.evaluation import (
     degraded_set,
     folder_items,
     paired_set,
+    stored_items,
     stored_set,
 )
+from restore_lightning.data.index import INDEX
 from restore_lightning.data.pairs import FromFolders, matched
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.shards import MANIFEST, ShardSet
+from restore_lightning.data.shards import DEGRADED, MANIFEST, ShardSet
 from restore_lightning.data.sources import FolderSource, SceneSource
+from restore_lightning.data.stored import TRAIN, stored_source, version_of
+from restore_lightning.data.streaming import is_url, streamed_source
 from restore_lightning.data.training import (
     FactorData,
     FactorPlan,
-    FromShards,
     OnTheFly,
     PairSource,
     ScheduledBatches,
@@ -55,8 +57,8 @@ class RestorationData(LightningDataModule):
         root: Folder of clean photographs. If it has a subfolder `train`, only that is trained on,
             and subfolders `val` and `test` are used where they exist. None: procedural scenes.
             Without `val` and `test` folders, scikit-image's photographs are used, which are never
-            trained on. Or a data set that `restore mix` wrote: a factor is trained on the version of
-            its name, and all test sets in it are scored.
+            trained on. Or tar shards, a folder or its URL: of clean images, or those that `restore mix` wrote, where a
+            factor is trained on the version of its name, and all test sets are scored.
         batch_size: Samples per minibatch and device of factors that name no other.
         crop_size: Side of the degraded training crops in pixels of factors that name no other.
         val_crop_size: Cut degraded validation images to the centre of this size; None: whole images.
@@ -89,7 +91,10 @@ class RestorationData(LightningDataModule):
         self.factors = factors
         self.plans = {factor: _plan(factor, data, batch_size, crop_size) for factor, data in factors.items()}
         self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
-        self.root = None if root is None else Path(root).expanduser()
+        self.root = root
+        self.folder = None if root is None or is_url(root) else _folder(root)
+        self.root_shards: ShardSet | None = None
+        self._sets: dict[Path, ShardSet] = {}
         self.val_crop_size = val_crop_size
         self.num_workers = num_workers
         self.seed = seed
@@ -99,13 +104,20 @@ class RestorationData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Find the images of a stage and say which they are."""
-        if self.root is not None and not self.root.is_dir():
-            raise UserError(f"data.root {self.root} is no folder: give a folder of clean photographs")
-        self.shards = ShardSet(self.root) if self.root is not None and (self.root / MANIFEST).is_file() else None
-        mixed = [f for f, p in self.plans.items() if isinstance(p.degradation, Mixture) and p.needs_depth]
-        if mixed and self.root is not None and self.shards is None:
+        if self.folder is not None and not self.folder.is_dir():
+            raise UserError(f"data.root {self.folder} is no folder: give a folder of clean photographs, or of shards")
+        stored = self.folder is not None and ((self.folder / INDEX).is_file() or (self.folder / MANIFEST).is_file())
+        self.root_shards = self._opened(self.folder) if self.folder is not None and stored else None
+        shared = [factor for factor in self.plans if self._shares_root(factor)]
+        if self.root_shards is not None and DEGRADED in self.root_shards.versions(TRAIN) and len(shared) > 1:
             raise UserError(
-                f"factor {mixed[0]!r} mixes haze in, which needs depth, and the photographs of {self.root} have none:"
+                f"data.root {self.folder} holds one kind of degraded images, and {', '.join(shared)} would all train on"
+                " them: name it for one factor, by --data.factors.FACTOR.shards"
+            )
+        mixed = [f for f in shared if isinstance(self.plans[f].degradation, Mixture) and self.plans[f].needs_depth]
+        if mixed and self.folder is not None and not stored:
+            raise UserError(
+                f"factor {mixed[0]!r} mixes haze in, which needs depth, and the photographs of {self.folder} have none:"
                 " write a data set from images with depth by restore mix and give its folder as --data.root,"
                 " or give --data.root null (procedural scenes)"
             )
@@ -116,18 +128,23 @@ class RestorationData(LightningDataModule):
         if stage in ("test", "predict"):
             self.test_sets = self._evaluation_sets("test", None)
 
+    def _shares_root(self, factor: str) -> bool:
+        data = self.factors[factor]
+        return data.shards is None and data.clean is None and not data.scenes
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint says of its data."""
         sizes = {
             factor: [self.schedule.minibatches[factor], plan.batch_size, plan.crop_size]
             for factor, plan in self.plans.items()
         }
-        root = None if self.root is None else str(self.root.resolve())
+        root = self.root if self.folder is None else str(self.folder.resolve())
         return {
             "root": root,
             "seed": self.seed,
             "factors (minibatches, batch, crop)": sizes,
-            "folders": {factor: [data.degraded, data.clean] for factor, data in self.factors.items()},
+            "folders": {f: [data.degraded, data.clean, data.shards] for f, data in self.factors.items()},
+            "shards": {str(folder): shards.checksum for folder, shards in self._sets.items()},
             "degradations": {f: [str(p.degradation), p.colour, p.repeats] for f, p in self.plans.items()},
         }
 
@@ -201,70 +218,107 @@ class RestorationData(LightningDataModule):
         return batch | images
 
     def _training_sources(self) -> dict[str, PairSource]:
-        """Factor -> its pairs: from folders of its own, else from `root`, else procedural scenes."""
-        sources: dict[str, PairSource] = {}
-        shared: dict[str, FactorPlan] = {}
-        for factor, plan in self.plans.items():
-            data = self.factors[factor]
-            if data.degraded is not None and data.clean is not None:
-                pairs = FromFolders(_folder(data.degraded), _folder(data.clean), plan.crop_size)
-                log.info("%s: training on the %d pairs of %s", factor, len(pairs.pairs), data.degraded)
-                sources[factor] = pairs
-            elif data.clean is not None:
-                photographs = FolderSource(_folder(data.clean), plan.clean_size)
-                log.info("%s: training on %d photographs in %s", factor, len(photographs.paths), data.clean)
-                sources[factor] = OnTheFly(photographs)
-            else:
-                shared[factor] = plan
-        return sources | (dict.fromkeys(shared, self._root_source(shared)) if shared else {})
+        """Factor -> its pairs: from a source of its own, else from `root`, else procedural scenes."""
+        return {factor: self._training_source(factor, plan) for factor, plan in self.plans.items()}
 
-    def _root_source(self, plans: Mapping[str, FactorPlan]) -> PairSource:
-        if self.shards is not None:
-            own = [factor for factor in plans if self.factors[factor].degradation is not None]
-            if own:
-                raise UserError(
-                    f"data.factors.{own[0]}.degradation is set, but the images of {self.root} are degraded already:"
-                    " leave it out or give clean photographs"
-                )
-            source = FromShards(self.shards, {factor: plan.crop_size for factor, plan in plans.items()})
-            log.info("training on the %d images of %s", len(source.samples), self.root)
+    def _training_source(self, factor: str, plan: FactorPlan) -> PairSource:
+        data = self.factors[factor]
+        shards, remote = self._stored(factor)
+        if remote is not None:
+            return streamed_source(remote, factor, plan, data.degradation is not None)
+        if shards is not None:
+            source = stored_source(shards, factor, plan, data.degradation is not None)
+            log.info("%s: training on the shards of %s", factor, shards.folder)
             return source
-        if self.root is None:
-            log.info("training on procedural scenes (no data.root given)")
+        if data.degraded is not None and data.clean is not None:
+            pairs = FromFolders(_folder(data.degraded), _folder(data.clean), plan.crop_size)
+            log.info("%s: training on the %d pairs of %s", factor, len(pairs.pairs), data.degraded)
+            return pairs
+        folder = None if data.clean is None else _folder(data.clean)
+        if folder is None and self.folder is not None and not data.scenes:
+            folder = self.folder / "train" if (self.folder / "train").is_dir() else self.folder
+        if folder is None:
+            log.info("%s: training on procedural scenes%s", factor, "" if data.scenes else " (no data.root given)")
             return OnTheFly(SceneSource())
-        train = self.root / "train"
-        folder = train if train.is_dir() else self.root
-        photographs = FolderSource(folder, max(plan.clean_size for plan in plans.values()))
-        log.info("training on %d photographs in %s", len(photographs.paths), folder)
-        if any(plan.needs_depth for plan in plans.values()):
+        photographs = FolderSource(folder, plan.clean_size)
+        log.info("%s: training on %d photographs in %s", factor, len(photographs.paths), folder)
+        if plan.needs_depth:
             log.info("photographs have no depth: haze is computed from a stand-in (ground that recedes upwards)")
         return OnTheFly(photographs)
+
+    def _stored(self, factor: str) -> tuple[ShardSet | None, str | None]:
+        """The shards of a factor's data: a set of them, or a URL; its own, or those of `root`."""
+        data = self.factors[factor]
+        if data.shards is not None:
+            return (None, data.shards) if is_url(data.shards) else (self._opened(_folder(data.shards)), None)
+        if data.clean is not None or data.scenes:
+            return None, None
+        if self.root is not None and is_url(self.root):
+            return None, self.root
+        return self.root_shards, None
+
+    def _opened(self, folder: Path) -> ShardSet:
+        """A set of shards; several factors may name one."""
+        if folder not in self._sets:
+            self._sets[folder] = ShardSet(folder)
+        return self._sets[folder]
 
     def _evaluation_sets(self, split: str, crop_size: int | None) -> list[EvaluationSet]:
         if self.own_sets[split]:
             return [self._own_set(split, name, given, crop_size) for name, given in self.own_sets[split].items()]
-        if self.shards is not None and split in self.shards.samples:
-            return self._stored_sets(self.shards, split, crop_size)
-        folder = self.root / split if self.root is not None and (self.root / split).is_dir() else None
-        log.info("%s images: %s", split, "scikit-image's photographs" if folder is None else folder)
-        sets = []
-        for factor, plan in self.plans.items():
-            if plan.degradation is None:
-                raise UserError(
-                    f"factor {factor!r} has pairs of its own for training: name pairs for {split} too, by"
-                    f" --data.{split}_sets '{{NAME: {{degraded: FOLDER, clean: FOLDER}}}}'"
-                )
-            items = bundled_items(split, plan.degradation) if folder is None else folder_items(folder)
-            protocol_name = self.factors[factor].protocol
-            sets.append(degraded_set(factor, factor, protocol_name, plan.degradation, items, crop_size, plan.colour))
-        return sets
+        versions = [] if self.root_shards is None else self.root_shards.versions(split)
+        if self.root_shards is not None and versions and DEGRADED not in versions:
+            return self._stored_sets(self.root_shards, split, crop_size)
+        return [
+            dataset
+            for factor, plan in self.plans.items()
+            for dataset in self._factor_sets(split, factor, plan, crop_size)
+        ]
+
+    def _factor_sets(self, split: str, factor: str, plan: FactorPlan, crop_size: int | None) -> list[EvaluationSet]:
+        """A factor's sets: of its shards, else of the folder `split` in `root`, else scikit-image's photographs."""
+        protocol_name = self.factors[factor].protocol
+        shards, _ = self._stored(factor)
+        found = [name for name in shards.splits if name.split("_")[0] == split] if shards is not None else []
+        if shards is not None and found:
+            log.info("%s: %s images of %s", factor, ", ".join(found), shards.folder)
+            sets = []
+            for name in found:
+                called = name.replace(split, factor, 1)
+                sets.append(self._stored_set(called, factor, protocol_name, shards, name, crop_size))
+            return sets
+        if plan.degradation is None:
+            raise UserError(
+                f"factor {factor!r} has pairs of its own for training: name pairs for {split} too, by"
+                f" --data.{split}_sets '{{NAME: {{degraded: FOLDER, clean: FOLDER}}}}', or {{NAME: {{shards: FOLDER}}}}"
+            )
+        folder = self.folder / split if self.folder is not None and (self.folder / split).is_dir() else None
+        log.info("%s: %s images: %s", factor, split, "scikit-image's photographs" if folder is None else folder)
+        items = bundled_items(split, plan.degradation) if folder is None else folder_items(folder)
+        return [degraded_set(factor, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)]
+
+    def _stored_set(
+        self, name: str, factor: str, protocol_name: str, shards: ShardSet, split: str, crop_size: int | None
+    ) -> EvaluationSet:
+        plan = self.plans[factor]
+        version = version_of(shards.versions(split), factor, f"{shards.folder} ({split})")
+        if version is not None:
+            rows = shards.rows(split, version)
+            return stored_set(name, factor, protocol_name, shards, rows, crop_size, plan.colour)
+        if plan.degradation is None:
+            raise UserError(f"{shards.folder} has clean images only: set data.factors.{factor}.degradation")
+        items = stored_items(shards, split)
+        return degraded_set(name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)
 
     def _stored_sets(self, shards: ShardSet, split: str, crop_size: int | None) -> list[EvaluationSet]:
         log.info("%s images: %s", split, self.root)
         versions = shards.versions(split)
         if split == "val":
             versions = [version for version in versions if version in self.plans]
-        sets = [stored_set(shards, split, version, MIXED_PROTOCOL, crop_size) for version in versions]
+        sets = [
+            stored_set(version, version, MIXED_PROTOCOL, shards, shards.rows(split, version), crop_size)
+            for version in versions
+        ]
         known = {name for factor, plan in self.plans.items() for name in factors_of(factor, plan.degradation)}
         left_out = [dataset.name for dataset in sets if not known.issuperset(dataset.factors)]
         if left_out:
@@ -273,11 +327,25 @@ class RestorationData(LightningDataModule):
 
     def _own_set(self, split: str, name: str, given: ImageSet, crop_size: int | None) -> EvaluationSet:
         where = f"data.{split}_sets.{name}"
+        if (given.shards is None) == (given.clean is None):
+            raise UserError(f"{where}: give shards (a folder of them) or clean (a folder of images), one of the two")
+        for key in ("degraded",) if given.shards is not None else ("split",):
+            if getattr(given, key) is not None:
+                other = "shards" if given.shards is not None else "clean"
+                raise UserError(f"{where}.{key} says nothing beside {other}: leave it out")
         factor = given.factor or next(iter(self.plans))
         if factor not in self.plans or (given.factor is None and len(self.plans) > 1):
             raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.plans)})")
         plan, protocol_name = self.plans[factor], given.protocol or self.factors[factor].protocol
         protocol(protocol_name)
+        if given.shards is not None:
+            shards, part = self._opened(_folder(given.shards)), given.split or split
+            if part not in shards.splits:
+                raise UserError(
+                    f"{where}.split {part}: {given.shards} has {', '.join(shards.splits)}; give one of them"
+                )
+            return self._stored_set(name, factor, protocol_name, shards, part, crop_size)
+        assert given.clean is not None
         if given.degraded is not None:
             pairs = matched(_folder(given.degraded), _folder(given.clean))
             return paired_set(name, factor, protocol_name, pairs, crop_size, plan.colour)
@@ -302,11 +370,15 @@ def _folder(name: str) -> Path:
 
 def _plan(factor: str, data: FactorData, batch_size: int, crop_size: int) -> FactorPlan:
     where = f"data.factors.{factor}"
+    named = [key for key in ("shards", "clean", "scenes") if getattr(data, key)]
+    if len(named) > 1:
+        raise UserError(f"{where} names {' and '.join(named)}: give one of them")
     if data.degraded is not None and data.clean is None:
         raise UserError(f"{where}.degraded is given without {where}.clean: give the folder of the clean images too")
     if data.degradation is not None and data.degraded is not None:
         raise UserError(f"{where} has a degradation and a folder of degraded images: give one of them")
-    if data.degradation is None and data.degraded is None and factor not in DEGRADATIONS:
+    paired = data.degraded is not None or data.shards is not None
+    if data.degradation is None and not paired and factor not in DEGRADATIONS:
         raise UserError(
             f"unknown factor {factor!r}: there is no degradation of this name ({', '.join(DEGRADATIONS)});"
             f" rename it, set {where}.degradation, or give pairs by {where}.degraded and {where}.clean"
@@ -324,5 +396,7 @@ def _plan(factor: str, data: FactorData, batch_size: int, crop_size: int) -> Fac
         key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
         raise UserError(f"{key} {crop}: give at least 1 pixel")
     protocol(data.protocol)
-    degradation = data.degradation or (None if data.degraded is not None else DEGRADATIONS[factor]())
+    degradation = data.degradation
+    if degradation is None and data.degraded is None and factor in DEGRADATIONS:
+        degradation = DEGRADATIONS[factor]()
     return FactorPlan(batch, crop, tuple(data.augment), degradation, data.colour, data.repeats)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from restore_lightning.data.sources import Window, check_smallest, place, shuffled, sizes_of
+from restore_lightning.data.sources import check_smallest, place, shuffled, sizes_of
 from restore_lightning.data.training import Draw, FactorPlan, Pair
 from restore_lightning.errors import UserError, shortened
 from restore_lightning.images import Colour, find_images, in_colour, read_image
@@ -120,5 +120,4 @@ class FromFolders:
     def pair(self, draw: Draw, plan: FactorPlan, seed: int) -> Pair:
         """See `PairSource`."""
         found = self.pairs[shuffled(draw.crop, len(self.pairs), seed)].read(draw.factor, plan.colour)
-        top, left = place(found.degraded.shape[1], found.degraded.shape[2], plan.crop_size, draw.crop, seed)
-        return found.cut(Window(top, left, plan.crop_size, plan.crop_size))
+        return found.cut(place(found.degraded.shape[1:], plan.crop_size, draw.crop, seed))

@@ -1,211 +1,191 @@
-"""Tar shards of uncompressed images: written with webdataset, read row by row without decoding.
+"""Read tar shards: a crop reads its rows and nothing else, and decodes nothing.
 
-A sample is a clean image and its versions: `NAME.clean.npy`, `NAME.rain.npy`, ... in one shard, (H, W, 3)
-uint8 each, so that webdataset groups them too. `manifest.jsonl` beside the shards says where each array
-starts and how it was made.
+A sample is a clean image and its versions: `NAME.clean.npy`, `NAME.degraded.npy`, `NAME.rain.npy`, ... in one shard,
+(H, W, 3) each, so that webdataset groups them too. `index.npz` says where each lies (`index.py`), `manifest.jsonl`
+how it was made.
 """
 
-import io
-import json
-import re
-import tarfile
-from collections.abc import Mapping
-from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+import os
+import zlib
+from functools import lru_cache
+from io import BytesIO, FileIO
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from webdataset import TarWriter
 
+from restore_lightning.data.index import DTYPES, FILE, INDEX, SHARD, START, read_index
+from restore_lightning.data.pictures import read_whole
 from restore_lightning.data.sources import Window
-from restore_lightning.degradations import DEGRADATIONS
-from restore_lightning.errors import UserError
-from restore_lightning.images import to_array
+from restore_lightning.errors import UserError, shortened
 
 MANIFEST = "manifest.jsonl"
-SHARD = re.compile(r"(train|val|test)-\d{6}\.tar")
-VERSION = re.compile(r"\w+(\+\w+)*")
-FORMAT = 1
-SHARD_BYTES = 2**30
-"""A shard is closed once it holds this much."""
-
-
-class Sample(NamedTuple):
-    """A clean image and its versions.
-
-    Args:
-        split: Which part of the set it belongs to: "train", "val" or "test".
-        name: Unique in its split.
-        images: Version -> (3, H, W) uint8, all of one size; one of them is "clean".
-        about: Version -> how it was made, plain values.
-    """
-
-    split: str
-    name: str
-    images: Mapping[str, Tensor]
-    about: Mapping[str, Mapping[str, Any]]
-
-
-class ShardWriter:
-    """Writes samples to `SPLIT-NNNNNN.tar` and `manifest.jsonl`; the same samples give the same bytes.
-
-    Args:
-        folder: An empty folder.
-        about: What the manifest says of the whole set, plain values.
-    """
-
-    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self._manifest = (folder / MANIFEST).open("w")
-        self._manifest.write(json.dumps({"format": FORMAT, **about}) + "\n")
-        self._stack = ExitStack()
-        self._tar: TarWriter | None = None
-        self._shard, self._written, self._pending = "", 0, list[dict[str, Any]]()
-        self._shards: dict[str, int] = {}
-
-    def __enter__(self) -> "ShardWriter":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._close_shard()
-        self._manifest.close()
-
-    def write(self, sample: Sample) -> None:
-        """Add a sample to its split's shard; the samples of a split come in a row."""
-        if not self._shard.startswith(f"{sample.split}-") or self._written > SHARD_BYTES:
-            self._close_shard()
-            self._open_shard(sample.split)
-        assert self._tar is not None
-        members = {f"{version}.npy": _npy(image) for version, image in sample.images.items()}
-        self._written += self._tar.write({"__key__": sample.name, **members})
-        channels, height, width = sample.images["clean"].shape
-        shape = [height, width, channels]
-        line = {"split": sample.split, "name": sample.name, "shard": self._shard, "shape": shape}
-        self._pending.append(line | {"versions": {version: dict(sample.about[version]) for version in sample.images}})
-
-    def _open_shard(self, split: str) -> None:
-        number = self._shards.get(split, 0)
-        self._shards[split] = number + 1
-        self._shard, self._written = f"{split}-{number:06d}.tar", 0
-        file = self._stack.enter_context((self.folder / self._shard).open("wb"))
-        # A fixed time: the seed alone decides the bytes.
-        self._tar = self._stack.enter_context(TarWriter(file, encoder=False, mtime=0))
-
-    def _close_shard(self) -> None:
-        self._stack.close()
-        if self._pending:
-            with tarfile.open(self.folder / self._shard) as tar:
-                data = {member.name: member.offset_data for member in tar}
-        for line in self._pending:
-            for version, about in line["versions"].items():
-                about["offset"] = data[f"{line['name']}.{version}.npy"] + _header_size(line["shape"])
-            self._manifest.write(json.dumps(line) + "\n")
-        self._pending.clear()
+CLEAN, DEGRADED = "clean", "degraded"
+OPEN_FILES = 256
+"""Shards that a process keeps open."""
 
 
 def is_set(folder: Path) -> bool:
-    """Whether a folder holds what `ShardWriter` wrote, and nothing else."""
-    try:
-        with (folder / MANIFEST).open() as file:
-            known = json.loads(file.readline())["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
+    """Whether a folder holds a set of shards, and nothing else."""
+    if not (folder / INDEX).is_file():
         return False
-    return known and all(path.name == MANIFEST or SHARD.fullmatch(path.name) for path in folder.iterdir())
+    return all(path.name in (INDEX, MANIFEST) or SHARD.fullmatch(path.name) for path in folder.iterdir())
 
 
 class ShardSet:
-    """Reads what `ShardWriter` wrote; fork-safe, nothing is kept open.
+    """A folder of tar shards; safe to use in forked and spawned processes.
 
     Args:
-        folder: The folder of the shards and their manifest.
+        folder: Holds the shards and their index.
 
     Raises:
-        UserError: No manifest, one that cannot be read, or shards that are missing.
+        UserError: No index, one that cannot be read, or shards that are missing or not the index's.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        path = folder / MANIFEST
-        self.samples: dict[str, list[dict[str, Any]]] = {}
-        try:
-            header, *lines = path.read_text().splitlines()
-            self.about: dict[str, Any] = json.loads(header)
-            if self.about["format"] != FORMAT:
-                raise ValueError(f"its format is {self.about['format']}, this version reads {FORMAT}: write it again")
-            for sample in map(json.loads, lines):
-                _check(sample)
-                self.samples.setdefault(sample["split"], []).append(sample)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            problem = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise UserError(f"{path} cannot be read as a manifest: {problem}", exit_code=1) from error
-        shards = {sample["shard"] for samples in self.samples.values() for sample in samples}
-        missing = sorted(shard for shard in shards if not (folder / shard).is_file())
-        if missing:
-            raise UserError(f"{len(missing)} of {len(shards)} shards of {folder} are missing: {missing[0]}", 1)
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder: give one that `restore shards pack` or `restore mix` wrote")
+        if not (folder / INDEX).is_file():
+            raise UserError(f"{folder} has no {INDEX}: write it by `restore shards pack` or `restore mix`")
+        self.index = read_index(folder / INDEX, str(folder / INDEX))
+        self._check_shards()
+        members = self.index.members
+        self.first = np.flatnonzero(np.diff(members["sample"], prepend=members["sample"][0] + 1))
+        self.ends = np.flatnonzero(self.index.names == ord("\n"))
+        self._opened = lru_cache(OPEN_FILES)(self._open)
+
+    def __reduce__(self) -> tuple[type["ShardSet"], tuple[Path]]:
+        """A spawned process opens the set anew."""
+        return ShardSet, (self.folder,)
+
+    @property
+    def checksum(self) -> int:
+        """Of the index: which images these are, and what is in them."""
+        return zlib.crc32(self.index.names.tobytes(), zlib.crc32(self.index.members.tobytes()))
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of its splits."""
+        return list(self.index.splits)
 
     def versions(self, split: str) -> list[str]:
-        """The versions of a split's images, "clean" left out."""
-        samples = self.samples.get(split, [])
-        return [version for version in samples[0]["versions"] if version != "clean"] if samples else []
+        """The versions of a split's images, "clean" left out; several degraded versions count as one."""
+        members = self._of(split)
+        found = [self.index.versions[number] for number in np.unique(members["version"])]
+        return [name for name in dict.fromkeys(version.split("-")[0] for version in found) if name != CLEAN]
 
-    def read(self, sample: Mapping[str, Any], version: str, window: Window | None = None) -> Tensor:
-        """A version of a sample, or a window of it; only its rows are read.
+    def rows(self, split: str, version: str) -> np.ndarray:
+        """Members of a split that are a version; of "degraded" all that are there."""
+        numbers = [i for i, name in enumerate(self.index.versions) if name.split("-")[0] == version]
+        members = self.index.members
+        return np.flatnonzero(np.isin(members["version"], numbers) & (self._split_of_members() == self._split(split)))
+
+    def clean_of(self, row: int) -> int:
+        """The clean image that belongs to a member."""
+        return int(self.first[self.index.members["sample"][row]])
+
+    def size(self, row: int) -> tuple[int, int]:
+        """(height, width) of a member."""
+        member = self.index.members[row]
+        return int(member["height"]), int(member["width"])
+
+    def sizes(self, rows: np.ndarray) -> np.ndarray:
+        """(N, 2) heights and widths of members."""
+        members = self.index.members[rows]
+        return np.stack([members["height"], members["width"]], axis=1)
+
+    def name(self, row: int) -> str:
+        """A member's name for tables and files: its sample's, and the number where there are several versions."""
+        version = self.index.versions[self.index.members["version"][row]]
+        number = version.removeprefix(DEGRADED) if version.startswith(f"{DEGRADED}-") else ""
+        return self.sample_name(row) + number
+
+    def sample_name(self, row: int) -> str:
+        """The name of the sample that a member belongs to."""
+        sample = int(self.index.members["sample"][row])
+        start = self.ends[sample - 1] + 1 if sample else 0
+        return self.index.names[start : self.ends[sample]].tobytes().decode()
+
+    def factors(self, row: int) -> tuple[str, ...]:
+        """What degrades a member, in the order of application; nothing where the set does not say."""
+        return self.index.factors[self.index.members["factors"][row]]
+
+    def read(self, row: int, window: Window | None = None) -> Tensor:
+        """A member, or a window of it.
 
         Args:
-            sample: One of `samples`.
-            version: One of its versions.
+            row: Its number.
             window: Which part; None: the whole image.
 
         Returns:
-            (3, h, w) uint8.
+            (3, h, w) uint8, or float32 in [0, 1]; strided.
 
         Raises:
-            UserError: The shard ends too early.
+            UserError: The shard is gone or ends too early.
         """
-        height, width, channels = sample["shape"]
+        _, shard, offset, size, _, height, width, dtype, _, _, view = self.index.members[row].item()
+        if dtype == FILE:
+            taken = self.index.views[view]
+            name = f"{self.index.shards[shard].name}: {self.name(row)}"
+            image = taken.of(read_whole(BytesIO(self._bytes(shard, offset, size)), name, taken.array))
+            return image if window is None else window.cut(image)
         top, left, h, w = window or Window(0, 0, height, width)
-        row = width * channels
-        with (self.folder / sample["shard"]).open("rb", buffering=0) as file:
-            file.seek(sample["versions"][version]["offset"] + top * row)
-            rows = bytearray(h * row)
-            if file.readinto(rows) != len(rows):
-                raise UserError(f"{file.name} is cut short: {sample['name']}.{version} cannot be read", exit_code=1)
-        array = np.frombuffer(rows, dtype=np.uint8).reshape(h, width, channels)[:, left : left + w]
-        return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+        kind = np.dtype(DTYPES[dtype])
+        pixel = 3 * kind.itemsize
+        line = width * pixel
+        # The array is the end of its member. From the window's first pixel to its last, in one read.
+        start = offset + size - height * line + top * line + left * pixel
+        data = self._bytes(shard, start, (h - 1) * line + w * pixel)
+        array = np.ndarray((h, w, 3), kind, data, strides=(line, pixel, kind.itemsize))
+        return torch.from_numpy(array).permute(2, 0, 1)
 
+    def _bytes(self, shard: int, start: int, count: int) -> bytearray:
+        path = self.folder / self.index.shards[shard].name
+        buffer = bytearray(count)
+        try:
+            read = os.preadv(self._opened(shard).fileno(), [buffer], start)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}", exit_code=1) from error
+        if read != count:
+            raise UserError(f"{path} is cut short: pack the data again", exit_code=1)
+        return buffer
 
-def _check(sample: Mapping[str, Any]) -> None:
-    """Refuse a line of a manifest that this module did not write: paths that lead elsewhere, sizes that are none.
+    def _open(self, shard: int) -> FileIO:
+        return FileIO(self.folder / self.index.shards[shard].name)
 
-    Raises:
-        ValueError: What is wrong with it.
-    """
-    for key, value in (("name", sample["name"]), ("shard", sample["shard"])):
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or (key == "shard" and path.name != value):
-            raise ValueError(f"{key} {value!r} leads out of the folder")
-    height, width, channels = sample["shape"]
-    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0 and channels == 3):
-        raise ValueError(f"shape {sample['shape']} is no (height, width, 3)")
-    for version, about in sample["versions"].items():
-        if not VERSION.fullmatch(version):
-            raise ValueError(f"version {version!r} is no name")
-        if not isinstance(about["offset"], int) or about["offset"] < 0:
-            raise ValueError(f"offset {about['offset']} of {version!r} is no place in a file")
-        unknown = [] if version == "clean" else [name for name in about["factors"] if name not in DEGRADATIONS]
-        if unknown or (version != "clean" and not about["factors"]):
-            raise ValueError(f"factors {list(about['factors'])} of {version!r}: name some of {', '.join(DEGRADATIONS)}")
+    def _split(self, split: str) -> int:
+        return list(self.index.splits).index(split) if split in self.index.splits else len(self.index.splits)
 
+    def _split_of_members(self) -> np.ndarray:
+        numbers: np.ndarray = self.index.samples["split"][self.index.members["sample"]]
+        return numbers
 
-def _npy(image: Tensor) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, to_array(image))
-    return buffer.getvalue()
+    def _of(self, split: str) -> np.ndarray:
+        members: np.ndarray = self.index.members[self._split_of_members() == self._split(split)]
+        return members
 
-
-def _header_size(shape: list[int]) -> int:
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
-    return header.tell()
+    def _check_shards(self) -> None:
+        missing, others = [], []
+        for shard in self.index.shards:
+            path = self.folder / shard.name
+            try:
+                with path.open("rb") as file:
+                    start, size = zlib.crc32(file.read(START)), os.fstat(file.fileno()).st_size
+            except OSError:
+                missing.append(shard.name)
+                continue
+            if size != shard.bytes:
+                others.append(f"{shard.name} has {size} bytes, the index says {shard.bytes}")
+            elif start != shard.start:
+                others.append(f"{shard.name} begins otherwise than the index says")
+        count = len(self.index.shards)
+        if missing:
+            raise UserError(f"{len(missing)} of {count} shards of {self.folder} are missing: {shortened(missing)}", 1)
+        if others:
+            raise UserError(
+                f"{len(others)} of {count} shards of {self.folder} are damaged or not those of {INDEX}:"
+                f" {shortened(others)}; pack the data again",
+                1,
+            )

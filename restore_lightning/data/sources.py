@@ -55,6 +55,17 @@ class Window(NamedTuple):
         """This part of (..., H, W)."""
         return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def with_margin(self, margin: int, height: int, width: int) -> tuple["Window", "Window"]:
+        """The window with a margin of pixels, where an image of this size has them, and where it lies in that."""
+        up, before = min(margin, self.top), min(margin, self.left)
+        outer = Window(
+            self.top - up,
+            self.left - before,
+            up + self.height + min(margin, height - self.top - self.height),
+            before + self.width + min(margin, width - self.left - self.width),
+        )
+        return outer, Window(up, before, self.height, self.width)
+
     def enlarged(self, scale: int) -> "Window":
         """The same part of an image whose sides are `scale` times as long."""
         return Window(*(scale * pixels for pixels in self))
@@ -106,16 +117,8 @@ class FolderSource:
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[Clean, Window]:
         """See `CleanSource`; photographs have no depth."""
         image = read_image(self.paths[shuffled(number, len(self.paths), seed)])
-        height, width = image.shape[1:]
-        top, left = place(height, width, size, number, seed)
-        up, before = min(margin, top), min(margin, left)
-        outer = Window(
-            top - up,
-            left - before,
-            up + size + min(margin, height - top - size),
-            before + size + min(margin, width - left - size),
-        )
-        return Clean(outer.cut(image), None), Window(up, before, size, size)
+        outer, inner = place(image.shape[1:], size, number, seed).with_margin(margin, *image.shape[1:])
+        return Clean(outer.cut(image), None), inner
 
 
 def shuffled(number: int, length: int, seed: int) -> int:
@@ -124,10 +127,11 @@ def shuffled(number: int, length: int, seed: int) -> int:
     return int(_permutation(seed, turn, length)[position])
 
 
-def place(height: int, width: int, size: int, number: int, seed: int) -> tuple[int, int]:
-    """Top and left of draw `number`'s square crop of side `size` in an image, all in pixels."""
+def place(of: Sequence[int], size: int, number: int, seed: int) -> Window:
+    """Where draw `number`'s square crop of side `size` lies in an image of (height, width), all in pixels."""
+    height, width = of
     rng = generator(seed, "crop", number)
-    return int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+    return Window(int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1)), size, size)
 
 
 @lru_cache(maxsize=8)
@@ -156,11 +160,11 @@ def sizes_of(paths: Sequence[Path], what: str) -> list[tuple[int, int]]:
     return sizes
 
 
-def check_smallest(paths: Sequence[Path], sizes: Sequence[tuple[int, int]], smallest: int) -> None:
+def check_smallest(names: Sequence[Path | str], sizes: Sequence[tuple[int, int]], smallest: int) -> None:
     """Refuse images that crops of a size cannot be cut from.
 
     Args:
-        paths: The images.
+        names: Of the images.
         sizes: (height, width) of each.
         smallest: Side of the crops (pixels).
 
@@ -168,13 +172,13 @@ def check_smallest(paths: Sequence[Path], sizes: Sequence[tuple[int, int]], smal
         UserError: Some are smaller; all are counted, the first are named.
     """
     small = [
-        f"{path} ({width}x{height})"
-        for path, (height, width) in zip(paths, sizes, strict=True)
+        f"{name} ({width}x{height})"
+        for name, (height, width) in zip(names, sizes, strict=True)
         if min(height, width) < smallest
     ]
     if small:
         raise UserError(
-            f"crop_size {smallest} is larger than {len(small)} of {len(paths)} images: {shortened(small)};"
+            f"crop_size {smallest} is larger than {len(small)} of {len(names)} images: {shortened(small)};"
             " choose a smaller --data.crop_size (or the factor's) or remove them"
         )
 

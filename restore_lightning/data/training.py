@@ -9,11 +9,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.shards import ShardSet
-from restore_lightning.data.sources import Clean, CleanSource, Window, place, shuffled
+from restore_lightning.data.sources import Clean, CleanSource, Window
 from restore_lightning.degradations import Degradation, Mixture, stand_in_depth
-from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import Colour, in_colour, to_float, to_uint8
+from restore_lightning.images import Colour, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
 
 Augmentation = Literal["hflip", "vflip", "rot90"]
@@ -33,8 +31,11 @@ class FactorData:
         protocol: How validation and test images are scored.
         colour: "rgb", or "gray": all images are converted, and degraded after that.
         repeats: Minibatches in a row that have the same clean crops, degraded anew.
-        clean: Folder of clean training images of this factor; None: `data.root`.
+        shards: Tar shards (`restore shards pack`): a folder, or the URL of one, from which they are streamed. Pairs, or
+            clean images that are degraded on the fly.
+        clean: Folder of clean training images of this factor.
         degraded: Folder of their degraded versions, of the same names; None: degraded on the fly.
+        scenes: Train this factor on procedural scenes. Without `shards`, `clean` and `scenes`: `data.root`.
     """
 
     minibatches: int = 1
@@ -45,8 +46,10 @@ class FactorData:
     protocol: str = "durn-y"
     colour: Colour = "rgb"
     repeats: int = 1
+    shards: str | None = None
     clean: str | None = None
     degraded: str | None = None
+    scenes: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,44 +212,6 @@ class OnTheFly:
         return pair.cut(Window(window.top // scale, window.left // scale, plan.crop_size, plan.crop_size))
 
 
-class FromShards:
-    """Crops of images that were degraded before (`restore mix`), each image once per round.
-
-    Args:
-        shards: The data set; a factor's data are the version of its name.
-        crops: Factor -> side of its crops (pixels).
-
-    Raises:
-        UserError: A factor without images, or images that are too small.
-    """
-
-    def __init__(self, shards: ShardSet, crops: Mapping[str, int]) -> None:
-        self.shards = shards
-        self.samples = shards.samples.get("train", [])
-        unknown = [factor for factor in crops if factor not in shards.versions("train")]
-        if unknown:
-            raise UserError(
-                f"data.factors names {', '.join(unknown)}, the training images of {shards.folder} have"
-                f" {', '.join(shards.versions('train')) or 'no versions'}"
-            )
-        largest = max(crops.values())
-        small = [
-            f"{s['name']} ({s['shape'][1]}x{s['shape'][0]})" for s in self.samples if min(s["shape"][:2]) < largest
-        ]
-        if small:
-            raise UserError(
-                f"crop_size {largest} is larger than {len(small)} of {len(self.samples)} images of {shards.folder}:"
-                f" {shortened(small)}; choose a smaller --data.crop_size (or the factor's)"
-            )
-
-    def pair(self, draw: Draw, plan: FactorPlan, seed: int) -> Pair:
-        """See `PairSource`."""
-        sample = self.samples[shuffled(draw.crop, len(self.samples), seed)]
-        top, left = place(sample["shape"][0], sample["shape"][1], plan.crop_size, draw.crop, seed)
-        window = Window(top, left, plan.crop_size, plan.crop_size)
-        return stored_pair(self.shards, sample, draw.factor, window, plan.colour)
-
-
 class TrainingSet(Dataset[dict[str, Any]]):
     """Degraded and clean crops by `Draw`.
 
@@ -298,19 +263,16 @@ def degrade(clean: Clean, factor: str, degradation: Degradation, seed: int) -> P
     return Pair(degraded, clean.image, tuple(parameters) if isinstance(degradation, Mixture) else (factor,))
 
 
-def stored_pair(
-    shards: ShardSet, sample: Mapping[str, Any], version: str, window: Window | None = None, colour: Colour = "rgb"
-) -> Pair:
-    """A version of a stored image beside the clean one, or a window of both."""
-    degraded, clean = (in_colour(shards.read(sample, name, window), colour) for name in (version, "clean"))
-    return Pair(degraded, clean, tuple(sample["versions"][version]["factors"]))
-
-
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Samples of one factor -> a batch: factor and cycle once, a list of each one's factors, tensors stacked."""
-    tensors = {key: torch.stack([s[key] for s in samples]) for key in ("degraded", "clean", "turns")}
+    # Stacked with their channels last, as files and shards hold them: that copies rows, not single bytes.
+    images = {
+        key: torch.stack([s[key].permute(1, 2, 0) for s in samples]).permute(0, 3, 1, 2)
+        for key in ("degraded", "clean")
+    }
+    turns = torch.stack([s["turns"] for s in samples])
     factors = [s["factors"] for s in samples]
-    return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], "factors": factors, **tensors}
+    return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], "factors": factors, **images, "turns": turns}
 
 
 def augment(image: Tensor, turns: Tensor) -> Tensor:

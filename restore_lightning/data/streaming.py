@@ -1,0 +1,168 @@
+"""Training crops from tar shards that are kept elsewhere (https, s3, ...): read one after the other, nothing is stored.
+
+What comes next depends on what came before, hence a resumed run sees other crops than one that was never stopped.
+"""
+
+import io
+import logging
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+import numpy as np
+import torch
+from torch import Tensor
+from webdataset.filters import shuffle
+from webdataset.tariterators import group_by_keys, tar_file_iterator
+
+from restore_lightning.data.index import FILE, INDEX, read_index
+from restore_lightning.data.shards import CLEAN
+from restore_lightning.data.sources import Clean, Window, place
+from restore_lightning.data.stored import TRAIN, version_of
+from restore_lightning.data.training import Draw, FactorPlan, OnTheFly, Pair, PairSource
+from restore_lightning.errors import UserError
+from restore_lightning.images import in_colour
+from restore_lightning.seeding import generator
+
+log = logging.getLogger(__name__)
+
+BUFFER = 32
+"""Samples that a process holds and draws the next one from."""
+ATTEMPTS = 3
+"""Shards in a row that may fail."""
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is that of something kept elsewhere."""
+    return "://" in name
+
+
+def streamed_source(url: str, factor: str, plan: FactorPlan, chosen: bool) -> PairSource:
+    """A factor's training data in remote shards; see `stored_source`."""
+    stream = RemoteShards(url)
+    version = version_of(stream.versions, factor, url)
+    if version is not None and chosen:
+        raise UserError(f"data.factors.{factor}.degradation is set, but the images of {url} are degraded already")
+    if version is None and plan.degradation is None:
+        raise UserError(f"{url} has clean images only: set data.factors.{factor}.degradation")
+    smallest = plan.crop_size if version is not None else plan.clean_size
+    if smallest > stream.smallest:
+        raise UserError(
+            f"crop_size {smallest} is larger than the smallest image of {url} ({stream.smallest} pixels): choose a"
+            " smaller --data.crop_size (or the factor's)"
+        )
+    log.warning(
+        "%s: streamed from %s; a resumed run sees other crops than one that was never stopped (copy the shards to a"
+        " local disk to resume exactly)",
+        factor,
+        url,
+    )
+    return StreamedPairs(stream, version) if version is not None else OnTheFly(StreamedClean(stream))
+
+
+class RemoteShards:
+    """The training samples of remote shards, over and over, in an order of each process's own.
+
+    Args:
+        url: Of the folder.
+
+    Raises:
+        UserError: It cannot be read, or holds no arrays for training.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        with self._open(INDEX) as file:
+            index = read_index(io.BytesIO(file.read()), f"{self.url}/{INDEX}")
+        if TRAIN not in index.splits:
+            raise UserError(f"{url} has no training images, only {', '.join(index.splits)}")
+        members = index.members[index.samples["split"][index.members["sample"]] == index.splits.index(TRAIN)]
+        if (members["dtype"] == FILE).any():
+            raise UserError(f"{url} holds image files, and arrays are what is streamed: pack it with --store arrays")
+        names = dict.fromkeys(index.versions[number].split("-")[0] for number in np.unique(members["version"]))
+        self.versions = [name for name in names if name != CLEAN]
+        self.smallest = int(min(members["height"].min(), members["width"].min()))
+        self.shards = [index.shards[number].name for number in np.unique(members["shard"])]
+        self._samples: Iterator[dict[str, Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A process has a stream of its own."""
+        return self.__dict__ | {"_samples": None}
+
+    def next(self, number: int) -> dict[str, Any]:
+        """The next sample: the content of its files, by version.
+
+        Args:
+            number: Of the draw; the first one seeds this process's order.
+        """
+        if self._samples is None:
+            self._samples = shuffle(BUFFER, initial=BUFFER, rng=random.Random(number))(self._in_order(number))
+        assert self._samples is not None
+        return next(self._samples)
+
+    def _in_order(self, seed: int) -> Iterator[dict[str, Any]]:
+        rng, failed = generator(seed, "stream"), 0
+        while True:
+            for number in rng.permutation(len(self.shards)):
+                shard = self.shards[number]
+                try:
+                    with self._open(shard) as file:
+                        yield from group_by_keys(tar_file_iterator(file))
+                    failed = 0
+                except Exception as error:  # each protocol has its own
+                    failed += 1
+                    if failed == ATTEMPTS:
+                        raise UserError(f"{self.url}: {failed} shards in a row cannot be read: {error}", 1) from error
+                    log.warning("the rest of %s/%s is left out of this round: %s", self.url, shard, error)
+
+    def _open(self, name: str) -> Any:
+        try:
+            return fsspec.open(f"{self.url}/{name}", "rb", block_size=0 if self.url.startswith("http") else None).open()
+        except ImportError as error:
+            raise UserError(f"{self.url}: {error}") from error
+        except Exception as error:
+            raise UserError(f"{self.url}/{name} cannot be opened: {error}", exit_code=1) from error
+
+
+class StreamedPairs:
+    """Crops of pairs, a random version of each; a `PairSource`.
+
+    Args:
+        stream: Where they come from.
+        version: Of the images.
+    """
+
+    def __init__(self, stream: RemoteShards, version: str) -> None:
+        self.stream = stream
+        self.version = version
+
+    def pair(self, draw: Draw, plan: FactorPlan, seed: int) -> Pair:
+        """See `PairSource`; which image it is depends on what was drawn before."""
+        sample = self.stream.next(draw.number)
+        versions = sorted(name for name in sample if name.split(".")[0].split("-")[0] == self.version)
+        chosen = versions[int(generator(seed, "version", draw.number).integers(len(versions)))]
+        degraded, clean = (in_colour(_image(sample[name]), plan.colour) for name in (chosen, f"{CLEAN}.npy"))
+        pair = Pair(degraded, clean, (draw.factor,))
+        return pair.cut(place(degraded.shape[1:], plan.crop_size, draw.crop, seed))
+
+
+class StreamedClean:
+    """Crops of clean images, to be degraded on the fly; a `CleanSource`.
+
+    Args:
+        stream: Where they come from.
+    """
+
+    def __init__(self, stream: RemoteShards) -> None:
+        self.stream = stream
+
+    def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[Clean, Window]:
+        """See `CleanSource`; which image it is depends on what was drawn before."""
+        image = _image(self.stream.next(number)[f"{CLEAN}.npy"])
+        outer, inner = place(image.shape[1:], size, number, seed).with_margin(margin, *image.shape[1:])
+        return Clean(outer.cut(image), None), inner
+
+
+def _image(data: bytes) -> Tensor:
+    return torch.from_numpy(np.load(io.BytesIO(data), allow_pickle=False)).permute(2, 0, 1)
