@@ -54,6 +54,7 @@ class ShardSet:
         members = self.index.members
         self.first = np.flatnonzero(np.diff(members["sample"], prepend=members["sample"][0] + 1))
         self.ends = np.flatnonzero(self.index.names == ord("\n"))
+        self._scratch = bytearray()  # fresh memory for each read would cost more than the read
         self._opened = lru_cache(OPEN_FILES)(self._open)
 
     def __reduce__(self) -> tuple[type["ShardSet"], tuple[Path]]:
@@ -139,11 +140,14 @@ class ShardSet:
         start = offset + size - height * line + top * line + left * pixel
         data = self._bytes(shard, start, (h - 1) * line + w * pixel)
         array = np.ndarray((h, w, 3), kind, data, strides=(line, pixel, kind.itemsize))
-        return torch.from_numpy(array).permute(2, 0, 1)
+        return torch.from_numpy(array.copy()).permute(2, 0, 1)
 
-    def _bytes(self, shard: int, start: int, count: int) -> bytearray:
+    def _bytes(self, shard: int, start: int, count: int) -> memoryview:
+        """A part of a shard, until the next one is read."""
         path = self.folder / self.index.shards[shard].name
-        buffer = bytearray(count)
+        if len(self._scratch) < count:
+            self._scratch = bytearray(count)
+        buffer = memoryview(self._scratch)[:count]
         try:
             read = os.preadv(self._opened(shard).fileno(), [buffer], start)
         except OSError as error:

@@ -266,10 +266,10 @@ def degrade(clean: Clean, factor: str, degradation: Degradation, seed: int) -> P
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Samples of one factor -> a batch: factor and cycle once, a list of each one's factors, tensors stacked."""
     # Stacked with their channels last, as files and shards hold them: that copies rows, not single bytes.
-    images = {
-        key: torch.stack([s[key].permute(1, 2, 0) for s in samples]).permute(0, 3, 1, 2)
-        for key in ("degraded", "clean")
-    }
+    images = {}
+    for key in ("degraded", "clean"):
+        stacked = torch.stack([sample[key].permute(1, 2, 0) for sample in samples])
+        images[key] = stacked.permute(0, 3, 1, 2)
     turns = torch.stack([s["turns"] for s in samples])
     factors = [s["factors"] for s in samples]
     return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], "factors": factors, **images, "turns": turns}

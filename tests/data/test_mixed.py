@@ -151,8 +151,9 @@ def test_training_crops_come_from_the_set(written):
     again = [source.pair(Draw("rain", 0, number, number), plan, 1) for number in range(6)]
     assert all(torch.equal(a.degraded, b.degraded) for a, b in zip(pairs, again, strict=True))
     assert all(not torch.equal(a.clean, b.clean) for a, b in pairwise(pairs))
+    source = data.training_set.sources["mixed"]
     mixed = {source.pair(Draw("mixed", 0, number, number), plan, 1).factors for number in range(3)}
-    assert mixed == {data.root_shards.factors(row) for row in data.root_shards.rows("train", "mixed")}
+    assert mixed == {data.root_shards.factors(row) for row in data.root_shards.rows("train", "mixed").tolist()}
     assert [s.name for s in data.val_sets] == ["rain", "mixed"]
     data.setup("test")
     assert [s.name for s in data.test_sets] == list(TEST_SETS)
