@@ -31,6 +31,8 @@ choose an architecture:
   search     the recurrent order, or the levels of the output branches
 
 prepare data:
+  shards     data sets in their published layouts -> tar shards, read without decoding
+             restore shards pack gopro ROOT OUT   | layouts | info OUT | verify OUT
   mix        write a set of images with mixed degradations   restore mix OUT --root CLEAN_WITH_DEPTH
 
 restore VERB --help tells more. RESTORE_DEBUG=1 shows tracebacks.

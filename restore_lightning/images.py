@@ -96,7 +96,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
+            # A PNG's entry can lie behind its pixels, and is not worth decoding them.
+            known = image.format != "PNG" or "exif" in image.info
+            turned = known and image.getexif().get(0x0112, 1) >= 5
             width, height = image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as an image: {error}".splitlines()[0], exit_code=1) from error

@@ -35,7 +35,7 @@ def _report(trainer: Trainer, task: Any) -> dict[str, Any]:
     """What `scores.json` holds."""
     scored = {name: entry for name, entry in task.scores.items() if entry.images}
     sets = {
-        name: {"factor": entry.factor, "protocol": entry.protocol.name, "images": entry.images, **entry.compute()}
+        name: {"factor": entry.factor, "protocol": entry.protocol.name, **entry.compute()}
         for name, entry in scored.items()
     }
     versions = next(iter(scored.values())).versions if scored else ()

@@ -109,17 +109,14 @@ class Sample(NamedTuple):
         """Read the pictures."""
         many = len(self.degraded) > 1
         numbered = [f"{DEGRADED}-{i:02d}" if many else DEGRADED for i in range(1, len(self.degraded) + 1)]
-        return [
-            self._member(version, picture, shape)
-            for version, picture, shape in zip([CLEAN, *numbered], self.pictures, self.shapes, strict=True)
-        ]
+        return [self._member(*named) for named in zip([CLEAN, *numbered], self.pictures, strict=True)]
 
-    def _member(self, version: str, picture: Picture, shape: tuple[int, int]) -> Member:
+    def _member(self, version: str, picture: Picture) -> Member:
         image = picture.read()  # what is kept as a file is known to be one
+        shape = (image.shape[1], image.shape[2])
         about = {"source": os.path.relpath(picture.path, self.root)}
         if self.store == "arrays":
-            array = to_array(image)
-            return Member(version, array, array.shape[:2], about=about)
+            return Member(version, to_array(image), shape, about=about)
         path = Path(picture.path)
         suffix = path.suffix.lower().lstrip(".")
         return Member(version, path.read_bytes(), shape, suffix, view=picture.view, about=about)
@@ -285,18 +282,22 @@ def _matched(given: Layout, files: Sequence[str]) -> tuple[list[_Match], list[st
             continue
         groups = set(_compiled(part.clean).groupindex) & set(_compiled(part.degraded).groupindex)
         by_key: dict[tuple[str, ...], _Match] = {}
+        ambiguous = set()
         for path, fields in clean:
             key = tuple(fields[group] for group in sorted(groups))
             if key in by_key:
                 problems.append(f"{path} and {by_key[key].clean} are clean images of one name")
-            else:
-                by_key[key] = _Match(path, [], fields, "")
+                ambiguous.add(key)
+                taken.add(path)
+            by_key.setdefault(key, _Match(path, [], fields, ""))
         for path, fields in degraded:
-            match = by_key.get(tuple(fields[group] for group in sorted(groups)))
-            if match is None:
-                problems.append(f"{path} has no clean image ({part.clean})")
+            key = tuple(fields[group] for group in sorted(groups))
+            if key in by_key:
+                by_key[key].degraded.append(path)
             else:
-                match.degraded.append(path)
+                problems.append(f"{path} has no clean image ({part.clean})")
+        for key in ambiguous:
+            taken.add(by_key.pop(key).clean)
         for match in by_key.values():
             if match.degraded:
                 matches.append(match._replace(split=_split(given, part, match.fields)))

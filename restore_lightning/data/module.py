@@ -215,7 +215,7 @@ class RestorationData(LightningDataModule):
         images = {key: to_float(image) if image.dtype == torch.uint8 else image for key, image in images.items()}
         if "turns" in batch:
             images = {key: augment(image, batch["turns"]) for key, image in images.items()}
-        return batch | images
+        return batch | {key: image.contiguous() for key, image in images.items()}
 
     def _training_sources(self) -> dict[str, PairSource]:
         """Factor -> its pairs: from a source of its own, else from `root`, else procedural scenes."""
@@ -355,7 +355,15 @@ class RestorationData(LightningDataModule):
         return degraded_set(name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)
 
     def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader[dict[str, Any]]:
-        return DataLoader(dataset, batch_size=1, collate_fn=_one)
+        trainer = self.trainer
+        rank, processes = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        if len(dataset) < processes:
+            raise UserError(
+                f"set {dataset.name!r} has {len(dataset)} images for {processes} processes: give it more images, or the"
+                " run fewer devices"
+            )
+        # Each image once, whatever the number of processes.
+        return DataLoader(dataset, batch_size=1, sampler=range(rank, len(dataset), processes), collate_fn=_one)
 
 
 def _one(samples: list[dict[str, Any]]) -> dict[str, Any]:

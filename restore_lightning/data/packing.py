@@ -23,7 +23,7 @@ from restore_lightning.data.index import DTYPES, FORMAT, INDEX, MEMBER, SAMPLE, 
 from restore_lightning.data.pictures import View
 from restore_lightning.data.shards import MANIFEST, is_set
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.files import written_beside
+from restore_lightning.files import write_text, written_beside
 
 SHARD_BYTES = 2**28
 """A shard is closed before it would hold more than this."""
@@ -143,19 +143,20 @@ def pack(
     plan = _shards_of(recipes, shard_bytes)
     work = output.with_name(f".{output.name}.packing")
     work.mkdir(parents=True, exist_ok=True)
-    try:
-        with _alone(work):
+    with _alone(work):
+        try:
             packed = _packed(work, plan, about, workers, allowed)
-            replaced = work.with_name(f"{work.name}.replaced")
-            shutil.rmtree(replaced, ignore_errors=True)
-            if output.exists():
-                output.rename(replaced)
-            (work / LOCK).unlink()
-            work.rename(output)
-            shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        if work.exists() and not _finished(work, plan):
-            shutil.rmtree(work, ignore_errors=True)
+        except BaseException:
+            if not _finished(work, plan):
+                shutil.rmtree(work)
+            raise
+        replaced = work.with_name(f"{work.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if output.exists():
+            output.rename(replaced)
+        (work / LOCK).unlink()
+        work.rename(output)
+        shutil.rmtree(replaced, ignore_errors=True)
     return packed
 
 
@@ -179,12 +180,10 @@ def _packed(
                 bar.update(len(plan[shard]))
         if len(problems) <= allowed:
             packed = _finish(work, list(plan), about)
-    except OSError as error:
-        raise UserError(
-            f"{error.strerror or error}: {_finished(work, plan)} of {len(plan)} shards are finished and kept in {work};"
-            " make room and give the same command again",
-            exit_code=1,
-        ) from error
+    except (OSError, UserError) as error:
+        done = f"{_finished(work, plan)} of {len(plan)} shards are finished and kept in {work}"
+        cause = getattr(error, "strerror", error)
+        raise UserError(f"{cause}: {done}; make room and give the same command again", exit_code=1) from error
     if len(problems) > allowed:
         for shard in flawed:
             (work / f"{shard}.json").unlink()
@@ -193,6 +192,8 @@ def _packed(
             f" command again, or leave them out by --allow-missing {len(problems)}",
             exit_code=1,
         )
+    if not packed.members:
+        raise UserError(f"none of the samples can be read: {shortened(problems, LISTED)}", exit_code=1)
     packed.problems = problems
     return packed
 
@@ -269,9 +270,11 @@ class _Shards(Dataset[list[str]]):
         except (OSError, ValueError):
             pass
         notes.unlink(missing_ok=True)
-        written = {"state": state, **_write_shard(path, recipes)}
-        with written_beside(notes) as beside:
-            beside.write_text(json.dumps(written))
+        try:
+            written = {"state": state, **_write_shard(path, recipes)}
+            write_text(notes, json.dumps(written))
+        except OSError as error:
+            raise UserError(f"{path.name}: {error.strerror or error}", exit_code=1) from error
         return list(written["problems"])
 
 
@@ -365,9 +368,9 @@ def _finish(work: Path, names: Sequence[str], about: Mapping[str, Any]) -> Packe
                 manifest.write(json.dumps({k: sample[k] for k in ("split", "name")} | {"versions": versions}) + "\n")
             shards.append(Shard(f"{name}.tar", notes["bytes"], notes["start"]))
             packed.bytes += notes["bytes"]
-    if not samples:
-        raise UserError("no sample can be read", exit_code=1)
     packed.members = len(members)
+    if not members:
+        return packed
     Index(
         about=about,
         shards=shards,

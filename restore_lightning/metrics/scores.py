@@ -1,6 +1,7 @@
 """Scores of a set of images: a thin torchmetrics `Metric` around a protocol."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,11 +42,12 @@ class SetScores(Metric):
         ]
         self.values.append(torch.stack(columns, dim=1))
 
-    def compute(self) -> dict[str, dict[str, float]]:
-        """{version: {"psnr" (dB), "ssim"}}, means over images."""
+    def compute(self) -> dict[str, Any]:
+        """{"images": number, version: {"psnr" (dB), "ssim"}}, over the images of all processes."""
         values = torch.cat(list(self.values)) if isinstance(self.values, list) else self.values
         means = iter(mean_over_images(column) for column in values.T)
-        return {version: {score: next(means) for score in SCORES} for version in self.versions}
+        scores = {version: {score: next(means) for score in SCORES} for version in self.versions}
+        return {"images": len(values), **scores}
 
     @property
     def images(self) -> int:
