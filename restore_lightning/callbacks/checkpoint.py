@@ -62,6 +62,13 @@ class LastCheckpoint(_RunCheckpoint):
             save_last=True, save_top_k=0, every_n_train_steps=every_n_train_steps, enable_version_counter=False
         )
 
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where a step ends; within it, what its first batches gave would be lost."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the run."""
         # Always: a save in the last step came before its validation.

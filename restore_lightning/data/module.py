@@ -180,7 +180,12 @@ class RestorationData(LightningDataModule):
         cut: Any = (trainer.limit_train_batches, trainer.overfit_batches)  # type: ignore[attr-defined]
         if cut != (1.0, 0.0):
             raise UserError("the schedule is not cut into epochs: give --trainer.max_steps, no limit_train_batches")
-        accumulate = trainer.accumulate_grad_batches
+        accumulate, interval = trainer.accumulate_grad_batches, trainer.val_check_interval
+        if isinstance(interval, int) and interval % accumulate:
+            raise UserError(
+                f"trainer.val_check_interval {interval} counts batches, and {accumulate} make a step"
+                f" (accumulate_grad_batches): give a multiple of {accumulate}"
+            )
         batches = ScheduledBatches(
             self.schedule,
             {factor: plan.batch_size for factor, plan in self.plans.items()},

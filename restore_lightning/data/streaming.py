@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from webdataset.filters import shuffle
-from webdataset.tariterators import group_by_keys, tar_file_iterator
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from restore_lightning.data.index import FILE, INDEX, read_index
 from restore_lightning.data.shards import CLEAN
@@ -108,7 +108,7 @@ class RemoteShards:
                 shard = self.shards[number]
                 try:
                     with self._open(shard) as file:
-                        yield from group_by_keys(tar_file_iterator(file))
+                        yield from group_by_keys(tar_file_expander([{"url": shard, "stream": file}]))
                     failed = 0
                 except Exception as error:  # each protocol has its own
                     failed += 1
@@ -117,8 +117,10 @@ class RemoteShards:
                     log.warning("the rest of %s/%s is left out of this round: %s", self.url, shard, error)
 
     def _open(self, name: str) -> Any:
+        # A web server that cannot serve parts of a file is read from start to end, too.
+        options = {"block_size": 0} if self.url.startswith("http") else {}
         try:
-            return fsspec.open(f"{self.url}/{name}", "rb", block_size=0 if self.url.startswith("http") else None).open()
+            return fsspec.open(f"{self.url}/{name}", "rb", **options).open()
         except ImportError as error:
             raise UserError(f"{self.url}: {error}") from error
         except Exception as error:

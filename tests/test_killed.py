@@ -1,0 +1,90 @@
+"""A run that is killed at any moment and resumed ends with the weights of one that never was."""
+
+import json
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from tests.conftest import CONF
+from tests.killing import KillAt
+
+STEPS = 12
+SOURCES = """
+data:
+  num_workers: {workers}
+  factors:
+    rain: {{crop_size: 32, shards: {shards}, augment: [hflip, vflip]}}
+    blur: {{scenes: true, minibatches: 2}}
+    jpeg: {{clean: {photos}}}
+    haze: {{shards: {shards}, augment: [hflip, vflip, rot90], protocol: mbn-rgb}}
+"""
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Pairs of real photographs."""
+    from restore_lightning.cli import main
+
+    root = tmp_path_factory.mktemp("pairs")
+    for number, image in enumerate((data.coffee(), data.chelsea(), data.astronaut(), data.rocket())):
+        for kind, values in (("clean", image[:150, :200]), ("degraded", np.clip(image[:150, :200] + 20, 20, 255))):
+            (root / "root" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values.astype(np.uint8)).save(root / f"root/{kind}/{number}.png")
+    assert main(["shards", "pack", "pairs", str(root / "root"), str(root / "set"), "--workers", "0"]) == 0
+    return root / "set"
+
+
+@pytest.fixture(scope="module")
+def fit(shards, photos, tmp_path_factory):
+    """Run `restore fit` in a process of its own, which may be killed; its exit code."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    def run(name, workers, accumulate, kill=None):
+        sources = folder / f"{workers}.yaml"
+        sources.write_text(SOURCES.format(workers=workers, shards=shards, photos=photos))
+        words = ["fit", "--config", CONF / "tiny.yaml", "--config", sources, "--ckpt_path", "last"]
+        words += ["--trainer.max_steps", STEPS, "--trainer.accumulate_grad_batches", accumulate]
+        words += ["--trainer.default_root_dir", folder / name, "--trainer.val_check_interval", 4 * accumulate]
+        if kill is not None:
+            arguments = {"step": kill[0], "moment": kill[1]}
+            callback = [{"class_path": f"{KillAt.__module__}.{KillAt.__qualname__}", "init_args": arguments}]
+            words += ["--trainer.callbacks", json.dumps(callback)]
+        command = [sys.executable, "-m", "restore_lightning", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=CONF.parents[1], check=False)
+        assert done.returncode in (0, -9), done.stderr
+        return done.returncode, folder / name / "checkpoints/last.ckpt"
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (2, 1), (2, 2)])
+def test_killed_runs_end_with_the_same_weights(workers, accumulate, fit):
+    """Before, inside and after validation, while a checkpoint is saved, and between steps; steps drawn by a seed."""
+    draw = random.Random(10 * workers + accumulate)
+    kills = [
+        (draw.randrange(1, 4), "step"),
+        (draw.randrange(4, 6), "validation"),
+        (draw.randrange(4, 8), "after validation"),
+        (draw.randrange(5, 9), "save"),
+        (draw.randrange(9, 12), "step"),
+    ]
+    code, expected = fit(f"whole-{accumulate}", 0, accumulate)
+    assert code == 0
+    name = f"killed-{workers}-{accumulate}"
+    killed = [fit(name, workers, accumulate, kill)[0] for kill in kills]
+    assert killed == [-9] * len(kills), kills
+    code, path = fit(name, workers, accumulate)
+    assert code == 0
+    whole, parts = (torch.load(file, weights_only=True) for file in (expected, path))
+    assert whole["global_step"] == parts["global_step"] == STEPS
+    for key, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, parts["state_dict"][key]), (key, kills)
+    for key, state in whole["optimizer_states"][0]["state"].items():
+        assert all(torch.equal(state[name], parts["optimizer_states"][0]["state"][key][name]) for name in state), kills
