@@ -59,8 +59,12 @@ def enlarged(images: Tensor, like: Tensor) -> Tensor:
 
 
 def in_colour(image: Tensor, colour: Colour) -> Tensor:
-    """A (3, H, W) uint8 image as it is, or its luma (1, H, W) (BT.601, full range, rounded; by Pillow)."""
-    return image if colour == "rgb" else from_array(np.asarray(Image.fromarray(to_array(image)).convert("L")))
+    """A (3, H, W) image as it is, or its luma (1, H, W): BT.601, full range; of uint8 rounded, by Pillow."""
+    if colour == "rgb":
+        return image
+    if image.is_floating_point():
+        return (image * image.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
+    return from_array(np.asarray(Image.fromarray(to_array(image)).convert("L")))
 
 
 def read_image(path: str | Path | BinaryIO, name: str | None = None) -> Tensor:

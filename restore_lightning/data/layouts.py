@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 import yaml
+from tqdm import tqdm
 
 from restore_lightning.data.packing import TAR_BLOCKS, Member, state_of
 from restore_lightning.data.pictures import HDF5, Picture, View
@@ -356,7 +357,8 @@ def _sample(
 def _measured(samples: Sequence[Sample], border: int, threads: int) -> tuple[list[Sample], list[str]]:
     """The samples with their shapes, without those that cannot be read or differ in size or name from what fits."""
     with ThreadPoolExecutor(threads) as pool:
-        measured = list(pool.map(lambda sample: _with_shapes(sample, border), samples))
+        found = pool.map(lambda sample: _with_shapes(sample, border), samples)
+        measured = list(tqdm(found, total=len(samples), unit="sample", desc="sizes", disable=None))
     problems = [found for found in measured if isinstance(found, str)]
     good = [found for found in measured if not isinstance(found, str)]
     scales = Counter(_scale(sample) for sample in good)

@@ -232,9 +232,7 @@ class RestorationData(LightningDataModule):
         if remote is not None:
             return streamed_source(remote, factor, plan, data.degradation is not None)
         if shards is not None:
-            source = stored_source(shards, factor, plan, data.degradation is not None)
-            log.info("%s: training on the shards of %s", factor, shards.folder)
-            return source
+            return stored_source(shards, factor, plan, data.degradation is not None)
         if data.degraded is not None and data.clean is not None:
             pairs = FromFolders(_folder(data.degraded), _folder(data.clean), plan.crop_size)
             log.info("%s: training on the %d pairs of %s", factor, len(pairs.pairs), data.degraded)

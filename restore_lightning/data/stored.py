@@ -1,5 +1,6 @@
 """Training crops and scored images from tar shards: pairs, or clean images that are degraded on the fly."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ from restore_lightning.data.sources import Clean, Window, check_smallest, place,
 from restore_lightning.data.training import Draw, FactorPlan, OnTheFly, Pair, PairSource
 from restore_lightning.errors import UserError
 from restore_lightning.images import Colour, in_colour
+
+log = logging.getLogger(__name__)
 
 TRAIN = "train"
 
@@ -56,6 +59,8 @@ def stored_source(shards: ShardSet, factor: str, plan: FactorPlan, chosen: bool)
             f"data.factors.{factor}.degradation is set, but the images of {shards.folder} are degraded already:"
             " leave it out or give clean images"
         )
+    images = len(shards.rows(TRAIN, version or CLEAN))
+    log.info("%s: training on the %d images of %s", factor, images, shards.folder)
     if version is not None:
         return FromShards(shards, version, plan.crop_size)
     if plan.degradation is None:

@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 from skimage import data
 
+from restore_lightning.data import FactorData, RestorationData
 from restore_lightning.data.layouts import arrange, layout, layouts
 from restore_lightning.data.shards import ShardSet
+from restore_lightning.data.training import Draw
 from restore_lightning.errors import UserError
 from restore_lightning.images import to_float
 from restore_lightning.metrics import protocol
@@ -172,6 +174,11 @@ def test_arrays_of_hdf5(restore, tmp_path):
         assert np.array_equal(
             shards.read(shards.clean_of(row)).numpy(), arrays["gt"].transpose(2, 0, 1).astype(np.float32)
         )
+    module = RestorationData({"haze": FactorData(shards=str(tmp_path / "arrays"), colour="gray")}, crop_size=20)
+    module.setup("fit")
+    crop = module.training_set[Draw("haze", 0, 0, 0)]["degraded"].numpy()
+    gray = (arrays["haze"] @ [0.299, 0.587, 0.114]).astype(np.float32)
+    assert any(np.allclose(crop[0], gray[:, left : left + 20], atol=1e-6) for left in range(11))
     with h5py.File(tmp_path / "root/train512/0.h5", "a") as file:
         file["haze"][0, 0, 0] = 2
     code, _, err = restore("shards", "pack", "dcpdn", tmp_path / "root", tmp_path / "other", "--workers", 0)
