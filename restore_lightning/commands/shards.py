@@ -68,7 +68,8 @@ def _pack(options: argparse.Namespace) -> int:
         raise UserError("--size and --store files: files are kept as they are, give one of them")
     output, root = Path(options.output).resolve(), Path(options.root)
 
-    from restore_lightning.data.layouts import arrange, layout
+    from restore_lightning.data.arrangement import arrange
+    from restore_lightning.data.layouts import layout
     from restore_lightning.data.packing import check_output, pack
 
     chosen = layout(options.layout)

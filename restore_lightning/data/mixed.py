@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from restore_lightning.data.packing import TAR_BLOCKS, Member, state_of
+from restore_lightning.data.recipes import TAR_BLOCKS, Member, state_of
 from restore_lightning.data.scenes import scene
 from restore_lightning.data.shards import CLEAN
 from restore_lightning.data.sources import Clean, photographs, sizes_of
@@ -198,7 +198,7 @@ def _listed(values: Sequence[float]) -> str:
 
 
 class MixedSample(NamedTuple):
-    """Every version of an image, a pure function of the seed and the image's name; a `packing.Recipe`.
+    """Every version of an image, a pure function of the seed and the image's name; a `Recipe`.
 
     Args:
         split: "train", "val" or "test".

@@ -36,8 +36,9 @@ from restore_lightning.data.training import (
     augment,
     collate,
     factors_of,
+    planned,
 )
-from restore_lightning.degradations import DEGRADATIONS, Mixture
+from restore_lightning.degradations import Mixture
 from restore_lightning.errors import UserError
 from restore_lightning.images import to_float
 from restore_lightning.metrics import protocol
@@ -89,7 +90,7 @@ class RestorationData(LightningDataModule):
                 f"data.val_crop_size {val_crop_size}: give at least {max(WINDOW_SIZE.values())} pixels or null"
             )
         self.factors = factors
-        self.plans = {factor: _plan(factor, data, batch_size, crop_size) for factor, data in factors.items()}
+        self.plans = {factor: planned(factor, data, batch_size, crop_size) for factor, data in factors.items()}
         self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
         self.root = root
         self.folder = None if root is None or is_url(root) else _folder(root)
@@ -377,37 +378,3 @@ def _one(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _folder(name: str) -> Path:
     return Path(name).expanduser()
-
-
-def _plan(factor: str, data: FactorData, batch_size: int, crop_size: int) -> FactorPlan:
-    where = f"data.factors.{factor}"
-    named = [key for key in ("shards", "clean", "scenes") if getattr(data, key)]
-    if len(named) > 1:
-        raise UserError(f"{where} names {' and '.join(named)}: give one of them")
-    if data.degraded is not None and data.clean is None:
-        raise UserError(f"{where}.degraded is given without {where}.clean: give the folder of the clean images too")
-    if data.degradation is not None and data.degraded is not None:
-        raise UserError(f"{where} has a degradation and a folder of degraded images: give one of them")
-    paired = data.degraded is not None or data.shards is not None
-    if data.degradation is None and not paired and factor not in DEGRADATIONS:
-        raise UserError(
-            f"unknown factor {factor!r}: there is no degradation of this name ({', '.join(DEGRADATIONS)});"
-            f" rename it, set {where}.degradation, or give pairs by {where}.degraded and {where}.clean"
-        )
-    for name, value in (("minibatches", data.minibatches), ("repeats", data.repeats)):
-        if value < 1:
-            more = ", or leave the factor out" if name == "minibatches" else ""
-            raise UserError(f"{where}.{name} {value}: give at least 1{more}")
-    batch = data.batch_size if data.batch_size is not None else batch_size
-    crop = data.crop_size if data.crop_size is not None else crop_size
-    if batch < 1:
-        key = "data.batch_size" if data.batch_size is None else f"{where}.batch_size"
-        raise UserError(f"{key} {batch}: give at least 1")
-    if crop < 1:
-        key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
-        raise UserError(f"{key} {crop}: give at least 1 pixel")
-    protocol(data.protocol)
-    degradation = data.degradation
-    if degradation is None and data.degraded is None and factor in DEGRADATIONS:
-        degradation = DEGRADATIONS[factor]()
-    return FactorPlan(batch, crop, tuple(data.augment), degradation, data.colour, data.repeats)

@@ -10,8 +10,10 @@ from torch.utils.data import Dataset, Sampler
 
 from restore_lightning.data.schedule import CyclicSchedule
 from restore_lightning.data.sources import Clean, CleanSource, Window
-from restore_lightning.degradations import Degradation, Mixture, stand_in_depth
+from restore_lightning.degradations import DEGRADATIONS, Degradation, Mixture, stand_in_depth
+from restore_lightning.errors import UserError
 from restore_lightning.images import Colour, to_float, to_uint8
+from restore_lightning.metrics import protocol
 from restore_lightning.seeding import derive, generator
 
 Augmentation = Literal["hflip", "vflip", "rot90"]
@@ -75,6 +77,51 @@ class FactorPlan:
     def needs_depth(self) -> bool:
         """Whether the degradation does."""
         return self.degradation is not None and self.degradation.needs_depth
+
+
+def planned(factor: str, data: FactorData, batch_size: int, crop_size: int) -> FactorPlan:
+    """Fill in a factor's defaults.
+
+    Args:
+        factor: Its name.
+        data: What is said of it.
+        batch_size: Where it names none.
+        crop_size: Where it names none.
+
+    Raises:
+        UserError: What is said makes no sense.
+    """
+    where = f"data.factors.{factor}"
+    named = [key for key in ("shards", "clean", "scenes") if getattr(data, key)]
+    if len(named) > 1:
+        raise UserError(f"{where} names {' and '.join(named)}: give one of them")
+    if data.degraded is not None and data.clean is None:
+        raise UserError(f"{where}.degraded is given without {where}.clean: give the folder of the clean images too")
+    if data.degradation is not None and data.degraded is not None:
+        raise UserError(f"{where} has a degradation and a folder of degraded images: give one of them")
+    paired = data.degraded is not None or data.shards is not None
+    if data.degradation is None and not paired and factor not in DEGRADATIONS:
+        raise UserError(
+            f"unknown factor {factor!r}: there is no degradation of this name ({', '.join(DEGRADATIONS)});"
+            f" rename it, set {where}.degradation, or give pairs by {where}.degraded and {where}.clean"
+        )
+    for name, value in (("minibatches", data.minibatches), ("repeats", data.repeats)):
+        if value < 1:
+            more = ", or leave the factor out" if name == "minibatches" else ""
+            raise UserError(f"{where}.{name} {value}: give at least 1{more}")
+    batch = data.batch_size if data.batch_size is not None else batch_size
+    crop = data.crop_size if data.crop_size is not None else crop_size
+    if batch < 1:
+        key = "data.batch_size" if data.batch_size is None else f"{where}.batch_size"
+        raise UserError(f"{key} {batch}: give at least 1")
+    if crop < 1:
+        key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
+        raise UserError(f"{key} {crop}: give at least 1 pixel")
+    protocol(data.protocol)
+    degradation = data.degradation
+    if degradation is None and data.degraded is None and factor in DEGRADATIONS:
+        degradation = DEGRADATIONS[factor]()
+    return FactorPlan(batch, crop, tuple(data.augment), degradation, data.colour, data.repeats)
 
 
 def factors_of(name: str, degradation: Degradation | None) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from PIL import Image
 from skimage import data
 
 from restore_lightning.data import FactorData, RestorationData
-from restore_lightning.data.layouts import arrange, layout, layouts
+from restore_lightning.data.arrangement import arrange
+from restore_lightning.data.layouts import layout, layouts
 from restore_lightning.data.shards import ShardSet
 from restore_lightning.data.training import Draw
 from restore_lightning.errors import UserError
