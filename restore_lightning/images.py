@@ -25,8 +25,8 @@ SAVING: dict[str, dict[str, Any]] = {
 
 
 def to_float(image: Tensor) -> Tensor:
-    """uint8 0..255 -> float32 in [0, 1]."""
-    return image.float() / 255
+    """uint8 0..255 -> float32 in [0, 1]; what is float already stays as it is."""
+    return image if image.is_floating_point() else image.float() / 255
 
 
 def to_uint8(image: Tensor) -> Tensor:

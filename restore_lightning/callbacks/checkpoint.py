@@ -44,9 +44,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class _RunCheckpoint(ModelCheckpoint):
     """A ModelCheckpoint in `<trainer.default_root_dir>/checkpoints`."""
 
+    kept: str
+    """Name of its file, without suffix."""
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """The run's folder is known from here on."""
         self.dirpath = os.path.join(trainer.default_root_dir, "checkpoints")  # noqa: PTH118  (Lightning compares strings)
+        if stage == "fit" and trainer.is_global_zero:
+            for path in Path(self.dirpath).glob(f".{self.kept}.*.ckpt"):  # of a process that was killed while it saved
+                path.unlink(missing_ok=True)
         super().setup(trainer, pl_module, stage)
 
 
@@ -56,6 +62,8 @@ class LastCheckpoint(_RunCheckpoint):
     Args:
         every_n_train_steps: Optimiser steps between two saves; the run's end is always saved.
     """
+
+    kept = "last"
 
     def __init__(self, every_n_train_steps: int = 1000) -> None:
         super().__init__(
@@ -78,6 +86,8 @@ class LastCheckpoint(_RunCheckpoint):
 
 class BestCheckpoint(_RunCheckpoint):
     """Keeps `best.ckpt`: the highest mean PSNR over factors at validation."""
+
+    kept = "best"
 
     def __init__(self) -> None:
         super().__init__(

@@ -66,7 +66,7 @@ def run(words: list[str]) -> int:
 
     samples = [MixedSample(part, image, options.seed) for part, members in splits.items() for image in members]
     about = {"set": "mixed degradations (Liu et al. 2020, appendix C)", "seed": options.seed}
-    packed = pack(samples, output, about, options.workers, options.allow_missing)
+    packed = pack(samples, output, about, options.workers, options.allow_missing, options.overwrite)
     for problem in packed.problems:
         print(f"left out: {problem}", file=sys.stderr)
     counts = ", ".join(f"{count} {name}" for name, count in packed.samples.items())

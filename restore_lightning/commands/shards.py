@@ -46,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("output", metavar="OUT", help="folder of shards")
     verify.add_argument("--workers", type=int, metavar="N", help="processes; default: one per core, at most 8")
 
-    verbs.add_parser("layouts", help="list the layouts", allow_abbrev=False)
+    layouts = verbs.add_parser("layouts", help="list the layouts, or the patterns of one", allow_abbrev=False)
+    layouts.add_argument(
+        "layout", metavar="LAYOUT", nargs="?", help="show where it expects its files, and their splits"
+    )
     return made
 
 
@@ -74,7 +77,7 @@ def _pack(options: argparse.Namespace) -> int:
 
     chosen = layout(options.layout)
     check_output(output, options.overwrite)
-    samples, problems = arrange(chosen, root, options.split, size, options.store)
+    samples, problems, unused = arrange(chosen, root, options.split, size, options.store)
     allowed: int = options.allow_missing
     if len(problems) > allowed or not samples:
         raise UserError(
@@ -83,9 +86,21 @@ def _pack(options: argparse.Namespace) -> int:
             exit_code=1,
         )
     about = {"layout": chosen.name, "about": chosen.about, "store": options.store, "size": size}
-    packed = pack(samples, output, about, _workers(options), allowed - len(problems), options.shard_size * 2**20)
-    for problem in [*problems, *packed.problems]:
+    packed = pack(
+        samples,
+        output,
+        about,
+        _workers(options),
+        allowed,
+        options.overwrite,
+        shard_bytes=options.shard_size * 2**20,
+        left_out=problems,
+    )
+    for problem in packed.problems:
         print(f"left out: {problem}", file=sys.stderr)
+    if unused:
+        folders = list(dict.fromkeys(str(Path(path).parent) for path in unused))
+        print(f"not part of {chosen.name}: {len(unused)} images in {shortened(folders)}", file=sys.stderr)
     counts = ", ".join(f"{count} {split}" for split, count in packed.samples.items())
     print(f"{output}: {counts} samples, {packed.members} images, {packed.bytes / 1e6:.1f} MB")
     return 0
@@ -135,9 +150,18 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def _layouts(_: argparse.Namespace) -> int:
-    from restore_lightning.data.layouts import layouts
+def _layouts(options: argparse.Namespace) -> int:
+    from restore_lightning.data.layouts import layout, layouts
 
+    if options.layout is not None:
+        chosen = layout(options.layout)
+        print(chosen.about)
+        for part in chosen.parts:
+            print(f"{part.split or 'split: that of the folder, or train'}")
+            print(
+                *(f"  {kind} {getattr(part, kind)}" for kind in ("degraded", "clean") if getattr(part, kind)), sep="\n"
+            )
+        return 0
     known = layouts()
     width = max(map(len, known))
     for name, entry in known.items():

@@ -18,6 +18,8 @@ from restore_lightning.errors import UserError, shortened
 from restore_lightning.images import EXTENSIONS, to_array
 
 Store = Literal["arrays", "files"]
+SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+"""Other names of splits."""
 
 
 class Sample(NamedTuple):
@@ -64,17 +66,40 @@ class Sample(NamedTuple):
         """Read the pictures."""
         many = len(self.degraded) > 1
         numbered = [f"{DEGRADED}-{i:02d}" if many else DEGRADED for i in range(1, len(self.degraded) + 1)]
-        return [self._member(*named) for named in zip([CLEAN, *numbered], self.pictures, strict=True)]
+        try:
+            return [
+                self._member(version, picture, shape)
+                for version, picture, shape in zip([CLEAN, *numbered], self.pictures, self.shapes, strict=True)
+            ]
+        except UserError as error:
+            raise UserError(f"{error}{_with_it(len(self.degraded) if many else 0)}", exit_code=1) from error
 
-    def _member(self, version: str, picture: Picture) -> Member:
+    def _member(self, version: str, picture: Picture, shape: tuple[int, int]) -> Member:
         image = picture.read()  # what is kept as a file is known to be one
-        shape = (image.shape[1], image.shape[2])
+        if (image.shape[1], image.shape[2]) != shape:
+            raise UserError(
+                f"{picture.path} is {image.shape[2]}x{image.shape[1]}, its header says otherwise", exit_code=1
+            )
         about = {"source": os.path.relpath(picture.path, self.root)}
         if self.store == "arrays":
             return Member(version, to_array(image), shape, about=about)
         path = Path(picture.path)
         suffix = path.suffix.lower().lstrip(".")
         return Member(version, path.read_bytes(), shape, suffix, view=picture.view, about=about)
+
+
+class Arranged(NamedTuple):
+    """What is below a folder.
+
+    Args:
+        samples: By split and name.
+        problems: What does not fit, one line each: files without counterpart, of wrong size, or that cannot be read.
+        unused: Images in folders that the layout does not know.
+    """
+
+    samples: list[Sample]
+    problems: list[str]
+    unused: list[str]
 
 
 def arrange(
@@ -84,7 +109,7 @@ def arrange(
     size: tuple[int, int] | None = None,
     store: Store = "arrays",
     threads: int = 8,
-) -> tuple[list[Sample], list[str]]:
+) -> Arranged:
     """The samples below a folder.
 
     Args:
@@ -95,29 +120,29 @@ def arrange(
         store: What packing them keeps.
         threads: That read headers.
 
-    Returns:
-        The samples by split and name, and what does not fit, one line each: files without counterpart, of wrong size,
-        or that cannot be read.
-
     Raises:
         UserError: No such folder, or nothing in it fits the layout.
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder: give the one that holds the data set")
     files = _files(root, HDF5 if given.arrays else EXTENSIONS)
-    matches, problems = _matched(given, files)
+    if given.ignore is not None:
+        files = [path for path in files if re.fullmatch(given.ignore, _stem(path), re.IGNORECASE) is None]
+    matches, problems, unused = _matched(given, files)
     if not matches:
         wanted = "; ".join(f"{kind} {pattern}" for kind, pattern in _patterns(given))
-        lacking = f": {shortened(problems)}" if problems else ""
+        lacking = f": {shortened(problems, 2)}" if problems else ""
         raise UserError(
             f"none of the {len(files)} images below {root} is where {given.name} has them ({wanted}){lacking};"
-            " `restore shards layouts` lists the layouts"
+            " give the folder that holds all of these, or another layout (`restore shards layouts`)"
         )
-    samples = [_sample(given, match, root, split, size, store) for match in matches]
+    samples = [_sample(given, match, root, split, store) for match in matches]
     samples, misfits = _measured(samples, given.border, threads)
+    if size is not None:
+        samples = [_resized(sample, size) for sample in samples]
     order = {name: i for i, name in enumerate(dict.fromkeys(sample.split for sample in samples))}
     samples.sort(key=lambda sample: (order[sample.split], natural(sample.name)))
-    return samples, problems + misfits
+    return Arranged(samples, problems + misfits, unused)
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -132,7 +157,17 @@ def natural(name: str) -> list[tuple[int, str]]:
 def _files(root: Path, suffixes: frozenset[str]) -> list[str]:
     """Paths below the root, sorted; links to folders are followed, hidden files and folders are left out."""
     found = []
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    seen = set()
+
+    def unreadable(error: OSError) -> None:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}", exit_code=1) from error
+
+    for folder, subfolders, names in os.walk(root, onerror=unreadable, followlinks=True):
+        here = Path(folder).stat()
+        if (here.st_dev, here.st_ino) in seen:  # a link to a folder above
+            subfolders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         above = os.path.relpath(folder, root)
         for name in names:
@@ -155,130 +190,171 @@ class _Match(NamedTuple):
     split: str
 
 
-def _matched(given: Layout, files: Sequence[str]) -> tuple[list[_Match], list[str]]:
-    """Clean files with their degraded ones, and what fits nothing although others in its folder do."""
+_Files = list[tuple[str, dict[str, str]]]
+"""Paths and their fields."""
+
+
+def _matched(given: Layout, files: Sequence[str]) -> tuple[list[_Match], list[str], list[str]]:
+    """Clean files with their degraded ones; what does not fit; what lies in folders that nothing is taken from."""
     matches: list[_Match] = []
     problems: list[str] = []
+    fitting: set[str] = set()
     taken: set[str] = set()
     alone: dict[str, None] = {}
     for part in given.parts:
-        degraded = [f for f in _fitting(part.degraded, files) if f[0] not in taken]
-        taken.update(path for path, _ in degraded)
-        if part.clean is None:  # both images are in one file
-            matches += [_Match(path, [path], fields, _split(given, part, fields)) for path, fields in degraded]
-            continue
-        clean = [f for f in _fitting(part.clean, files) if part.degraded is not None or f[0] not in taken]
-        if part.degraded is None:
-            taken.update(path for path, _ in clean)
-            matches += [_Match(path, [], fields, _split(given, part, fields)) for path, fields in clean]
-            continue
-        groups = set(compiled(part.clean).groupindex) & set(compiled(part.degraded).groupindex)
-        by_key: dict[tuple[str, ...], _Match] = {}
-        ambiguous = set()
-        for path, fields in clean:
-            key = tuple(fields[group] for group in sorted(groups))
-            if key in by_key:
-                problems.append(f"{path} and {by_key[key].clean} are clean images of one name")
-                ambiguous.add(key)
-                taken.add(path)
-            by_key.setdefault(key, _Match(path, [], fields, ""))
-        for path, fields in degraded:
-            key = tuple(fields[group] for group in sorted(groups))
-            if key in by_key:
-                by_key[key].degraded.append(path)
-            else:
-                problems.append(f"{path} has no clean image ({part.clean})")
-        for key in ambiguous:
-            taken.add(by_key.pop(key).clean)
-        for match in by_key.values():
-            if match.degraded:
-                matches.append(match._replace(split=_split(given, part, match.fields)))
-            else:
-                alone.setdefault(match.clean)
+        degraded, clean = (
+            [found for found in _fitting(pattern, files, given.flat) if found[0] not in taken]
+            for pattern in (part.degraded, part.clean)
+        )
+        fitting.update(path for path, _ in (*degraded, *clean))
+        if part.degraded is not None and part.clean is not None:
+            found, misfits = _joined(part, degraded, clean)
+            problems += misfits
+            alone |= {match.clean: None for match in found if not match.degraded}
+            found = [match for match in found if match.degraded]
+            taken.update(path for path, _ in degraded)
+        else:  # there are only clean images, or a file holds both
+            both = part.clean is None
+            found = [_Match(path, [path] if both else [], fields, "") for path, fields in (*degraded, *clean)]
+            taken.update(match.clean for match in found)
+        matches += [match._replace(split=_split(given, part, match.fields)) for match in found]
     used = {path for match in matches for path in (match.clean, *match.degraded)}
     problems += [f"{path} has no degraded image" for path in alone if path not in used]
-    folders = {PurePosixPath(path).parent for path in used}
-    known = used | taken | alone.keys()
-    problems += [
-        f"{path} fits no name of {given.name}"
-        for path in files
-        if path not in known and PurePosixPath(path).parent in folders
-    ]
     if given.versions is not None:
-        problems += [
-            f"{match.clean} has {len(match.degraded)} of {given.versions} degraded versions"
-            for match in matches
-            if len(match.degraded) != given.versions
-        ]
+        lacking = [match for match in matches if len(match.degraded) != given.versions]
+        problems += [f"{m.clean} has {len(m.degraded)} of {given.versions} degraded versions" for m in lacking]
         matches = [match for match in matches if len(match.degraded) == given.versions]
-    return matches, problems
+    folders = {PurePosixPath(path).parent for path in fitting}
+    rest = [path for path in files if path not in fitting]
+    problems += [f"{path} fits no name of {given.name}" for path in rest if PurePosixPath(path).parent in folders]
+    return matches, problems, [path for path in rest if PurePosixPath(path).parent not in folders]
 
 
-def _fitting(pattern: str | None, files: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+def _joined(part: Part, degraded: _Files, clean: _Files) -> tuple[list[_Match], list[str]]:
+    """Clean files with the degraded ones of the same fields, and files that fit none or more than one."""
+    shared = sorted(compiled(part.clean or "").groupindex.keys() & compiled(part.degraded or "").groupindex.keys())
+    by_key: dict[tuple[str, ...], _Match] = {}
+    problems: dict[tuple[str, ...], str] = {}
+    lost: list[str] = []
+    for path, fields in clean:
+        key = tuple(fields[field] for field in shared)
+        if key in by_key:
+            problems[key] = f"{path} and {by_key[key].clean} are clean images of one name"
+        by_key.setdefault(key, _Match(path, [], fields, ""))
+    versions: dict[tuple[tuple[str, str], ...], str] = {}
+    for path, fields in degraded:
+        key = tuple(fields[field] for field in shared)
+        first = versions.setdefault(tuple(fields.items()), path)
+        if key not in by_key:
+            lost.append(f"{path} has no clean image ({part.clean})")
+        elif first != path:
+            problems.setdefault(key, f"{path} and {first} are degraded images of one name")
+        else:
+            by_key[key].degraded.append(path)
+    for key, problem in problems.items():
+        lost.append(f"{problem}{_with_it(len(by_key.pop(key).degraded))}")
+    return list(by_key.values()), lost
+
+
+def _with_it(count: int) -> str:
+    return f" (with it {count} degraded images are left out)" if count > 1 else ""
+
+
+def _fitting(pattern: str | None, files: Sequence[str], flat: bool) -> _Files:
     if pattern is None:
         return []
     expression = compiled(pattern)
-    found = ((path, expression.fullmatch(str(PurePosixPath(path).with_suffix("")))) for path in files)
-    return [(path, {name: value or "" for name, value in match.groupdict().items()}) for path, match in found if match]
+    found = ((path, expression.fullmatch(_stem(path))) for path in files)
+    fields = (
+        (path, {name: value or "" for name, value in match.groupdict().items()}) for path, match in found if match
+    )
+    return [(path, values) for path, values in fields if not (flat and values["above"])]
+
+
+def _stem(path: str) -> str:
+    return str(PurePosixPath(path).with_suffix(""))
 
 
 def _split(given: Layout, part: Part, fields: Mapping[str, str]) -> str:
-    if fields.get("image") in given.test:
+    if part.split == "train" and given.test is not None and re.fullmatch(given.test, fields.get("image", "")):
         return given.test_split
-    return part.split or fields["split"] or "train"
+    found = part.split or fields["split"].lower() or "train"
+    return SPLITS.get(found, found)
 
 
-def _sample(
-    given: Layout, match: _Match, root: Path, split: str | None, size: tuple[int, int] | None, store: Store
-) -> Sample:
+def _sample(given: Layout, match: _Match, root: Path, split: str | None, store: Store) -> Sample:
     fields = [value for name, value in match.fields.items() if name not in ("above", "split") and value]
     name = (match.fields["above"] + "/".join(fields)).replace(".", "_")
-    views = [View(size=size), View(size=size)]
+    views = [View(), View()]
     if given.halves is not None:
         other: Literal["left", "right"] = "right" if given.halves == "left" else "left"
-        views = [View(half=other, size=size), View(half=given.halves, size=size)]
+        views = [View(half=other), View(half=given.halves)]
     if given.arrays is not None:
-        views = [View(array=given.arrays[1], size=size), View(array=given.arrays[0], size=size)]
+        views = [View(array=given.arrays[1]), View(array=given.arrays[0])]
     clean = Picture(str(root / match.clean), views[0])
     degraded = tuple(Picture(str(root / path), views[1]) for path in match.degraded)
     sequence = match.fields.get("sequence", "")
     return Sample(split or match.split, name, sequence, str(root), clean, degraded, store=store)
 
 
+def _resized(sample: Sample, size: tuple[int, int]) -> Sample:
+    if _scale(sample) != 1:
+        raise UserError(
+            f"--size {size[0]}x{size[1]}: the clean images are {_scale(sample)} times as large as the degraded ones;"
+            " leave it out"
+        )
+    clean, *degraded = [picture._replace(view=picture.view._replace(size=size)) for picture in sample.pictures]
+    return sample._replace(clean=clean, degraded=tuple(degraded), shapes=((size[1], size[0]),) * (1 + len(degraded)))
+
+
 def _measured(samples: Sequence[Sample], border: int, threads: int) -> tuple[list[Sample], list[str]]:
-    """The samples with their shapes, without those that cannot be read or differ in size or name from what fits."""
+    """The samples with their shapes, without what cannot be read or differs in size or name from what fits."""
     with ThreadPoolExecutor(threads) as pool:
         found = pool.map(lambda sample: _with_shapes(sample, border), samples)
         measured = list(tqdm(found, total=len(samples), unit="sample", desc="sizes", disable=None))
-    problems = [found for found in measured if isinstance(found, str)]
-    good = [found for found in measured if not isinstance(found, str)]
+    problems = [problem for _, misfits in measured for problem in misfits]
+    good = [sample for sample, _ in measured if sample is not None]
     scales = Counter(_scale(sample) for sample in good)
     usual = max(scales, key=lambda scale: (scales[scale], -scale)) if scales else 1
     kept: dict[tuple[str, str], Sample] = {}
     for sample in good:
-        key = (sample.split, sample.name)
+        key, lost = (sample.split, sample.name), _with_it(len(sample.degraded))
         if _scale(sample) != usual:
-            problems.append(f"{_sizes(sample)}: elsewhere the clean image is {usual} times as large")
+            problems.append(f"{_sizes(sample)}: elsewhere the clean image is {usual} times as large{lost}")
         elif key in kept:
-            problems.append(f"{sample.clean.path} and {kept[key].clean.path} would have one name, {sample.name}")
-        elif "\n" in sample.name or "\0" in sample.name or not sample.name.isprintable():
-            problems.append(f"{sample.clean.path!r} cannot be a name in the set")
+            problems.append(f"{sample.clean.path} and {kept[key].clean.path} would have one name, {sample.name}{lost}")
+        elif not sample.name.isprintable() or not re.fullmatch(r"\w+", sample.split):
+            problems.append(f"{sample.clean.path!r}: its name or split cannot be one in the set{lost}")
         else:
             kept[key] = sample
     return list(kept.values()), problems
 
 
-def _with_shapes(sample: Sample, border: int) -> Sample | str:
+def _with_shapes(sample: Sample, border: int) -> tuple[Sample | None, list[str]]:
+    """The sample with its shapes and with what can be read of it, and what cannot."""
     try:
-        clean, *degraded = [picture.shape() for picture in sample.pictures]
-        if border and degraded and clean == (degraded[0][0] + 2 * border, degraded[0][1] + 2 * border):
-            view = sample.clean.view._replace(border=border)
-            sample = sample._replace(clean=sample.clean._replace(view=view))
-            clean = sample.clean.shape()
+        clean = sample.clean.shape()
     except UserError as error:
-        return str(error)
-    sample = sample._replace(shapes=(clean, *degraded))
-    return sample if _scale(sample) else f"sizes differ: {_sizes(sample)}"
+        return None, [f"{error}{_with_it(len(sample.degraded))}"]
+    pictures: list[Picture] = []
+    shapes: list[tuple[int, int]] = []
+    problems: list[str] = []
+    for picture in sample.degraded:
+        try:
+            shapes.append(picture.shape())
+            pictures.append(picture)
+        except UserError as error:
+            problems.append(str(error))
+    if sample.degraded and not pictures:
+        return None, problems
+    if border and shapes and all(clean == (height + 2 * border, width + 2 * border) for height, width in shapes):
+        cut = sample.clean.view._replace(border=border)
+        sample = sample._replace(clean=sample.clean._replace(view=cut))
+        clean = shapes[0]
+    sample = sample._replace(degraded=tuple(pictures), shapes=(clean, *shapes))
+    if _scale(sample):
+        return sample, problems
+    return None, [*problems, f"sizes differ: {_sizes(sample)}"]
 
 
 def _scale(sample: Sample) -> int:

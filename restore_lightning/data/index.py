@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,13 @@ class Shard(NamedTuple):
         name: Of the file.
         bytes: Its size.
         start: CRC-32 of its first `START` bytes.
+        crc32: Of all of it.
     """
 
     name: str
     bytes: int
     start: int
+    crc32: int
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class Index:
             )
 
 
+UNREADABLE = (zipfile.BadZipFile, zlib.error, RecursionError, OverflowError, MemoryError)
+"""More that a damaged index can raise."""
 TABLES = ("about", "shards", "splits", "sequences", "versions", "factors", "views")
 
 
@@ -129,10 +134,18 @@ def read_index(file: Path | BinaryIO, name: str) -> Index:
                 names=stored["names"],
             )
         _check(index)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, *UNREADABLE) as error:
         problem = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{name} cannot be read as an index of shards: {problem}", exit_code=1) from error
     return index
+
+
+def checksum(file: BinaryIO) -> int:
+    """CRC-32 of the rest of a file."""
+    found = 0
+    while block := file.read(2**20):
+        found = zlib.crc32(block, found)
+    return found
 
 
 def _view(array: str | None, half: Any, border: int, size: Sequence[int] | None) -> View:
@@ -179,5 +192,10 @@ def _check(index: Index) -> None:
     names = index.names.tobytes()
     if names.count(b"\n") != len(samples) or not names.endswith(b"\n"):
         raise ValueError("it does not have a name for each sample")
-    if re.search(rb"(?:^|\n)[/\n]|\0|(?:^|[\n/])\.\.(?:[\n/])", names):
+    if re.search(rb"(?:^|\n)[/\n]|(?:^|[\n/])\.\.(?:[\n/])", names):
         raise ValueError("a name leads out of its folder")
+    if re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", names):
+        raise ValueError("a name holds control characters")
+    names.decode()
+    if any(index.versions[number] != "clean" for number in np.unique(members["version"][steps != 0])):
+        raise ValueError("a sample does not begin with its clean image")

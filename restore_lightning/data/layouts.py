@@ -17,7 +17,8 @@ class Part(NamedTuple):
     """Files of one kind, as patterns of their paths below the root, without suffix.
 
     A pattern is a regular expression in which `{field}` is some text without a slash and `{field:EXPRESSION}` what the
-    expression says. A degraded file belongs to the clean one whose fields it has; folders above are free.
+    expression says; case does not matter. A degraded file belongs to the clean one whose fields it has; folders above
+    are free.
 
     Args:
         degraded: Of degraded images; None: there are only clean ones.
@@ -42,8 +43,10 @@ class Layout:
         halves: Each file holds two images side by side: the degraded one on the "left" or on the "right".
         arrays: (degraded, clean): names of arrays in HDF5 files.
         versions: How many degraded versions a clean image has; None: any number.
-        test: Values of the field `image` that are for `test_split`, where folders do not tell.
+        test: A regular expression: which values of the field `image` among those for training are for `test_split`.
         test_split: What their split is called.
+        ignore: A regular expression of paths that are not part of the data set.
+        flat: Whether patterns begin at the root, with no folders above.
     """
 
     name: str
@@ -53,8 +56,10 @@ class Layout:
     halves: Literal["left", "right"] | None = None
     arrays: tuple[str, str] | None = None
     versions: int | None = None
-    test: frozenset[str] = frozenset()
+    test: str | None = None
     test_split: str = "test"
+    ignore: str | None = None
+    flat: bool = False
 
 
 def layouts() -> dict[str, Layout]:
@@ -83,7 +88,7 @@ def _read(path: Path) -> dict[str, Layout]:
     try:
         stored: Mapping[str, Mapping[str, Any]] = yaml.safe_load(path.read_text())
         return {name: _layout(name, **entry) for name, entry in stored.items()}
-    except (OSError, ValueError, TypeError, AttributeError, re.error, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, IndexError, re.error, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as a layout: {error}") from error
 
 
@@ -100,14 +105,31 @@ def _layout(
         about,
         tuple(Part(**part) for part in parts),
         arrays=None if arrays is None else (arrays[0], arrays[1]),
-        test=frozenset(map(str, test)),
+        test="|".join(map(str, test)) or None,
         **options,
     )
+    for key, fits in (
+        ("border", isinstance(made.border, int) and made.border >= 0),
+        ("halves", made.halves in (None, "left", "right")),
+        ("arrays", arrays is None or (len(arrays) == 2 and all(isinstance(array, str) for array in arrays))),
+        ("versions", made.versions is None or (isinstance(made.versions, int) and made.versions > 0)),
+        ("test_split", re.fullmatch(r"\w+", str(made.test_split))),
+    ):
+        if not fits:
+            raise ValueError(f"{name}.{key} {options.get(key, arrays)}: see Layout in layouts.py for what it can be")
+    for expression in (made.test, made.ignore):
+        re.compile(expression or "")
     for part in made.parts:
         patterns = [pattern for pattern in (part.degraded, part.clean) if pattern is not None]
         fields = set.intersection(*(set(compiled(pattern).groupindex) for pattern in patterns))
+        if part.clean is not None and part.degraded is not None:
+            unknown = set(compiled(part.clean).groupindex) - fields
+            if unknown:
+                raise ValueError(f"part {part.degraded}: it lacks the clean pattern's {', '.join(sorted(unknown))}")
         if part.split is None and "split" not in fields:
             raise ValueError(f"part {part.degraded or part.clean}: give split, or a field of this name in its patterns")
+        if part.split is not None and not re.fullmatch(r"\w+", part.split):
+            raise ValueError(f"split {part.split}: give a word")
         if part.clean is None and made.halves is None and made.arrays is None:
             raise ValueError(f"part {part.degraded}: give clean, or halves, or arrays")
     return made
@@ -119,4 +141,4 @@ def compiled(pattern: str) -> re.Pattern[str]:
     def field(found: re.Match[str]) -> str:
         return f"(?P<{found[1]}>{found[2] or '[^/]+'})"
 
-    return re.compile(f"(?P<above>(?:.*?/)??){FIELD.sub(field, pattern)}")
+    return re.compile(f"(?P<above>(?:.*?/)??){FIELD.sub(field, pattern)}", re.IGNORECASE)

@@ -1,6 +1,7 @@
 """The DataModule: multi-task training by the cyclic schedule, and the validation and test sets."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,27 @@ class RestorationData(LightningDataModule):
                 " write a data set from images with depth by restore mix and give its folder as --data.root,"
                 " or give --data.root null (procedural scenes)"
             )
+        for factor, plan in self.plans.items():
+            if plan.degradation is not None and plan.degradation.scale != 1 and self._has_pairs(factor):
+                self.plans[factor] = replace(plan, degradation=None)  # the pairs have a scale of their own
+        for split, sets in self.own_sets.items():
+            for name, given in sets.items():
+                if given.shards is not None and is_url(given.shards):
+                    raise UserError(
+                        f"data.{split}_sets.{name}.shards {given.shards}: validation and test sets are read from local"
+                        " folders; copy it"
+                    )
         if stage == "fit":
             self.training_set = TrainingSet(self._training_sources(), self.plans, self.seed)
         if stage in ("fit", "validate"):
             self.val_sets = self._evaluation_sets("val", self.val_crop_size)
         if stage in ("test", "predict"):
             self.test_sets = self._evaluation_sets("test", None)
+
+    def _has_pairs(self, factor: str) -> bool:
+        """Whether a factor's shards hold degraded images."""
+        shards, _ = self._stored(factor)
+        return shards is not None and any(shards.versions(split) for split in shards.splits)
 
     def _shares_root(self, factor: str) -> bool:
         data = self.factors[factor]
@@ -145,7 +161,9 @@ class RestorationData(LightningDataModule):
             "seed": self.seed,
             "factors (minibatches, batch, crop)": sizes,
             "folders": {f: [data.degraded, data.clean, data.shards] for f, data in self.factors.items()},
-            "shards": {str(folder): shards.checksum for folder, shards in self._sets.items()},
+            "scenes": {f: data.scenes for f, data in self.factors.items()},
+            "augment": {f: list(plan.augment) for f, plan in self.plans.items()},
+            "shards": {f: shards.checksum for f in self.plans if (shards := self._stored(f)[0]) is not None},
             "degradations": {f: [str(p.degradation), p.colour, p.repeats] for f, p in self.plans.items()},
         }
 
@@ -169,8 +187,13 @@ class RestorationData(LightningDataModule):
                 f" {now['folders']}: go on with --config config.yaml of its folder"
             )
         for key, was in state.items():
-            if now.get(key) != was:
-                log.warning("resuming with other data: %s was %s, is %s", key, was, now.get(key))
+            before, after = (each if isinstance(each, dict) else {"": each} for each in (was, now.get(key)))
+            for factor in before | after:
+                if before.get(factor) != after.get(factor):
+                    of = f" of {factor}" * bool(factor)
+                    log.warning(
+                        "resuming with other data: %s%s was %s, is %s", key, of, before.get(factor), after.get(factor)
+                    )
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Batches from the run's position on; the position is all there is to resume."""

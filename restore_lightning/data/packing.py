@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from webdataset import TarWriter
 
-from restore_lightning.data.index import DTYPES, FORMAT, INDEX, MEMBER, SAMPLE, START, Index, Shard
+from restore_lightning.data.index import DTYPES, FORMAT, INDEX, MEMBER, SAMPLE, START, Index, Shard, checksum
 from restore_lightning.data.pictures import View
 from restore_lightning.data.recipes import Member, Recipe
 from restore_lightning.data.shards import MANIFEST, is_set
@@ -55,10 +55,10 @@ def check_output(output: Path, overwrite: bool) -> None:
     Raises:
         UserError: Something is, or there is no place for a folder.
     """
+    if output.exists() and not (output.is_dir() and is_set(output)):
+        raise UserError(f"{output} exists already and is no data set of ours: choose another folder")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists already: give --overwrite, or choose another folder")
-    if output.exists() and not (output.is_dir() and is_set(output)):
-        raise UserError(f"{output} is no data set of ours, it is not overwritten: choose another folder")
     if output.parent.exists() and not output.parent.is_dir():
         raise UserError(f"{output.parent} is no folder: choose another place")
 
@@ -69,7 +69,9 @@ def pack(
     about: Mapping[str, Any],
     workers: int = 0,
     allowed: int = 0,
+    overwrite: bool = False,
     shard_bytes: int = SHARD_BYTES,
+    left_out: Sequence[str] = (),
 ) -> Packed:
     """Write a set of shards to a folder, which appears whole or not at all and replaces a set that is there.
 
@@ -81,8 +83,10 @@ def pack(
         output: The folder.
         about: What is said of the whole set, plain values.
         workers: Processes that make samples.
-        allowed: How many samples may be left out because they cannot be read.
+        allowed: How many may be left out.
+        overwrite: Whether a set that is there may be replaced.
         shard_bytes: A shard is closed before it would hold more.
+        left_out: Problems that were found before.
 
     Raises:
         UserError: More samples than allowed cannot be read, another process packs here, or the disk is full.
@@ -92,7 +96,8 @@ def pack(
     work.mkdir(parents=True, exist_ok=True)
     with _alone(work):
         try:
-            packed = _packed(work, plan, about, workers, allowed)
+            packed = _packed(work, plan, about, workers, allowed, left_out)
+            check_output(output, overwrite)  # it may have appeared meanwhile
         except BaseException:
             if not _finished(work, plan):
                 shutil.rmtree(work)
@@ -101,21 +106,27 @@ def pack(
         shutil.rmtree(replaced, ignore_errors=True)
         if output.exists():
             output.rename(replaced)
-        (work / LOCK).unlink()
         work.rename(output)
+        for path in (output / LOCK, *output.glob("*.json")):  # kept until here: the set is finished only now
+            path.unlink()
         shutil.rmtree(replaced, ignore_errors=True)
     return packed
 
 
 def _packed(
-    work: Path, plan: Mapping[str, Sequence[Recipe]], about: Mapping[str, Any], workers: int, allowed: int
+    work: Path,
+    plan: Mapping[str, Sequence[Recipe]],
+    about: Mapping[str, Any],
+    workers: int,
+    allowed: int,
+    left_out: Sequence[str],
 ) -> Packed:
     """Write what is not there yet."""
     for path in work.iterdir():
         if path.stem not in plan and path.name != LOCK:
             path.unlink()  # of an earlier plan, or half a file
     _check_space(work, plan)
-    problems, flawed = list[str](), list[str]()
+    problems, flawed = list(left_out), list[str]()
     # A DataLoader's workers end with their parent, whatever ended it.
     tasks = DataLoader(_Shards(work, plan), batch_size=None, num_workers=workers, collate_fn=_as_it_is)
     try:
@@ -130,12 +141,12 @@ def _packed(
     except (OSError, UserError) as error:
         done = f"{_finished(work, plan)} of {len(plan)} shards are finished and kept in {work}"
         cause = getattr(error, "strerror", error)
-        raise UserError(f"{cause}: {done}; make room and give the same command again", exit_code=1) from error
+        raise UserError(f"{cause}: {done}; mend this and give the same command again", exit_code=1) from error
     if len(problems) > allowed:
         for shard in flawed:
             (work / f"{shard}.json").unlink()
         raise UserError(
-            f"{len(problems)} samples cannot be read: {shortened(problems, LISTED)}; mend them and give the same"
+            f"{len(problems)} images cannot be packed: {shortened(problems, LISTED)}; mend them and give the same"
             f" command again, or leave them out by --allow-missing {len(problems)}",
             exit_code=1,
         )
@@ -209,7 +220,10 @@ class _Shards(Dataset[list[str]]):
         torch.set_num_threads(1)
         name, recipes = self.parts[number]
         path, notes = self.folder / f"{name}.tar", self.folder / f"{name}.json"
-        state = sha256(repr([FORMAT, *(recipe.state() for recipe in recipes)]).encode()).hexdigest()
+        try:
+            state = sha256(repr([FORMAT, *(recipe.state() for recipe in recipes)]).encode()).hexdigest()
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}", exit_code=1) from error
         try:
             kept = json.loads(notes.read_text())
             if kept["state"] == state and kept["bytes"] == path.stat().st_size:
@@ -221,7 +235,7 @@ class _Shards(Dataset[list[str]]):
             written = {"state": state, **_write_shard(path, recipes)}
             write_text(notes, json.dumps(written))
         except OSError as error:
-            raise UserError(f"{path.name}: {error.strerror or error}", exit_code=1) from error
+            raise UserError(f"{error.filename or path.name}: {error.strerror or error}", exit_code=1) from error
         return list(written["problems"])
 
 
@@ -244,10 +258,12 @@ def _write_shard(path: Path, recipes: Sequence[Recipe]) -> dict[str, Any]:
         size = beside.stat().st_size
         with beside.open("rb") as begun:
             start = zlib.crc32(begun.read(START))
+            begun.seek(0)
+            whole = checksum(begun)
     for sample in samples:
         for member in sample["members"]:
             member["offset"] = offsets[f"{sample['name']}.{member['version']}.{member.pop('suffix')}"]
-    return {"bytes": size, "start": start, "samples": samples, "problems": problems}
+    return {"bytes": size, "start": start, "crc32": whole, "samples": samples, "problems": problems}
 
 
 def _notes(recipe: Recipe, members: Sequence[Member], data: Sequence[bytes]) -> dict[str, Any]:
@@ -313,11 +329,13 @@ def _finish(work: Path, names: Sequence[str], about: Mapping[str, Any]) -> Packe
                 packed.samples[sample["split"]] = packed.samples.get(sample["split"], 0) + 1
                 versions = {member["version"]: member["about"] for member in sample["members"]}
                 manifest.write(json.dumps({k: sample[k] for k in ("split", "name")} | {"versions": versions}) + "\n")
-            shards.append(Shard(f"{name}.tar", notes["bytes"], notes["start"]))
+            shards.append(Shard(f"{name}.tar", notes["bytes"], notes["start"], notes["crc32"]))
             packed.bytes += notes["bytes"]
     packed.members = len(members)
     if not members:
         return packed
+    with (work / MANIFEST).open("rb") as file:
+        about = {**about, "manifest_crc32": checksum(file)}
     Index(
         about=about,
         shards=shards,
@@ -326,8 +344,6 @@ def _finish(work: Path, names: Sequence[str], about: Mapping[str, Any]) -> Packe
         members=np.array(members, dtype=MEMBER),
         names=np.frombuffer("".join(f"{name}\n" for name in sample_names).encode(), dtype=np.uint8),
     ).write(work / INDEX)
-    for path in work.glob("*.json"):
-        path.unlink()
     return packed
 
 

@@ -10,6 +10,7 @@ import zlib
 from functools import lru_cache
 from io import BytesIO, FileIO
 from pathlib import Path
+from threading import local
 
 import numpy as np
 import torch
@@ -22,15 +23,17 @@ from restore_lightning.errors import UserError, shortened
 
 MANIFEST = "manifest.jsonl"
 CLEAN, DEGRADED = "clean", "degraded"
-OPEN_FILES = 256
-"""Shards that a process keeps open."""
+OPEN_FILES = 64
+"""Shards of a set that a process keeps open."""
 
 
 def is_set(folder: Path) -> bool:
     """Whether a folder holds a set of shards, and nothing else."""
     if not (folder / INDEX).is_file():
         return False
-    return all(path.name in (INDEX, MANIFEST) or SHARD.fullmatch(path.name) for path in folder.iterdir())
+    # Notes (.json) stay where packing was killed in its last moment.
+    names = [path.name.removesuffix(".json") + ".tar" * path.name.endswith(".json") for path in folder.iterdir()]
+    return all(name in (INDEX, MANIFEST) or SHARD.fullmatch(name) for name in names)
 
 
 class ShardSet:
@@ -54,7 +57,7 @@ class ShardSet:
         members = self.index.members
         self.first = np.flatnonzero(np.diff(members["sample"], prepend=members["sample"][0] + 1))
         self.ends = np.flatnonzero(self.index.names == ord("\n"))
-        self._scratch = bytearray()  # fresh memory for each read would cost more than the read
+        self._scratch = local()  # fresh memory for each read would cost more than the read
         self._opened = lru_cache(OPEN_FILES)(self._open)
 
     def __reduce__(self) -> tuple[type["ShardSet"], tuple[Path]]:
@@ -145,9 +148,10 @@ class ShardSet:
     def _bytes(self, shard: int, start: int, count: int) -> memoryview:
         """A part of a shard, until the next one is read."""
         path = self.folder / self.index.shards[shard].name
-        if len(self._scratch) < count:
-            self._scratch = bytearray(count)
-        buffer = memoryview(self._scratch)[:count]
+        kept = getattr(self._scratch, "bytes", bytearray())
+        if len(kept) < count:
+            kept = self._scratch.bytes = bytearray(count)
+        buffer = memoryview(kept)[:count]
         try:
             read = os.preadv(self._opened(shard).fileno(), [buffer], start)
         except OSError as error:

@@ -57,7 +57,7 @@ def stored_source(shards: ShardSet, factor: str, plan: FactorPlan, chosen: bool)
     if version is not None and chosen:
         raise UserError(
             f"data.factors.{factor}.degradation is set, but the images of {shards.folder} are degraded already:"
-            " leave it out or give clean images"
+            " set it to null, or give clean images"
         )
     images = len(shards.rows(TRAIN, version or CLEAN))
     log.info("%s: training on the %d images of %s", factor, images, shards.folder)

@@ -6,6 +6,7 @@ What comes next depends on what came before, hence a resumed run sees other crop
 import io
 import logging
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,14 +24,16 @@ from restore_lightning.data.stored import TRAIN, version_of
 from restore_lightning.data.training import Draw, FactorPlan, OnTheFly, Pair, PairSource
 from restore_lightning.errors import UserError
 from restore_lightning.images import in_colour
-from restore_lightning.seeding import generator
+from restore_lightning.seeding import derive, generator
 
 log = logging.getLogger(__name__)
 
 BUFFER = 32
 """Samples that a process holds and draws the next one from."""
-ATTEMPTS = 3
-"""Shards in a row that may fail."""
+ATTEMPTS = 5
+"""Shards in a row that may fail before the run ends."""
+WAIT = 1.0
+"""Seconds to wait after a failure, longer after each one in a row."""
 
 
 def is_url(name: str) -> bool:
@@ -43,7 +46,11 @@ def streamed_source(url: str, factor: str, plan: FactorPlan, chosen: bool) -> Pa
     stream = RemoteShards(url)
     version = version_of(stream.versions, factor, url)
     if version is not None and chosen:
-        raise UserError(f"data.factors.{factor}.degradation is set, but the images of {url} are degraded already")
+        raise UserError(
+            f"data.factors.{factor}.degradation is set, but the images of {url} are degraded already: set it to null"
+        )
+    if plan.repeats > 1:
+        raise UserError(f"data.factors.{factor}.repeats {plan.repeats}: streamed images cannot be repeated, give 1")
     if version is None and plan.degradation is None:
         raise UserError(f"{url} has clean images only: set data.factors.{factor}.degradation")
     smallest = plan.crop_size if version is not None else plan.clean_size
@@ -90,31 +97,38 @@ class RemoteShards:
         """A process has a stream of its own."""
         return self.__dict__ | {"_samples": None}
 
-    def next(self, number: int) -> dict[str, Any]:
+    def next(self, number: int, seed: int) -> dict[str, Any]:
         """The next sample: the content of its files, by version.
 
         Args:
-            number: Of the draw; the first one seeds this process's order.
+            number: Of the draw; the first one and the seed decide this process's order.
+            seed: Of the run and the factor.
         """
         if self._samples is None:
-            self._samples = shuffle(BUFFER, initial=BUFFER, rng=random.Random(number))(self._in_order(number))
+            own = derive(seed, "stream", number)
+            self._samples = shuffle(BUFFER, initial=BUFFER, rng=random.Random(own))(self._in_order(own))
         assert self._samples is not None
         return next(self._samples)
 
     def _in_order(self, seed: int) -> Iterator[dict[str, Any]]:
-        rng, failed = generator(seed, "stream"), 0
+        rng, failed = generator(seed), 0
+        whole = {f"{name}.npy" for name in (CLEAN, *self.versions)}
         while True:
             for number in rng.permutation(len(self.shards)):
                 shard = self.shards[number]
                 try:
                     with self._open(shard) as file:
-                        yield from group_by_keys(tar_file_expander([{"url": shard, "stream": file}]))
-                    failed = 0
+                        for sample in group_by_keys(tar_file_expander([{"url": shard, "stream": file}])):
+                            if not whole <= {first_of(name) for name in sample}:
+                                raise EOFError(f"{sample['__key__']} is not whole")
+                            yield sample
+                            failed = 0
                 except Exception as error:  # each protocol has its own
                     failed += 1
                     if failed == ATTEMPTS:
                         raise UserError(f"{self.url}: {failed} shards in a row cannot be read: {error}", 1) from error
                     log.warning("the rest of %s/%s is left out of this round: %s", self.url, shard, error)
+                    time.sleep(WAIT * failed)
 
     def _open(self, name: str) -> Any:
         # A web server that cannot serve parts of a file is read from start to end, too.
@@ -124,7 +138,7 @@ class RemoteShards:
         except ImportError as error:
             raise UserError(f"{self.url}: {error}") from error
         except Exception as error:
-            raise UserError(f"{self.url}/{name} cannot be opened: {error}", exit_code=1) from error
+            raise UserError(f"{self.url}/{name} cannot be read: {error_name(error)}", exit_code=1) from error
 
 
 class StreamedPairs:
@@ -141,8 +155,8 @@ class StreamedPairs:
 
     def pair(self, draw: Draw, plan: FactorPlan, seed: int) -> Pair:
         """See `PairSource`; which image it is depends on what was drawn before."""
-        sample = self.stream.next(draw.number)
-        versions = sorted(name for name in sample if name.split(".")[0].split("-")[0] == self.version)
+        sample = self.stream.next(draw.number, seed)
+        versions = sorted(name for name in sample if first_of(name) == f"{self.version}.npy")
         chosen = versions[int(generator(seed, "version", draw.number).integers(len(versions)))]
         degraded, clean = (in_colour(_image(sample[name]), plan.colour) for name in (chosen, f"{CLEAN}.npy"))
         pair = Pair(degraded, clean, (draw.factor,))
@@ -161,9 +175,25 @@ class StreamedClean:
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[Clean, Window]:
         """See `CleanSource`; which image it is depends on what was drawn before."""
-        image = _image(self.stream.next(number)[f"{CLEAN}.npy"])
+        image = _image(self.stream.next(number, seed)[f"{CLEAN}.npy"])
         outer, inner = place(image.shape[1:], size, number, seed).with_margin(margin, *image.shape[1:])
         return Clean(outer.cut(image), None), inner
+
+
+def first_of(name: str) -> str:
+    """A file's name without the number of its version.
+
+    >>> first_of("degraded-07.npy")
+    'degraded.npy'
+    """
+    version, _, suffix = name.partition(".")
+    return f"{version.split('-')[0]}.{suffix}"
+
+
+def error_name(error: Exception) -> str:
+    """What failed, in the words of the protocol's library."""
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}"
 
 
 def _image(data: bytes) -> Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from restore_lightning.data.index import DTYPES, FILE
-from restore_lightning.data.shards import ShardSet
+from restore_lightning.data.index import DTYPES, FILE, checksum
+from restore_lightning.data.shards import MANIFEST, ShardSet
 
 
 def verify(shards: ShardSet, workers: int = 0) -> list[str]:
@@ -25,7 +25,14 @@ def verify(shards: ShardSet, workers: int = 0) -> list[str]:
     """
     tasks = DataLoader(_Checked(shards), batch_size=None, num_workers=workers, collate_fn=list)
     found = tqdm(tasks, unit="shard", desc=shards.folder.name, disable=None)
-    return [problem for problems in found for problem in problems]
+    problems = [problem for problems in found for problem in problems]
+    try:
+        with (shards.folder / MANIFEST).open("rb") as file:
+            if checksum(file) != shards.index.about.get("manifest_crc32"):
+                problems.append(f"{MANIFEST} differs from the one that was written")
+    except OSError as error:
+        problems.append(f"{MANIFEST} cannot be read: {error.strerror}")
+    return problems
 
 
 class _Checked(Dataset[list[str]]):
@@ -40,6 +47,9 @@ class _Checked(Dataset[list[str]]):
     def __getitem__(self, number: int) -> list[str]:
         shards = self.shards
         name = shards.index.shards[number].name
+        with (shards.folder / name).open("rb") as file:
+            if checksum(file) == shards.index.shards[number].crc32:
+                return []
         rows = np.flatnonzero(shards.index.members["shard"] == number)
         expected = {
             int(offset): int(row) for row, offset in zip(rows, shards.index.members["offset"][rows], strict=True)
@@ -55,7 +65,7 @@ class _Checked(Dataset[list[str]]):
         except (tarfile.TarError, OSError) as error:
             problems.append(f"{name} cannot be read as a tar file: {error}")
         problems += [f"{name}: {shards.name(row)} of the index is not there" for row in expected.values()]
-        return problems
+        return problems or [f"{name} is damaged between its images: its checksum differs from the index's"]
 
     def _problem(self, tar: tarfile.TarFile, member: tarfile.TarInfo, row: int) -> str | None:
         """What is wrong with one member."""

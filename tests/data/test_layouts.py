@@ -84,7 +84,7 @@ TREES = {
     "flickr2k": [("train", "Flickr2K_HR/000001.png", [])],
 }  # fmt: skip
 CLEAN = ("live1", "set5", "set14", "bsds100", "urban100", "manga109")
-TREES |= {name: [("test", "b.png", []), ("test", "sub/a.bmp", [])] for name in CLEAN}
+TREES |= {name: [("test", "b.png", [])] for name in CLEAN}
 
 
 def save(path, value, size=(24, 16)):
@@ -287,7 +287,7 @@ def test_all_problems_are_named_at_once(restore, tmp_path):
         path.write_bytes(path.read_bytes()[:200_000])
     code, _, err = restore("shards", "pack", "reside-its", tmp_path / "root", tmp_path / "out", "--allow-missing", 2)
     assert code == 1
-    assert "3 samples cannot be read" in err
+    assert "3 images cannot be packed" in err
     assert all(f"{n}_1_0.9.png" in err for n in (1, 3, 4))
 
 
@@ -329,6 +329,7 @@ def test_a_layout_of_ones_own(restore, tmp_path):
         ("mine: {about: x, parts: [{degraded: '(', clean: 'b', split: train}]}", "unterminated"),
         ("mine: {about: x, parts: [{degraded: 'a', clean: 'b'}]}", "give split, or a field of this name"),
         ("mine: {about: x, parts: [{degraded: 'a', split: train}]}", "give clean, or halves, or arrays"),
+        ("mine: {about: x, parts: [{degraded: '{a}', clean: '{b}', split: train}]}", "the clean pattern's b"),
         ("mine: {about: x, parts: [], part: []}", "unexpected keyword argument 'part'"),
         ("a: {about: x, parts: []}\nb: {about: x, parts: []}", "holds 2 layouts"),
         ("[", "cannot be read as a layout"),
@@ -343,8 +344,128 @@ def test_links_to_folders_are_followed_and_hidden_files_are_not_read(tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root/Rain12").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/rain/._rain-001.png").write_text("of a Mac")
-    samples, problems = arrange(layout("rain12"), tmp_path / "root")
-    assert ([sample.name for sample in samples], problems) == (["Rain12/001"], [])
+    (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/rain/more").symlink_to(tmp_path / "root")
+    samples, problems, unused = arrange(layout("rain12"), tmp_path / "root")
+    assert ([sample.name for sample in samples], problems, unused) == (["Rain12/001"], [], [])
+
+
+CHAIR = "OriginalImages/Canon5D2_5_160_3200_chair"
+DESK = "OriginalImages/Canon5D2_5_160_6400_desk"
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "clean", "degraded"),
+    [
+        ("pairs", "test", "test/Rain100L/target/1.png", "test/Rain100L/input/1.png"),
+        ("pairs", "val", "data/Valid/gt/1.png", "data/Valid/lq/1.png"),
+        ("clean", "test", "photos/test/b.png", None),
+        ("clean", "val", "photos/val/b.png", None),
+        ("did-mdn-test", "test", "DID-MDN-test/1.jpg", None),
+        ("reside", "train", "ITS/train/ITS_clear/1.png", "ITS/train/ITS_haze/1_1_0.9.png"),
+        ("reside-ots", "train", "clear/0005.jpg", "haze/part1/part1/0005_0.8_0.04.jpg"),
+        ("polyu", "originals_test", f"{CHAIR}_mean.JPG", f"{CHAIR}_Real.JPG"),
+        ("polyu", "train", f"{DESK}_mean.JPG", f"{DESK}_Real.JPG"),
+    ],
+)  # fmt: skip
+def test_other_copies_of_the_folders(name, split, clean, degraded, tmp_path):
+    for path in filter(None, (clean, degraded)):
+        save(tmp_path / path, 9)
+    samples, problems, unused = arrange(layout(name), tmp_path)
+    assert [(sample.split, problems, unused) for sample in samples] == [(split, [], [])]
+
+
+def test_two_sets_of_pairs_below_one_split(tmp_path):
+    for name in ("Rain100L", "Rain100H"):
+        save(tmp_path / f"test/{name}/target/1.png", 9)
+        save(tmp_path / f"test/{name}/input/1.png", 9)
+    samples, problems, _ = arrange(layout("pairs"), tmp_path)
+    assert ([sample.name for sample in samples], problems) == (["Rain100H/1", "Rain100L/1"], [])
+
+
+def test_what_is_not_part_of_the_set_is_said(restore, tmp_path):
+    grow(tmp_path / "root", TREES["gopro"])
+    save(tmp_path / "root/train/GOPR0372_07_00/blur_gamma/000047.png", 9)
+    code, _, err = restore("shards", "pack", "gopro", tmp_path / "root", tmp_path / "out", "--workers", 0)
+    assert code == 0
+    assert "not part of gopro: 1 images in train/GOPR0372_07_00/blur_gamma" in err
+    grow(tmp_path / "rain", TREES["rain100l"])
+    for name in ("rainregion-2.png", "rainstreak-2.png"):
+        save(tmp_path / "rain/RainTrainL" / name, 9)
+    samples, problems, _ = arrange(layout("rain100l"), tmp_path / "rain")
+    assert (len(samples), problems) == (3, [])
+    for name in ("img_001_SRF_2_HR.png", "img_001_SRF_2_LR.png", "img_001_SRF_2_bicubic.png", "LR_bicubic/X2/a.png"):
+        save(tmp_path / "set5" / name, 9)
+    samples, problems, _ = arrange(layout("set5"), tmp_path / "set5")
+    assert ([sample.name for sample in samples], problems) == (["img_001_SRF_2_HR"], [])
+
+
+def test_one_bad_version_does_not_take_the_others_with_it(restore, tmp_path):
+    grow(tmp_path / "root", TREES["sots-indoor"])
+    (tmp_path / "root/hazy/1400_2.png").write_text("no image")
+    words = ("shards", "pack", "sots-indoor", tmp_path / "root", tmp_path / "out", "--workers", 0)
+    assert restore(*words)[0] == 1
+    assert restore(*words, "--allow-missing", 1)[0] == 0
+    shards = ShardSet(tmp_path / "out")
+    assert [gray(shards, row) for row in shards.rows("test", "degraded").tolist()] == [121, 123]
+
+
+def test_the_number_that_may_be_missing_counts_all(restore, tmp_path):
+    for folder in ("clear", "hazy"):
+        (tmp_path / "root" / folder).mkdir(parents=True)
+    for n in range(1, 5):
+        for path in (tmp_path / f"root/clear/{n}.png", tmp_path / f"root/hazy/{n}_1_0.9.png"):
+            Image.fromarray(data.coffee()).save(path)
+    (tmp_path / "root/clear/1.png").unlink()
+    for n in (2, 3):
+        path = tmp_path / f"root/hazy/{n}_1_0.9.png"
+        path.write_bytes(path.read_bytes()[:200_000])
+    words = ("shards", "pack", "reside-its", tmp_path / "root", tmp_path / "out", "--workers", 0)
+    code, _, err = restore(*words, "--allow-missing", 1)
+    assert code == 1
+    assert "--allow-missing 3" in err
+    assert restore(*words, "--allow-missing", 3)[0] == 0
+    assert len(ShardSet(tmp_path / "out").index.samples) == 1
+
+
+def test_degraded_images_of_one_name_are_ambiguous(tmp_path):
+    grow(tmp_path, [("train", "clean/a.png", ["degraded/a.png", "degraded/a.jpg"])])
+    save(tmp_path / "clean/b.png", 9)
+    save(tmp_path / "degraded/b.png", 9)
+    samples, problems, _ = arrange(layout("pairs"), tmp_path)
+    assert [sample.name for sample in samples] == ["b"]
+    assert problems == ["degraded/a.png and degraded/a.jpg are degraded images of one name"]
+
+
+def test_sizes_are_checked_before_images_are_resized(shared, restore, tmp_path):
+    """The border is cut first; pairs that do not fit are not squeezed until they do."""
+    import cv2
+
+    root = shared / "data/RESIDE/SOTS"
+    shards = packed(restore, "sots-indoor", root, tmp_path / "out", "--size", "310x230")
+    row = int(shards.rows("test", "degraded")[0])
+    hazy, clear = (cv2.imread(str(root / name)) for name in ("hazy/1400_1.png", "gt/1400.png"))
+    expected = cv2.PSNR(cv2.resize(hazy, (310, 230)), cv2.resize(clear[10:-10, 10:-10], (310, 230)))
+    assert psnr(shards, row, "durn-rgb")[0] == pytest.approx(expected, abs=0.02)
+    save(tmp_path / "pairs/clean/a.png", 9, (64, 36))
+    save(tmp_path / "pairs/degraded/a.png", 9, (36, 64))
+    words = ("shards", "pack", "pairs", tmp_path / "pairs", tmp_path / "other", "--size", "32x32", "--workers", 0)
+    assert "sizes differ" in restore(*words)[2]
+    save(tmp_path / "pairs/degraded/a.png", 9, (32, 18))
+    code, _, err = restore(*words)
+    assert code == 2
+    assert "the clean images are 2 times as large as the degraded ones" in err
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["halves: Left", "border: -5", "border: ten", "arrays: [haze]", "versions: many", "test_split: a/b", "ignore: '('"],
+)
+def test_wrong_keys_of_a_layout(key, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"mine:\n  about: x\n  parts: [{{split: train, degraded: 'd/{{i}}', clean: 'c/{{i}}'}}]\n  {key}\n")
+    with pytest.raises(UserError, match="cannot be read as a layout"):
+        layout(str(mine))
 
 
 SAMPLES = {

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -124,8 +125,9 @@ def test_info_says_what_is_there(packed, restore):
 
 
 def test_the_manifest_says_where_each_image_comes_from(packed):
-    _, first, *_ = [json.loads(line) for line in (packed / "manifest.jsonl").read_text().splitlines()]
-    assert first["versions"]["degraded"] == {"source": "train/degraded/0.png"} or first["split"] == "test"
+    _, *lines = [json.loads(line) for line in (packed / "manifest.jsonl").read_text().splitlines()]
+    sources = {line["name"]: line["versions"]["degraded"]["source"] for line in lines}
+    assert sources == {str(n): f"{'test' if n > 5 else 'train'}/degraded/{n}.png" for n in range(8)}
 
 
 def verified(restore, folder):
@@ -144,9 +146,15 @@ def test_flipped_bytes_are_found(copy, restore):
     assert "is damaged: its checksum differs from the index's" in err
     assert "1 problems; pack the data again" in line_of(err)
     content[300_000] ^= 1
-    content[512:1024] = bytes(512)  # within the first image
+    for place in (5000, 345_000, len(content) - 1):  # in an image, a header, the padding at the end
+        content[place] ^= 1
+        path.write_bytes(content)
+        assert verified(restore, copy)[0] == 1
+        content[place] ^= 1
     path.write_bytes(content)
-    assert verified(restore, copy)[0] == 1
+    assert verified(restore, copy)[0] == 0
+    (copy / "manifest.jsonl").write_text("{}")
+    assert "manifest.jsonl differs" in verified(restore, copy)[1]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "removed", "emptied", "exchanged"])
@@ -226,13 +234,16 @@ EIGHT = "a\nb\nc\nd\ne\nf\ng\n"
         ({"member": {"dtype": 9}}, "a number points outside its table"),
         ({"member": {"sample": 5}}, "members are not in the order of their samples"),
         ({"sample": 7}, "a number points outside its table"),
-        ({"shards": [Shard("../x-000000.tar", 2**40, 0)] * 9}, "is no name of a shard"),
-        ({"shards": [Shard("/x-000000.tar", 2**40, 0)] * 9}, "is no name of a shard"),
+        ({"shards": [Shard("../x-000000.tar", 2**40, 0, 0)] * 9}, "is no name of a shard"),
+        ({"shards": [Shard("/x-000000.tar", 2**40, 0, 0)] * 9}, "is no name of a shard"),
         ({"versions": ["clean", "../x"]}, "is no name of a version"),
         ({"names": names("../h\n" + EIGHT)}, "a name leads out of its folder"),
         ({"names": names("/h\n" + EIGHT)}, "a name leads out of its folder"),
         ({"names": names("h/..\n" + EIGHT)}, "a name leads out of its folder"),
         ({"names": names("\n" + EIGHT)}, "a name leads out of its folder"),
+        ({"names": names("h\x1b[2J\n" + EIGHT)}, "a name holds control characters"),
+        ({"names": names("h\n" + EIGHT)[::-1]}, "it does not have a name for each sample"),
+        ({"versions": ["degraded", "clean"]}, "a sample does not begin with its clean image"),
         ({"names": names(EIGHT)}, "it does not have a name for each sample"),
     ],
 )
@@ -255,7 +266,7 @@ def test_members_that_do_not_belong_in_a_shard(kind, copy, restore):
         member.size = 0 if "link" in kind else 4
         tar.addfile(member, BytesIO(b"evil"))
     size = path.stat().st_size
-    shards = [Shard(index.shards[0].name, size, index.shards[0].start), *index.shards[1:]]
+    shards = [index.shards[0]._replace(bytes=size), *index.shards[1:]]
     changed(index, shards=shards).write(copy / INDEX)
     ShardSet(copy).read(0)
     code, err = verified(restore, copy)
@@ -274,6 +285,35 @@ def test_a_shard_that_goes_while_it_is_read(copy):
     other = int(shards.rows("test", "degraded")[0])
     with pytest.raises(UserError, match=r"test-000000\.tar cannot be read: No such file"):
         shards.read(other)
+
+
+def test_threads_do_not_disturb_each_other(packed):
+    shards = ShardSet(packed)
+    expected = {row: shards.read(row) for row in range(6)}
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(lambda n: torch.equal(shards.read(n % 6), expected[n % 6]), range(1200)))
+    assert all(read)
+
+
+def test_what_appears_meanwhile_is_not_replaced(root, restore, tmp_path, monkeypatch):
+    """The folder OUT is made by somebody else while the shards are written."""
+    from restore_lightning.data import packing
+
+    finish = packing._finish
+
+    def meanwhile(*arguments):
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set/thesis.txt").write_text("years")
+        return finish(*arguments)
+
+    monkeypatch.setattr(packing, "_finish", meanwhile)
+    words = ("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)
+    assert "exists already" in line_of(restore(*words)[2])
+    monkeypatch.setattr(packing, "_finish", finish)
+    assert "is no data set of ours" in line_of(restore(*words, "--overwrite")[2])
+    assert (tmp_path / "set/thesis.txt").read_text() == "years"
+    shutil.rmtree(tmp_path / "set")
+    assert restore(*words)[0] == 0
 
 
 def test_a_shard_that_is_cut_while_it_is_read(copy):
@@ -300,7 +340,7 @@ def test_a_million_members(tmp_path):
         name = f"train-{number:06d}.tar"
         with (tmp_path / "set" / name).open("wb") as file:
             file.truncate(2**29)  # a hole
-        shards.append(Shard(name, 2**29, zlib.crc32(bytes(4096))))
+        shards.append(Shard(name, 2**29, zlib.crc32(bytes(4096)), 0))
     text = "".join(f"GOPR0372_07_00/{number:06d}\n" for number in range(count))
     Index(
         about={},
@@ -360,7 +400,7 @@ def test_only_what_changed_is_written_again(root, restore, tmp_path):
     words = ("shards", "pack", "pairs", mine, tmp_path / "set", "--shard-size", 1, "--workers", 0)
     code, _, err = restore(*words)
     assert code == 1
-    assert "1 samples cannot be read" in line_of(err)
+    assert "1 images cannot be packed" in line_of(err)
     work = tmp_path / ".set.packing"
     kept = {path.stem: (work / f"{path.stem}.tar").stat().st_mtime_ns for path in work.glob("*.json")}
     assert kept.keys() == {"test-000000", "train-000000", "train-000001"}  # the third one is flawed
@@ -403,7 +443,7 @@ def test_a_disk_that_is_full(workers, root, tmp_path):
         check=False,
     )
     assert limited.returncode == 1
-    assert "make room and give the same command again" in line_of(limited.stderr)
+    assert "mend this and give the same command again" in line_of(limited.stderr)
     assert not out.exists()
     left = [path.name for path in (tmp_path / ".set.packing").iterdir()]
     assert sorted(left) == ["lock", "test-000000.json", "test-000000.tar"]  # what fits
@@ -430,8 +470,8 @@ def test_a_disk_that_is_too_small(root, restore, tmp_path, monkeypatch):
         (("pack", "pairs", "ROOT", "OUT", "--size", "64x36", "--store", "files"), "--size and --store files"),
         (("pack", "pairs", "ROOT", "OUT", "--allow-missing", "-1"), "--allow-missing -1: give at least 0"),
         (("pack", "pairs", "ROOT", "OUT", "--split", "a/b"), "--split a/b: give a word"),
-        (("pack", "pairs", "ROOT", "ROOT"), "exists already: give --overwrite"),
-        (("pack", "pairs", "ROOT", "ROOT", "--overwrite"), "is no data set of ours, it is not overwritten"),
+        (("pack", "pairs", "ROOT", "ROOT"), "exists already and is no data set of ours"),
+        (("pack", "pairs", "ROOT", "ROOT", "--overwrite"), "is no data set of ours: choose"),
         (("info", "ROOT"), "has no index.npz"),
         (("verify", "nowhere"), "nowhere is no folder"),
     ],

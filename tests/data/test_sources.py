@@ -115,6 +115,24 @@ def test_sets_of_ones_own_from_shards(sets):
     assert torch.equal(sample["degraded"].int(), sample["clean"].int() + 20)
 
 
+def test_pairs_of_another_resolution(sets, restore, tmp_path):
+    """x2 pairs, packed: the shipped configuration of a super-resolution network trains on them."""
+    for path in sorted((sets / "clean/train").iterdir()):
+        for kind, size in (("clean", (200, 150)), ("degraded", (100, 75))):
+            (tmp_path / "root" / kind).mkdir(parents=True, exist_ok=True)
+            Image.open(path).resize(size).save(tmp_path / f"root/{kind}/{path.name}")
+    assert restore("shards", "pack", "pairs", tmp_path / "root", tmp_path / "set", "--workers", 0)[0] == 0
+    key = "--data.factors.downscale"
+    words = ("fit", "--config", "din_sr.yaml", f"{key}.shards", tmp_path / "set", "--data.crop_size", 16)
+    words += ("--data.val_sets", f"{{x: {{shards: {tmp_path / 'set'}, split: train}}}}", "--data.batch_size", 1)
+    words += ("--model.network.D", 1, "--model.network.B", 1, "--model.network.M", 2, "--trainer.logger", "false")
+    words += ("--trainer.max_steps", 1, "--trainer.limit_val_batches", 1, "--trainer.val_check_interval", 1)
+    words += ("--data.num_workers", 0, "--trainer.default_root_dir", tmp_path / "run")
+    assert "are degraded already: set it to null" in restore(*words)[2]
+    code, _, err = restore(*words, f"{key}.degradation", "null", "--overwrite")
+    assert code == 0, err
+
+
 def test_gray_crops_of_shards(sets):
     module = RestorationData({"noise": FactorData(shards=str(sets / "photos"), colour="gray")}, crop_size=32)
     module.setup("fit")
@@ -174,7 +192,8 @@ def test_a_run_that_goes_on_with_other_shards_says_so(sets, tmp_path, restore, c
     assert restore(*pack, "--size", "100x80", "--overwrite")[0] == 0
     code, _, err = restore(*fit, *source, "--trainer.max_steps", 6)
     assert code == 0, err
-    assert "resuming with other data: shards was" in err
+    assert "resuming with other data: shards of rain was" in err
+    assert "of blur" not in err
     (mine / "train-000000.tar").unlink()
     code, _, err = restore(*fit, *source, "--trainer.max_steps", 8)
     assert code == 1

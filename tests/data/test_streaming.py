@@ -4,6 +4,8 @@ import functools
 import http.server
 import logging
 import os
+import shutil
+import tarfile
 import threading
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from skimage import data
 
 from restore_lightning.data import FactorData, RestorationData
+from restore_lightning.data.evaluation import ImageSet
 from restore_lightning.data.streaming import RemoteShards
 from restore_lightning.data.training import Draw
 from restore_lightning.errors import UserError
@@ -111,11 +114,11 @@ def test_clean_images_are_degraded_on_the_fly(url):
 
 def test_every_image_comes_equally_often(web):
     stream = RemoteShards(f"{web}/pairs")
-    names = [stream.next(0)["__key__"] for _ in range(120)]
+    names = [stream.next(0, 0)["__key__"] for _ in range(120)]
     assert sorted(set(names)) == [str(number) for number in range(6)]
     assert all(14 <= names.count(name) <= 26 for name in names)  # 20, but for what waits in the buffer
     other = RemoteShards(f"{web}/pairs")
-    assert [other.next(1)["__key__"] for _ in range(120)] != names
+    assert [other.next(0, 1)["__key__"] for _ in range(120)] != names
 
 
 def test_a_run_trains_from_remote_shards(web, restore, tmp_path):
@@ -133,7 +136,7 @@ def test_a_run_trains_from_remote_shards(web, restore, tmp_path):
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("nowhere", "nowhere/index.npz cannot be opened"),
+        ("nowhere", "nowhere/index.npz cannot be read: .*404"),
         ("test", "has no training images, only test"),
         ("files", "pack it with --store arrays"),
     ],
@@ -143,25 +146,48 @@ def test_what_cannot_be_streamed(where, message, web):
         trained_on(f"{web}/{where}")
     with pytest.raises(UserError, match="crop_size 201 is larger than the smallest image"):
         RestorationData({"noise": FactorData(shards=f"{web}/pairs")}, crop_size=201).setup("fit")
-    with pytest.raises(UserError, match="cannot be opened"):
+    with pytest.raises(UserError, match="cannot be read"):
         trained_on("nonsense://host/set")
 
 
-def test_shards_that_go_away(folder, web, caplog):
+def test_shards_that_are_cut_short(folder, web, caplog, monkeypatch):
+    """Behind the first image of a sample: what is whole is used, the rest is named."""
+    monkeypatch.setattr("restore_lightning.data.streaming.WAIT", 0)
+    shutil.copytree(folder / "pairs", folder / "cut")
+    for path in (folder / "cut").glob("*.tar"):
+        with tarfile.open(path) as tar:
+            second = tar.getmembers()[1]
+        path.write_bytes(path.read_bytes()[: second.offset])
+    stream = RemoteShards(f"{web}/cut")
+    with pytest.raises(UserError, match="shards in a row cannot be read"):
+        stream.next(0, 0)
+    assert "is not whole" in caplog.text
+
+
+def test_sets_that_are_scored_are_local(web):
+    sets = {"x": ImageSet(shards=f"{web}/pairs")}
+    with pytest.raises(
+        UserError, match=r"data.test_sets.x.shards http.*: validation and test sets are read from local"
+    ):
+        RestorationData({"noise": FactorData()}, test_sets=sets).setup("fit")
+
+
+def test_shards_that_go_away(folder, web, caplog, monkeypatch):
     """One that fails is named and left out; when all fail the run ends."""
+    monkeypatch.setattr("restore_lightning.data.streaming.WAIT", 0)
     stream = RemoteShards(f"{web}/pairs")
     shard = folder / "pairs/train-000000.tar"
     shard.rename(folder / "away.tar")
     try:
         with caplog.at_level(logging.WARNING):
-            names = {stream.next(0)["__key__"] for _ in range(8)}
+            names = {stream.next(0, 0)["__key__"] for _ in range(8)}
         assert "train-000000.tar is left out of this round" in caplog.text
         assert names < {str(number) for number in range(6)}
     finally:
         (folder / "away.tar").rename(shard)
     stream.url = f"{web}/gone"
-    with pytest.raises(UserError, match="3 shards in a row cannot be read"):
-        [stream.next(0) for _ in range(100)]
+    with pytest.raises(UserError, match="5 shards in a row cannot be read"):
+        [stream.next(0, 0) for _ in range(100)]
 
 
 def test_crops_are_the_images(web, folder):
