@@ -479,4 +479,4 @@ def test_resuming_on_other_data(restore, tmp_path, photos):
     words = ("--data.factors", json.dumps({"rain": pairs | {"repeats": 2}}), *sets)
     code, _, err = restore("fit", "--config", SINGLE, *run, *words, "--ckpt_path", "last")
     assert code == 0, err
-    assert "resuming with other data: degradations was" in err
+    assert "resuming with other data: degradations of rain was" in err
