@@ -192,9 +192,11 @@ def _check(index: Index) -> None:
     names = index.names.tobytes()
     if names.count(b"\n") != len(samples) or not names.endswith(b"\n"):
         raise ValueError("it does not have a name for each sample")
-    if re.search(rb"(?:^|\n)[/\n]|(?:^|[\n/])\.\.(?:[\n/])", names):
+    # Plain searches: a million names are looked through at every start.
+    within = b"\n" + names
+    if any(wrong in within for wrong in (b"\n/", b"\n\n", b"/../", b"\n../", b"/..\n", b"\n..\n")):
         raise ValueError("a name leads out of its folder")
-    if re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", names):
+    if ((index.names < 0x20) & (index.names != ord("\n")) | (index.names == 0x7F)).any():
         raise ValueError("a name holds control characters")
     names.decode()
     if any(index.versions[number] != "clean" for number in np.unique(members["version"][steps != 0])):
