@@ -49,12 +49,40 @@ class MetricsCSV(CSVLogger):
         """`config.yaml` holds them all."""
 
 
-def run_loggers(run: Path) -> list[Logger]:
-    """CSV and W&B for a run's folder; without an API key W&B writes there only."""
+def run_loggers(run: Path, resumed: bool = False) -> list[Logger]:
+    """CSV and W&B for a run's folder.
+
+    Args:
+        run: The folder.
+        resumed: The run goes on: so does what W&B has of it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    return [MetricsCSV(run), wandb_logger(run, recorded_run(run) if resumed else None)]
+
+
+def wandb_logger(run: Path, recorded: str | None = None) -> WandbLogger:
+    """W&B for a run's folder; without an API key it writes there only.
+
+    Args:
+        run: The folder.
+        recorded: Id of the W&B run to go on with; None: a new one. `WANDB_RUN_ID` comes first, and in a sweep the agent
+            decides.
+    """
     import wandb
 
-    run.mkdir(parents=True, exist_ok=True)
     chosen = "WANDB_MODE" in os.environ or wandb.login(prompt=False)
     # Not `offline=True`: it works by an environment variable, which wandb has read by now.
     settings: dict[str, Any] = {} if chosen else {"mode": "offline"}
-    return [MetricsCSV(run), WandbLogger(name=run.name, save_dir=run, project="restore-lightning", **settings)]
+    given = {"WANDB_RUN_ID", "WANDB_SWEEP_ID"} & os.environ.keys()
+    return WandbLogger(
+        name=run.name, save_dir=run, project="restore-lightning", id=None if given else recorded, **settings
+    )
+
+
+def recorded_run(run: Path) -> str | None:
+    """Id of the latest W&B run in a run's folder; None: there is none.
+
+    W&B calls its folders run-TIME-ID and offline-run-TIME-ID; a run that was resumed has several.
+    """
+    folders = (path.name.removeprefix("offline-").split("-", 2) for path in run.glob("wandb/*run-*-*"))
+    return max(((time, name) for _, time, name in folders), default=(None, None))[1]

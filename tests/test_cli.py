@@ -41,7 +41,8 @@ def test_fit_validate_test_predict(config, restore, tmp_path, monkeypatch):
     assert scores["checkpoint"].endswith("best.ckpt")
     assert set(scores["sets"]) == set(factors)
     for factor, entry in scores["sets"].items():
-        assert entry.keys() == {"factor", "protocol", "images", "degraded", "restored"}
+        assert entry.keys() == {"factor", "protocol", "data", "images", "degraded", "restored"}
+        assert entry["data"].startswith("scikit-image's photographs, degraded on the fly by ")
         assert entry["factor"] == factor
         assert 5 < entry["degraded"]["psnr"] < 60
         assert 0 < entry["restored"]["ssim"] <= 1
@@ -91,6 +92,34 @@ def test_wandb_files(tiny_run):
     assert degraded.mean() > clean.mean()  # rain only brightens
     latest = np.array(Image.open(tiny_run / "pictures/val-rain.png"))
     assert any(np.array_equal(latest, np.array(Image.open(grid).convert("RGB"))) for grid in grids)
+
+
+def test_wandb_goes_on_with_the_run(restore, tmp_path):
+    """A resumed run, and its test, add to one W&B run; offline each process writes a folder of the same id."""
+    words = ("--config", TINY, "--trainer.default_root_dir", tmp_path / "run", "--trainer.logger", "true")
+    assert restore("fit", *words, "--trainer.max_steps", 4)[0] == 0
+    assert restore("fit", *words, "--ckpt_path", "last")[0] == 0
+    assert restore("test", "--config", tmp_path / "run/config.yaml")[0] == 0
+    recorded = sorted((tmp_path / "run/wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(recorded) == 3
+    assert len({path.stem for path in recorded}) == 1
+    inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(recorded[-1].parent)]
+    text = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=120).stdout
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    (logged,) = (
+        line["history"]["item"] for line in lines if "history" in line and "test/rain/psnr" in line["history"]["item"]
+    )
+    report = json.loads((tmp_path / "run/scores.json").read_text())
+    scores = report["sets"]
+    assert logged["test/rain/psnr"] == scores["rain"]["restored"]["psnr"]
+    assert logged["trainer/global_step"] == torch.load(report["checkpoint"], weights_only=True)["global_step"] > 0
+    (table,) = recorded[-1].parent.glob("files/media/table/test/*.table.json")
+    rows = json.loads(table.read_text())["data"]
+    assert [row[0] for row in rows] == [name for name in scores for _ in ("degraded", "restored")]
+    assert rows[1][-2:] == [scores["rain"]["restored"][score] for score in ("psnr", "ssim")]
+    assert restore("fit", *words, "--trainer.max_steps", 2, "--overwrite")[0] == 0
+    ids = {path.stem for path in (tmp_path / "run/wandb").glob("offline-run-*/run-*.wandb")}
+    assert len(ids) == 2  # a new run
 
 
 def test_the_checkpoint_holds_only_plain_values(tiny_run):

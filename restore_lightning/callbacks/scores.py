@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from restore_lightning.files import write_text
 from restore_lightning.images import to_uint8, write_image
+from restore_lightning.metrics.scores import SCORES
+from restore_lightning.networks import parameters
 from restore_lightning.reports import score_tables
 
 
@@ -29,19 +32,47 @@ class ScoreReport(Callback):
             write_text(path, json.dumps(report, indent=2) + "\n")
             order = [f"order of the passes: {', '.join(report['order'])}"] if report["order"] else []
             print("", score_tables(report), *order, f"scores: {path}", sep="\n", flush=True)
+            task: Any = pl_module
+            _log(trainer, report, task.steps_trained)
+
+
+def _log(trainer: Trainer, report: dict[str, Any], step: int) -> None:
+    """The scores to the run's loggers, at the step that the network was trained to; to W&B as a table too."""
+    scores = {
+        f"test/{name}/{score}": entry["restored"][score] for name, entry in report["sets"].items() for score in SCORES
+    }
+    rows = [
+        [name, entry["factor"], entry["protocol"], entry["images"], title, *(entry[version][s] for s in SCORES)]
+        for name, entry in report["sets"].items()
+        for version, title in {"degraded": "degraded", **report["methods"]}.items()
+    ]
+    for logger in trainer.loggers:
+        logger.log_metrics(scores, step)
+        if isinstance(logger, WandbLogger):
+            columns = ["set", "factor", "protocol", "images", "method", "PSNR (dB)", "SSIM"]
+            logger.log_table("test/scores", columns, rows, step=step)
 
 
 def _report(trainer: Trainer, task: Any) -> dict[str, Any]:
     """What `scores.json` holds."""
     scored = {name: entry for name, entry in task.scores.items() if entry.images}
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    where = {dataset.name: dataset.data for dataset in (*data.val_sets, *data.test_sets)}
     sets = {
-        name: {"factor": entry.factor, "protocol": entry.protocol.name, **entry.compute()}
+        name: {"factor": entry.factor, "protocol": entry.protocol.name, "data": where[name], **entry.compute()}
         for name, entry in scored.items()
     }
     versions = next(iter(scored.values())).versions if scored else ()
     methods = {version: task.titles.get(version, version) for version in versions if version != "degraded"}
     checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None
-    return {"checkpoint": checkpoint, "order": task.order, "methods": methods, "sets": sets}
+    return {
+        "checkpoint": checkpoint,
+        "network": task.network_spec,
+        "parameters": parameters(task.network),
+        "order": task.order,
+        "methods": methods,
+        "sets": sets,
+    }
 
 
 class PredictionWriter(Callback):

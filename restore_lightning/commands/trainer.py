@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 from restore_lightning.callbacks import (
     AtomicCheckpointIO,
@@ -31,7 +31,7 @@ from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.files import write_text
-from restore_lightning.loggers import run_loggers
+from restore_lightning.loggers import recorded_run, run_loggers, wandb_logger
 from restore_lightning.tasks import RestorationTask
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ class RestoreCLI(LightningCLI):
 
     overwrite: ClassVar[bool] = False
     earlier: list[Path]
+    resumed: bool
+    """Whether `fit` goes on with the run of its folder."""
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -100,8 +102,10 @@ class RestoreCLI(LightningCLI):
         checkpoints = Path(config.trainer.default_root_dir, "checkpoints")
         given = config.get("ckpt_path")
         if self.subcommand == "fit":
-            config["ckpt_path"] = _resume_point(checkpoints, given)
-            self.earlier = _earlier_run(checkpoints, config["ckpt_path"], self.overwrite)
+            found = _resume_point(checkpoints, given)
+            config["ckpt_path"] = found
+            self.resumed = found is not None and Path(found).resolve().parent == checkpoints.resolve()
+            self.earlier = [] if self.resumed else _earlier_run(checkpoints.parent, self.overwrite)
         else:
             config["ckpt_path"] = _trained(checkpoints, given, str(self.subcommand))
 
@@ -156,10 +160,17 @@ class RestoreCLI(LightningCLI):
             own.append(FactorProgress())
         self.trainer_defaults["callbacks"] = own
         if trainer.logger in (None, True):
-            kwargs["logger"] = run_loggers(Path(trainer.default_root_dir)) if self.subcommand == "fit" else False
+            kwargs["logger"] = self._loggers(Path(trainer.default_root_dir))
         if not trainer.plugins:
             kwargs["plugins"] = [AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
+
+    def _loggers(self, run: Path) -> list[Logger] | bool:
+        """Those of the run; `test` adds to what W&B has of it."""
+        if self.subcommand == "fit":
+            return run_loggers(run, self.resumed)
+        recorded = recorded_run(run) if self.subcommand == "test" else None
+        return [wandb_logger(run, recorded)] if recorded else False
 
 
 def _resume_point(checkpoints: Path, given: str | None) -> str | None:
@@ -175,17 +186,16 @@ def _resume_point(checkpoints: Path, given: str | None) -> str | None:
     return None
 
 
-def _earlier_run(checkpoints: Path, resumed: str | None, overwrite: bool) -> list[Path]:
-    """Files of an earlier run in this folder, which the new one replaces; none where it goes on with it.
+def _earlier_run(run: Path, overwrite: bool) -> list[Path]:
+    """Files of an earlier run in this folder, which the new one replaces.
 
     Processes that Lightning starts for other devices leave this to the first one.
 
     Raises:
         UserError: There are some, and `--overwrite` was not given.
     """
-    if "LOCAL_RANK" in os.environ or (resumed and Path(resumed).resolve().parent == checkpoints.resolve()):
+    if "LOCAL_RANK" in os.environ:
         return []
-    run = checkpoints.parent
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
     if existing and not overwrite:
         raise UserError(

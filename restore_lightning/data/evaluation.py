@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -67,6 +66,7 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         images: The images.
         crop_size: Cut the centre of this size (pixels of the degraded image) from each; None: whole images.
         factors: All that degrades any of them.
+        data: Where they come from, for people.
         scale: How many times larger the clean images are.
     """
 
@@ -78,9 +78,11 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         images: Sequence[Scored],
         crop_size: int | None,
         factors: Iterable[str],
+        data: str,
         scale: int = 1,
     ) -> None:
         self.factors = tuple(factors)
+        self.data = data
         self.scale = scale
         self.name = name
         self.factor = factor
@@ -110,26 +112,33 @@ def degraded_set(
     protocol: str,
     degradation: Degradation,
     items: Sequence[Item],
+    where: str,
     crop_size: int | None,
     colour: Colour = "rgb",
 ) -> EvaluationSet:
-    """Clean images, degraded as they are read."""
+    """Clean images of a place, degraded as they are read."""
 
     def scored(index: int, item: Item) -> Scored:
         seed = derive(0, factor, factor, index)
         return Scored(item.name, lambda: degrade(item.clean().in_colour(colour), factor, degradation, seed))
 
     images = [scored(i, item) for i, item in enumerate(items)]
-    factors = factors_of(factor, degradation)
-    return EvaluationSet(name, factor, protocol, images, crop_size, factors, degradation.scale)
+    factors, data = factors_of(factor, degradation), f"{where}, degraded on the fly by {degradation}"
+    return EvaluationSet(name, factor, protocol, images, crop_size, factors, data, degradation.scale)
 
 
 def paired_set(
-    name: str, factor: str, protocol: str, pairs: Sequence[PairedFiles], crop_size: int | None, colour: Colour = "rgb"
+    name: str,
+    factor: str,
+    protocol: str,
+    pairs: Sequence[PairedFiles],
+    where: str,
+    crop_size: int | None,
+    colour: Colour = "rgb",
 ) -> EvaluationSet:
-    """Files of degraded images beside clean ones."""
+    """Files of degraded images of a place beside clean ones."""
     images = [Scored(pair.name, lambda pair=pair: pair.read(factor, colour)) for pair in pairs]  # type: ignore[misc]
-    return EvaluationSet(name, factor, protocol, images, crop_size, (factor,), scale_of(pairs))
+    return EvaluationSet(name, factor, protocol, images, crop_size, (factor,), where, scale_of(pairs))
 
 
 def stored_set(
@@ -137,7 +146,8 @@ def stored_set(
     factor: str,
     protocol: str,
     shards: ShardSet,
-    rows: np.ndarray,
+    split: str,
+    version: str,
     crop_size: int | None,
     colour: Colour = "rgb",
 ) -> EvaluationSet:
@@ -148,17 +158,20 @@ def stored_set(
         factor: What degrades the images where the shards do not say.
         protocol: How they are scored.
         shards: The set.
-        rows: Its degraded images.
+        split: Of its images.
+        version: Of its degraded images.
         crop_size: See `EvaluationSet`.
         colour: See `FactorData`.
     """
+    rows = shards.rows(split, version)
     images = [
         Scored(shards.name(row), lambda row=row: stored_pair(shards, row, factor, colour=colour))  # type: ignore[misc]
         for row in rows.tolist()
     ]
     factors = {name: None for row in rows.tolist() for name in shards.factors(row) or (factor,)}
     scale = shards.size(shards.clean_of(rows[0]))[0] // shards.size(rows[0])[0]
-    return EvaluationSet(name, factor, protocol, images, crop_size, factors, scale)
+    data = f"shards {shards.folder}, split {split}, images {version}"
+    return EvaluationSet(name, factor, protocol, images, crop_size, factors, data, scale)
 
 
 def stored_items(shards: ShardSet, split: str) -> list[Item]:

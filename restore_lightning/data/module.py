@@ -320,9 +320,10 @@ class RestorationData(LightningDataModule):
                 f" --data.{split}_sets '{{NAME: {{degraded: FOLDER, clean: FOLDER}}}}', or {{NAME: {{shards: FOLDER}}}}"
             )
         folder = self.folder / split if self.folder is not None and (self.folder / split).is_dir() else None
-        log.info("%s: %s images: %s", factor, split, "scikit-image's photographs" if folder is None else folder)
+        where = "scikit-image's photographs" if folder is None else str(folder)
+        log.info("%s: %s images: %s", factor, split, where)
         items = bundled_items(split, plan.degradation) if folder is None else folder_items(folder)
-        return [degraded_set(factor, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)]
+        return [degraded_set(factor, factor, protocol_name, plan.degradation, items, where, crop_size, plan.colour)]
 
     def _stored_set(
         self, name: str, factor: str, protocol_name: str, shards: ShardSet, split: str, crop_size: int | None
@@ -330,22 +331,18 @@ class RestorationData(LightningDataModule):
         plan = self.plans[factor]
         version = version_of(shards.versions(split), factor, f"{shards.folder} ({split})")
         if version is not None:
-            rows = shards.rows(split, version)
-            return stored_set(name, factor, protocol_name, shards, rows, crop_size, plan.colour)
+            return stored_set(name, factor, protocol_name, shards, split, version, crop_size, plan.colour)
         if plan.degradation is None:
             raise UserError(f"{shards.folder} has clean images only: set data.factors.{factor}.degradation")
-        items = stored_items(shards, split)
-        return degraded_set(name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)
+        items, where = stored_items(shards, split), f"shards {shards.folder}, split {split}"
+        return degraded_set(name, factor, protocol_name, plan.degradation, items, where, crop_size, plan.colour)
 
     def _stored_sets(self, shards: ShardSet, split: str, crop_size: int | None) -> list[EvaluationSet]:
         log.info("%s images: %s", split, self.root)
         versions = shards.versions(split)
         if split == "val":
             versions = [version for version in versions if version in self.plans]
-        sets = [
-            stored_set(version, version, MIXED_PROTOCOL, shards, shards.rows(split, version), crop_size)
-            for version in versions
-        ]
+        sets = [stored_set(version, version, MIXED_PROTOCOL, shards, split, version, crop_size) for version in versions]
         known = {name for factor, plan in self.plans.items() for name in factors_of(factor, plan.degradation)}
         left_out = [dataset.name for dataset in sets if not known.issuperset(dataset.factors)]
         if left_out:
@@ -375,11 +372,12 @@ class RestorationData(LightningDataModule):
         assert given.clean is not None
         if given.degraded is not None:
             pairs = matched(_folder(given.degraded), _folder(given.clean))
-            return paired_set(name, factor, protocol_name, pairs, crop_size, plan.colour)
+            data = f"pairs {given.degraded}, {given.clean}"
+            return paired_set(name, factor, protocol_name, pairs, data, crop_size, plan.colour)
         if plan.degradation is None:
             raise UserError(f"{where}.degraded is missing: {factor!r} has pairs for training, and no degradation")
         items = folder_items(_folder(given.clean))
-        return degraded_set(name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)
+        return degraded_set(name, factor, protocol_name, plan.degradation, items, given.clean, crop_size, plan.colour)
 
     def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader[dict[str, Any]]:
         trainer = self.trainer

@@ -27,7 +27,7 @@ from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
 from restore_lightning.images import enlarged
 from restore_lightning.inference import Baseline, Method, load_method
-from restore_lightning.metrics.scores import SetScores
+from restore_lightning.metrics.scores import SCORES, SetScores
 from restore_lightning.networks import SizeRule
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ class RestorationTask(LightningModule, ABC):
         self.lr_scheduler_every = lr_scheduler_every
         self.scores: dict[str, SetScores] = {}
         self.network_spec: dict[str, Any] | None = None
+        self.steps_trained = 0
         self._losses: dict[str, list[Tensor]] = {}
         self._logged = 0
         self._lr = 0.0
@@ -100,6 +101,7 @@ class RestorationTask(LightningModule, ABC):
                 "--ckpt_path names a checkpoint without a state of training (restore convert wrote it?):"
                 " give it as --model.init_from"
             )
+        self.steps_trained = checkpoint.get("global_step", 0)
         problem = misfit(shapes(self.network), network_state(checkpoint), most=3)
         if self.network_spec and checkpoint.get(SPEC):
             problem = problem or different(self.network_spec, checkpoint[SPEC])
@@ -254,11 +256,11 @@ class RestorationTask(LightningModule, ABC):
             self.log(f"val/{score}", sum(means.values()) / len(means), prog_bar=score == "psnr")
 
     def on_test_epoch_end(self) -> None:
-        """Log `test/<set>/psnr` and `test/<set>/ssim`."""
+        """Log `test/<set>/psnr` and `test/<set>/ssim`; loggers get them from `ScoreReport`, at the step trained to."""
         for name, scores in self.scores.items():
             if scores.images:
-                for score, mean in scores.compute()["restored"].items():
-                    self.log(f"test/{name}/{score}", mean)
+                restored = scores.compute()["restored"]
+                self.log_dict({f"test/{name}/{score}": restored[score] for score in SCORES}, logger=False)
 
     def _start_scores(self, sets: list[EvaluationSet], methods: Iterable[str]) -> None:
         versions = ["degraded", *methods, "restored"]
