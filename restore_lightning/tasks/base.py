@@ -257,8 +257,9 @@ class RestorationTask(LightningModule, ABC):
         """Log `test/<set>/psnr` and `test/<set>/ssim`."""
         for name, scores in self.scores.items():
             if scores.images:
-                for score, mean in scores.compute()["restored"].items():
-                    self.log(f"test/{name}/{score}", mean)
+                restored = scores.compute()["restored"]
+                for score in ("psnr", "ssim"):
+                    self.log(f"test/{name}/{score}", restored[score])
 
     def _start_scores(self, sets: list[EvaluationSet], methods: Iterable[str]) -> None:
         versions = ["degraded", *methods, "restored"]
@@ -280,7 +281,7 @@ class RestorationTask(LightningModule, ABC):
                     " fit the images"
                 )
         try:
-            self.scores[batch["set"]].update(images, batch["clean"])
+            self.scores[batch["set"]].update(images, batch["clean"], torch.tensor([batch["number"]]))
         except ValueError as error:
             raise UserError(f"set {batch['set']!r}, image {batch['name']}: {error}", exit_code=1) from error
         return restored
