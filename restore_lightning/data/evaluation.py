@@ -95,10 +95,11 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """{set, factor, name, degraded, clean, factors}, the last three as in `Pair`."""
+        """{set, factor, name, number, degraded, clean, factors}, the last three as in `Pair`."""
         pair = self.images[index].pair()
         pair = pair.cut(self._window(pair.degraded))
-        return {"set": self.name, "factor": self.factor, "name": self.images[index].name, **pair._asdict()}
+        named = {"set": self.name, "factor": self.factor, "name": self.images[index].name, "number": index}
+        return {**named, **pair._asdict()}
 
     def _window(self, image: Tensor) -> Window:
         height, width = image.shape[1:]

@@ -1,6 +1,20 @@
 """Scores by the papers' protocols."""
 
+from typing import TYPE_CHECKING, Any
+
 from restore_lightning.metrics.functional import mean_over_images, psnr, ssim
 from restore_lightning.metrics.protocols import PROTOCOLS, Protocol, protocol
 
-__all__ = ["PROTOCOLS", "Protocol", "mean_over_images", "protocol", "psnr", "ssim"]
+if TYPE_CHECKING:
+    from restore_lightning.metrics.scores import ProtocolScores
+
+__all__ = ["PROTOCOLS", "Protocol", "ProtocolScores", "mean_over_images", "protocol", "psnr", "ssim"]
+
+
+def __getattr__(name: str) -> Any:
+    """The `Metric` on demand: torchmetrics takes seconds to import, which `restore score` can do without."""
+    if name == "ProtocolScores":
+        from restore_lightning.metrics.scores import ProtocolScores
+
+        return ProtocolScores
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -282,7 +282,7 @@ class RestorationTask(LightningModule, ABC):
                     " fit the images"
                 )
         try:
-            self.scores[batch["set"]].update(images, batch["clean"])
+            self.scores[batch["set"]].update(images, batch["clean"], torch.tensor([batch["number"]]))
         except ValueError as error:
             raise UserError(f"set {batch['set']!r}, image {batch['name']}: {error}", exit_code=1) from error
         return restored
