@@ -1,0 +1,212 @@
+"""The pictures of the report page: shrunk and cropped at once, coded as data URIs within a budget of bytes."""
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from restore_lightning.images import to_array
+
+LEVELS = ((1600, 100), (1600, 90), (1280, 85), (1024, 80), (800, 80), (640, 75), (480, 70), (320, 60), (200, 50))
+"""Longest side in pixels and WebP quality, the best first; 100 is lossless."""
+LOSSLESS = 100
+CROP = 64
+"""Side of the enlarged region (pixels)."""
+THUMBNAIL = 96
+
+
+class Pass(NamedTuple):
+    """One recurrent pass over an image."""
+
+    factor: str
+    """What it removes."""
+    image: Tensor
+    """(3, H, W) uint8, after the pass."""
+    psnr: float | None = None
+    """In dB, after the pass."""
+
+
+class Version(NamedTuple):
+    """A version of an image that the page can show."""
+
+    label: str
+    view: Image.Image
+    """The whole, at most as large as the first of `LEVELS`."""
+    crop: Image.Image
+    """The enlarged region, pixel by pixel."""
+    psnr: float | None
+    """In dB."""
+    factor: str | None
+    """What the pass that made it removes."""
+
+
+class Picture(NamedTuple):
+    """An image chosen for the page; `picture` makes it."""
+
+    set: str
+    name: str
+    why: str
+    """Why it was chosen, e.g. "largest loss"."""
+    scores: Mapping[str, Mapping[str, float]]
+    """{version: {"psnr", "ssim"}}."""
+    size: tuple[int, int]
+    """Height and width of the image (pixels)."""
+    region: tuple[int, int, int, int]
+    """Top, left, height and width of the enlarged region (pixels)."""
+    versions: Sequence[Version]
+    """Degraded, after each pass, restored, clean."""
+
+
+class Shown(NamedTuple):
+    """A picture as data URIs."""
+
+    picture: Picture
+    size: tuple[int, int]
+    """Height and width of the views (pixels)."""
+    quality: int
+    """WebP's; 100 is lossless."""
+    thumbnail: str
+    """Left half degraded, right half restored."""
+    views: Sequence[str]
+    crops: Sequence[str]
+    """Lossless."""
+
+    @property
+    def characters(self) -> int:
+        """Of all data URIs."""
+        return len(self.thumbnail) + sum(map(len, [*self.views, *self.crops]))
+
+
+def picture(
+    set_name: str,
+    name: str,
+    why: str,
+    scores: Mapping[str, Mapping[str, float]],
+    degraded: Tensor,
+    restored: Tensor,
+    clean: Tensor,
+    passes: Sequence[Pass] = (),
+) -> Picture:
+    """Keep of an image what the page shows; a few megabytes, however large the image is.
+
+    Args:
+        set_name: The set it is from.
+        name: Its name in the set.
+        why: Why it was chosen.
+        scores: {"degraded": {"psnr", "ssim"}, "restored": ..., ...}.
+        degraded: (3, H, W) uint8.
+        restored: (3, H, W) uint8.
+        clean: (3, H, W) uint8.
+        passes: The recurrent passes in order; the last one is the result.
+
+    Raises:
+        ValueError: The versions differ in size.
+    """
+    psnr = {version: entry["psnr"] for version, entry in scores.items()}
+    versions: list[tuple[str, Tensor, float | None, str | None]] = [("degraded", degraded, psnr.get("degraded"), None)]
+    versions += [(f"after {step.factor}", step.image, step.psnr, step.factor) for step in passes[:-1]]
+    versions += [("restored", restored, psnr.get("restored"), passes[-1].factor if passes else None)]
+    versions += [("clean", clean, None, None)]
+    for label, image, *_ in versions:
+        if image.shape != clean.shape:
+            raise ValueError(f"{set_name}, {name}: {label} is {tuple(image.shape)}, clean is {tuple(clean.shape)}")
+    top, left, height, width = region = _most_different(degraded, clean)
+    return Picture(
+        set_name,
+        name,
+        why,
+        scores,
+        (clean.shape[1], clean.shape[2]),
+        region,
+        [
+            Version(
+                label,
+                _shrunk(Image.fromarray(to_array(image)), LEVELS[0][0]),
+                Image.fromarray(to_array(image[:, top : top + height, left : left + width])),
+                score,
+                factor,
+            )
+            for label, image, score, factor in versions
+        ],
+    )
+
+
+def shown_within(pictures: Sequence[Picture], budget: int) -> list[Shown]:
+    """Code pictures so that their data URIs have at most `budget` characters together.
+
+    Each has an equal share of what is left, in the best of `LEVELS` that fits in it. One that is too large in the
+    least of them takes from the shares of those after it; the last ones are dropped when nothing is left.
+    """
+    shown: list[Shown] = []
+    for index, chosen in enumerate(pictures):
+        coded = _coded(chosen, budget // (len(pictures) - index))
+        if coded.characters > budget:
+            break
+        budget -= coded.characters
+        shown.append(coded)
+    return shown
+
+
+def _coded(chosen: Picture, share: int) -> Shown:
+    crops = [_data_uri(version.crop, LOSSLESS) for version in chosen.versions]
+    thumbnail = _data_uri(_thumbnail(chosen), 60)
+    share -= len(thumbnail) + sum(map(len, crops))
+    for side, quality in LEVELS[:-1]:
+        views = _views(chosen, side, quality, share)
+        if len(views) == len(chosen.versions):
+            break
+    else:
+        side, quality = LEVELS[-1]
+        views = _views(chosen, side, quality, math.inf)
+    width, height = _shrunk(chosen.versions[0].view, side).size
+    return Shown(chosen, (height, width), quality, thumbnail, views, crops)
+
+
+def _views(chosen: Picture, side: int, quality: int, most: float) -> list[str]:
+    """The versions as data URIs, as many as have `most` characters together."""
+    views: list[str] = []
+    for version in chosen.versions:
+        view = _data_uri(_shrunk(version.view, side), quality)
+        most -= len(view)
+        if most < 0:
+            break
+        views.append(view)
+    return views
+
+
+def _thumbnail(chosen: Picture) -> Image.Image:
+    degraded, restored = (_shrunk(chosen.versions[index].view, THUMBNAIL) for index in (0, -2))
+    half = degraded.width // 2
+    degraded.paste(restored.crop((half, 0, *restored.size)), (half, 0))
+    return degraded
+
+
+def _shrunk(image: Image.Image, side: int) -> Image.Image:
+    """A copy whose longest side is at most `side`."""
+    smaller = image.copy()
+    smaller.thumbnail((side, side))
+    return smaller
+
+
+def _data_uri(image: Image.Image, quality: int) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=quality, lossless=quality == LOSSLESS)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _most_different(degraded: Tensor, clean: Tensor) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the region with the largest mean squared difference."""
+    height, width = (min(CROP, size) for size in clean.shape[1:])
+    difference = torch.zeros(clean.shape[1:])
+    for one, other in zip(degraded, clean, strict=True):  # by channel: a third of the memory
+        difference += (one.float() - other.float()).square_()
+    stride = CROP // 4
+    means = avg_pool2d(difference[None, None], (height, width), stride)[0, 0]
+    row, column = divmod(int(means.argmax()), means.shape[1])
+    return row * stride, column * stride, height, width
