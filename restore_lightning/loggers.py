@@ -9,6 +9,9 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+METRICS = ExperimentWriter.NAME_METRICS_FILE
+"""What a run's folder calls the logged numbers."""
+
 
 class _Writer(ExperimentWriter):
     """Leaves an existing `metrics.csv` to `MetricsCSV.keep_before`."""
@@ -37,7 +40,7 @@ class MetricsCSV(CSVLogger):
 
     def keep_before(self, step: int) -> None:
         """Go on with an existing file: rows from `step` on, which the resumed run writes again, are dropped."""
-        path = Path(self.log_dir, _Writer.NAME_METRICS_FILE)
+        path = Path(self.log_dir, METRICS)
         if path.is_file():
             with path.open(newline="") as file:
                 kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from skimage.data import astronaut
 
 from restore_lightning.commands import TRAINER_VERBS
 from tests.conftest import CONF
@@ -94,6 +95,7 @@ def test_wandb_files(tiny_run):
     assert any(np.array_equal(latest, np.array(Image.open(grid).convert("RGB"))) for grid in grids)
 
 
+@pytest.mark.slow
 def test_wandb_goes_on_with_the_run(restore, tmp_path):
     """A resumed run, and its test, add to one W&B run; offline each process writes a folder of the same id."""
     words = ("--config", TINY, "--trainer.default_root_dir", tmp_path / "run", "--trainer.logger", "true")
@@ -117,7 +119,14 @@ def test_wandb_goes_on_with_the_run(restore, tmp_path):
     rows = json.loads(table.read_text())["data"]
     assert [row[0] for row in rows] == [name for name in scores for _ in ("degraded", "restored")]
     assert rows[1][-2:] == [scores["rain"]["restored"][score] for score in ("psnr", "ssim")]
+    shown = [np.array(Image.open(path)) for path in recorded[-1].parent.glob("files/media/images/test/rain/*.png")]
+    assert len(shown) == 2
+    assert all(image.dtype == np.uint8 and image.shape == (512, 3 * 512, 3) for image in shown)
+    # The other one is smaller, and filled up.
+    (degraded,) = (image[:, :512] for image in shown if np.array_equal(image[:, 1024:], astronaut()))
+    assert 0 < (degraded.astype(int) - astronaut()).mean() < 60  # rain only brightens
     assert restore("fit", *words, "--trainer.max_steps", 2, "--overwrite")[0] == 0
+    assert not (tmp_path / "run/report/index.html").exists()  # it is about the run before
     ids = {path.stem for path in (tmp_path / "run/wandb").glob("offline-run-*/run-*.wandb")}
     assert len(ids) == 2  # a new run
 

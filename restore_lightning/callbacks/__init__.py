@@ -5,6 +5,7 @@ from restore_lightning.callbacks.branch_table import BranchTable
 from restore_lightning.callbacks.checkpoint import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from restore_lightning.callbacks.pictures import PictureGrid
 from restore_lightning.callbacks.progress import FactorProgress
+from restore_lightning.callbacks.report import ReportPage
 from restore_lightning.callbacks.run_start import RunStart
 from restore_lightning.callbacks.scores import PredictionWriter, ScoreReport
 
@@ -17,6 +18,7 @@ __all__ = [
     "LastCheckpoint",
     "PictureGrid",
     "PredictionWriter",
+    "ReportPage",
     "RunStart",
     "ScoreReport",
 ]

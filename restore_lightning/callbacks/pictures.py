@@ -14,7 +14,7 @@ COLUMNS = "degraded | restored | clean"
 
 
 class PictureGrid(Callback):
-    """At validation and test, one grid per set: a row per image, degraded | restored | clean.
+    """At validation one grid per set: a row per image, degraded | restored | clean.
 
     The latest grids lie in `<run>/pictures/`; W&B keeps those of every validation.
 
@@ -40,15 +40,20 @@ class PictureGrid(Callback):
         """Keep the first images of each set."""
         self._keep(outputs, batch)
 
-    on_test_batch_end = on_validation_batch_end
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and log the grids."""
-        self._publish(trainer, "val")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and log the grids."""
-        self._publish(trainer, "test")
+        grids, self._grids = self._grids, {}
+        if not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        for name, rows in grids.items():
+            grid = torch.cat([_fit_width(row, max(r.shape[2] for r in rows)) for row in rows], dim=1)
+            write_image(grid, Path(trainer.default_root_dir, "pictures", f"val-{name.replace('/', '-')}.png"))
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    # Bytes, not floats: W&B shows floats in [0, 1] as black.
+                    logger.log_image(
+                        f"val/{name}/pictures", [to_array(grid)], step=trainer.global_step, caption=[COLUMNS]
+                    )
 
     def _keep(self, restored: Tensor, batch: dict[str, Any]) -> None:
         rows = self._grids.setdefault(batch["set"], [])
@@ -56,18 +61,6 @@ class PictureGrid(Callback):
             degraded = enlarged(batch["degraded"], batch["clean"])
             images = [to_uint8(image[0]).expand(3, -1, -1) for image in (degraded, restored, batch["clean"])]
             rows.append(torch.cat([_centre(image, self.side) for image in images], dim=2).cpu())
-
-    def _publish(self, trainer: Trainer, split: str) -> None:
-        grids, self._grids = self._grids, {}
-        if not trainer.is_global_zero or trainer.sanity_checking:
-            return
-        for name, rows in grids.items():
-            grid = torch.cat([_fit_width(row, max(r.shape[2] for r in rows)) for row in rows], dim=1)
-            write_image(grid, Path(trainer.default_root_dir, "pictures", f"{split}-{name.replace('/', '-')}.png"))
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    # Bytes, not floats: W&B shows floats in [0, 1] as black.
-                    logger.log_image(f"{split}/{name}/pictures", [to_array(grid)], caption=[COLUMNS])
 
 
 def _centre(image: Tensor, side: int) -> Tensor:

@@ -1,5 +1,7 @@
 """The end of `restore test` and `restore predict`: the table, `scores.json`, restored images."""
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -17,23 +19,38 @@ from restore_lightning.reports import score_tables
 
 
 class ScoreReport(Callback):
-    """After `validate` and `test`: prints the tables; after `test` it writes `<run>/scores.json` too."""
+    """After `validate` and `test`: prints the tables; after `test` writes `<run>/scores.json` and `scores.csv`."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The verb, not the validation during training."""
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.VALIDATING:
-            print("", score_tables(_report(trainer, pl_module)), sep="\n", flush=True)  # below the progress bar
+            print("", score_tables(results(trainer, pl_module)), sep="\n", flush=True)  # below the progress bar
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All sets are scored."""
         if trainer.is_global_zero:
-            report = _report(trainer, pl_module)
+            report = results(trainer, pl_module)
             path = Path(trainer.default_root_dir, "scores.json")
             write_text(path, json.dumps(report, indent=2) + "\n")
             order = [f"order of the passes: {', '.join(report['order'])}"] if report["order"] else []
             print("", score_tables(report), *order, f"scores: {path}", sep="\n", flush=True)
             task: Any = pl_module
+            _write_images(trainer, task)
             _log(trainer, report, task.steps_trained)
+
+
+def _write_images(trainer: Trainer, task: Any) -> None:
+    """Each image's scores as `scores.csv`."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["set", "image", "version", *SCORES])
+    for dataset in data.test_sets:
+        if task.scores[dataset.name].images:
+            for number, versions in task.scores[dataset.name].per_image().items():
+                for version, scores in versions.items():
+                    table.writerow([dataset.name, dataset.images[number].name, version, *map(scores.get, SCORES)])
+    write_text(Path(trainer.default_root_dir, "scores.csv"), text.getvalue())
 
 
 def _log(trainer: Trainer, report: dict[str, Any], step: int) -> None:
@@ -53,7 +70,7 @@ def _log(trainer: Trainer, report: dict[str, Any], step: int) -> None:
             logger.log_table("test/scores", columns, rows, step=step)
 
 
-def _report(trainer: Trainer, task: Any) -> dict[str, Any]:
+def results(trainer: Trainer, task: Any) -> dict[str, Any]:
     """What `scores.json` holds."""
     scored = {name: entry for name, entry in task.scores.items() if entry.images}
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -69,6 +86,7 @@ def _report(trainer: Trainer, task: Any) -> dict[str, Any]:
         "checkpoint": checkpoint,
         "network": task.network_spec,
         "parameters": parameters(task.network),
+        "inference": {},
         "order": task.order,
         "methods": methods,
         "sets": sets,

@@ -22,6 +22,7 @@ from restore_lightning.callbacks import (
     LastCheckpoint,
     PictureGrid,
     PredictionWriter,
+    ReportPage,
     RunStart,
     ScoreReport,
 )
@@ -50,7 +51,10 @@ KNOWN_CLASSES = {
     "network": "MBN, DuRN, DRN, DIN, or a dotted path, e.g. mynetwork.Net",
     "loss": "SSIML1, or a dotted path, e.g. torch.nn.L1Loss",
 }
-RUN_FILES = ("checkpoints/last.ckpt", "checkpoints/best.ckpt", "metrics.csv", "scores.json")
+RUN_FILES = (
+    *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
+    *("metrics.csv", "scores.json", "scores.csv", "report/index.html"),
+)
 
 
 class RunConfig(SaveConfigCallback):
@@ -154,6 +158,7 @@ class RestoreCLI(LightningCLI):
             BranchTable(),
             PictureGrid(),
             ScoreReport(),
+            ReportPage(),
             PredictionWriter(),
         ]
         if trainer.enable_progress_bar is not False:

@@ -1,6 +1,6 @@
 """Restoring images with a trained network."""
 
-from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, load_method, with_factors
+from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, Pass, load_method, with_factors
 from restore_lightning.inference.recurrent import ORDER, check_order, order_given, restore_in_order
 from restore_lightning.inference.restore import outputs_of, pad_by_reflection, restore, size_rule_of
 
@@ -9,6 +9,7 @@ __all__ = [
     "Baseline",
     "DedicatedNetworks",
     "Method",
+    "Pass",
     "check_order",
     "load_method",
     "order_given",

@@ -13,6 +13,18 @@ from restore_lightning.inference.restore import outputs_of, size_rule_of
 from restore_lightning.networks import SizeRule
 
 
+class Pass(NamedTuple):
+    """What one pass of a network makes of images.
+
+    Args:
+        factor: What it removes.
+        image: (B, 3, H, W) after it, in [0, 1].
+    """
+
+    factor: str
+    image: Tensor
+
+
 class Method(NamedTuple):
     """A network and the way it is used.
 
@@ -27,18 +39,23 @@ class Method(NamedTuple):
     order: Sequence[str] | None = None
     self_ensemble: bool = False
 
-    def __call__(self, image: Tensor, factors: Sequence[str]) -> Tensor:
-        """Restore.
+    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
+        """Restore, pass by pass.
 
         Args:
             image: (B, 3, H, W) in [0, 1].
             factors: What degrades it, in the order of application.
 
         Returns:
-            (B, 3, H, W), clamped to [0, 1].
+            What each pass removes and the image after it, clamped to [0, 1]; the last one is the result.
         """
-        order = list(reversed(factors)) if self.order is None else self.order
-        return restore_in_order(self.network, image, order, self.self_ensemble)[-1]
+        order = list(reversed(factors)) if self.order is None else list(self.order)
+        images = restore_in_order(self.network, image, order, self.self_ensemble)
+        return [Pass(*removed) for removed in zip(order, images, strict=True)]
+
+    def __call__(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+        """The result of `walk`: (B, 3, H, W), clamped to [0, 1]."""
+        return self.walk(image, factors)[-1].image
 
 
 class DedicatedNetworks(nn.Module):

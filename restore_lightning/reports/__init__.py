@@ -2,7 +2,7 @@
 
 from restore_lightning.reports.charts import ImageScores
 from restore_lightning.reports.page import page
-from restore_lightning.reports.pictures import Pass, Picture, picture
+from restore_lightning.reports.pictures import Pass, Picture, picture, strip
 from restore_lightning.reports.tables import mean_scores, method_table, score_tables, set_table, subset_table
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "picture",
     "score_tables",
     "set_table",
+    "strip",
     "subset_table",
 ]

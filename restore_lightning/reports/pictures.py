@@ -19,6 +19,7 @@ LOSSLESS = 100
 CROP = 64
 """Side of the enlarged region (pixels)."""
 THUMBNAIL = 96
+STRIP = 512
 
 
 class Pass(NamedTuple):
@@ -135,6 +136,15 @@ def picture(
             for label, image, score, factor in versions
         ],
     )
+
+
+def strip(chosen: Picture) -> Image.Image:
+    """The versions of a picture side by side, each at most `STRIP` pixels wide and high."""
+    views = [_shrunk(version.view, STRIP) for version in chosen.versions]
+    joined = Image.new("RGB", (sum(view.width for view in views), views[0].height))
+    for place, view in enumerate(views):
+        joined.paste(view, (place * view.width, 0))
+    return joined
 
 
 def shown_within(pictures: Sequence[Picture], budget: int) -> list[Shown]:

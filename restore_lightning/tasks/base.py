@@ -26,7 +26,7 @@ from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
 from restore_lightning.images import enlarged
-from restore_lightning.inference import Baseline, Method, load_method
+from restore_lightning.inference import Baseline, Method, Pass, load_method
 from restore_lightning.metrics.scores import SCORES, SetScores
 from restore_lightning.networks import SizeRule
 
@@ -116,13 +116,20 @@ class RestorationTask(LightningModule, ABC):
         """The training loss of a batch {factor, factors, degraded, clean}."""
 
     @abstractmethod
-    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
-        """A degraded image (B, C, H, W) of any size, restored and clamped to [0, 1].
+    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
+        """Restore a degraded image of any size, pass by pass.
 
         Args:
-            image: In [0, 1].
+            image: (B, C, H, W) in [0, 1].
             factors: What degrades it, in the order of application; for tasks that are told.
+
+        Returns:
+            What each pass removes and the image after it, clamped to [0, 1]; the last one is the result.
         """
+
+    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+        """The result of `walk`."""
+        return self.walk(image, factors)[-1].image
 
     def start_anew(self) -> None:
         """Take the weights of `init_from`, if there is one; refusals come before anything is written."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
-from restore_lightning.inference import Baseline, Method
+from restore_lightning.inference import Baseline, Method, Pass
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
@@ -121,9 +121,9 @@ class MultiBranchTask(RestorationTask):
         """The loss of one branch pair's outputs, coarsest first."""
         return multiscale_ssim_l1(outputs, clean, self.scale_weights, self.ssim_weight, self.l1_weight)
 
-    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
         """Through the branch pairs of its factors."""
-        return Method(self.network)(image, factors)
+        return Method(self.network).walk(image, factors)
 
 
 def check_factor(network: MBN, factor: str) -> None:

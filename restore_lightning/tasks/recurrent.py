@@ -12,7 +12,7 @@ from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.training import FactorPlan, factors_of
 from restore_lightning.errors import UserError
 from restore_lightning.inference import ORDER as PAPER_ORDER
-from restore_lightning.inference import Baseline, Method, check_order
+from restore_lightning.inference import Baseline, Method, Pass, check_order
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import adam
 from restore_lightning.tasks.multi_branch import MultiBranchTask
@@ -162,9 +162,9 @@ class RecurrentTask(MultiBranchTask):
             image = outputs[-1].clamp(0, 1)
         return loss + self.final_weight * self.criterion(outputs, clean)
 
-    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
         """Through all branch pairs; the factors are not looked at."""
-        return Method(self.network, self.order)(image, factors)
+        return Method(self.network, self.order).walk(image, factors)
 
     def compared(self) -> dict[str, Method]:
         """The network of step 1, told the factor and walked through the same order, and the baselines."""

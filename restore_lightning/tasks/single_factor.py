@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from restore_lightning.checkpoints import FACTOR, MULTIPLE
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
-from restore_lightning.inference import Baseline, outputs_of, restore, size_rule_of
+from restore_lightning.inference import Baseline, Pass, outputs_of, restore, size_rule_of
 from restore_lightning.losses import SSIML1, increasing
 from restore_lightning.networks import DIN, SizeRule, has_branches
 from restore_lightning.networks.layers import halve
@@ -113,9 +113,9 @@ class SingleFactorTask(RestorationTask):
             raise UserError(f"model.loss returns a tensor of shape {tuple(loss.shape)}: it must return one number")
         return loss
 
-    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
-        """By the network; the factors are not looked at."""
-        return restore(self.network, image, self_ensemble=self.self_ensemble)
+    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
+        """One pass by the network; the factors are not looked at."""
+        return [Pass(str(self.factor), restore(self.network, image, self_ensemble=self.self_ensemble))]
 
     def _weights(self, outputs: int) -> list[float]:
         if self.output_weights == "equal":

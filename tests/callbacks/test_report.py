@@ -1,0 +1,83 @@
+"""What `restore test` leaves: the report page, scores per image, and the pictures in W&B."""
+
+import csv
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from restore_lightning.callbacks.report import chosen_images
+from restore_lightning.cli import main
+from tests.conftest import CONF
+
+
+def scored(**gains):
+    """A set whose images gain this much over 20 dB."""
+    return {
+        int(name[1:]): {"degraded": {"psnr": 20.0}, "restored": {"psnr": 20.0 + gain}} for name, gain in gains.items()
+    }
+
+
+def test_the_worst_and_the_best_of_every_set_come_first():
+    sets = {"rain": scored(i0=1, i1=-3, i2=5, i3=0), "haze": scored(i0=2, i1=4)}
+    assert chosen_images(sets) == [
+        ("rain", 1, "least gain"),
+        ("haze", 0, "least gain"),
+        ("rain", 2, "largest gain"),
+        ("haze", 1, "largest gain"),
+        ("rain", 3, "least gain"),
+        ("rain", 0, "largest gain"),
+    ]
+
+
+def test_identical_images_have_no_gain():
+    infinite = {"degraded": {"psnr": math.inf}, "restored": {"psnr": math.inf}}
+    harmed = {"degraded": {"psnr": math.inf}, "restored": {"psnr": 40.0}}
+    sets = {"rain": {**scored(i0=1, i1=-1), 2: infinite, 3: harmed}}
+    assert [number for _, number, _ in chosen_images(sets)] == [3, 0, 1, 2]
+
+
+@pytest.mark.parametrize(("sets", "each"), [(1, 8), (2, 8), (4, 4), (16, 2), (60, 2)])
+def test_many_sets_show_fewer_images_each(sets, each):
+    gains = {f"i{number}": number for number in range(20)}
+    chosen = chosen_images({f"set {number}": scored(**gains) for number in range(sets)})
+    assert len(chosen) == sets * each
+    assert len(set(chosen)) == len(chosen)
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory):
+    """A tiny run, tested on all images of two of its factors and one of the others."""
+    run = tmp_path_factory.mktemp("tested") / "my <run>"
+    assert main(["fit", "--config", str(CONF / "tiny.yaml"), "--trainer.default_root_dir", str(run)]) == 0
+    words = ["--trainer.limit_test_batches", "3", "--trainer.logger", "true"]
+    # The run has W&B files only if its fit had a logger.
+    assert main(["test", "--config", str(run / "config.yaml"), *words]) == 0
+    return run
+
+
+def test_the_page_shows_every_chosen_image(tested):
+    text = (tested / "report/index.html").read_text(encoding="utf-8")
+    assert "my &lt;run&gt;" in text
+    for name in ("astronaut", "chelsea", "motorcycle", "motorcycle-2"):
+        assert name in text
+    assert len(text.encode()) < 10e6
+    assert not re.search(r"""(src|href)=["']?https?:""", text)
+    assert "least gain" in text
+    assert "largest gain" in text
+
+
+def test_scores_per_image_have_the_means(tested):
+    rows = list(csv.DictReader((tested / "scores.csv").open()))
+    sets = json.loads((tested / "scores.json").read_text())["sets"]
+    for name, entry in sets.items():
+        for version in ("degraded", "restored"):
+            psnrs = [float(row["psnr"]) for row in rows if (row["set"], row["version"]) == (name, version)]
+            assert len(psnrs) == entry["images"] == 3
+            assert np.mean(psnrs) == pytest.approx(entry[version]["psnr"])
+
+
+def test_no_wandb_run_no_wandb_files(tested):
+    assert not (tested / "wandb").exists()
