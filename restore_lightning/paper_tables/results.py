@@ -226,7 +226,7 @@ def _origin(version: str, content: Mapping[str, Any], shown: Mapping[str, Any]) 
     parts = [] if version == "degraded" else [f"checkpoint {checkpoint or UNKNOWN}", _way(content)]
     for name, entry in shown.items():
         published = images_of(str(known_set(name)))
-        images = f"{entry['images']} images"
+        images = f"{entry['images']} image{'s' * (entry['images'] != 1)}"
         if entry["images"] != published:
             images += f" (the published set has {published})"
         if entry[version].get("identical"):
