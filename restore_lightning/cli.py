@@ -26,6 +26,7 @@ use a trained network:
              restore convert DRN authors.pth drn.ckpt
   score      PSNR and SSIM of two folders, as the papers compute them
              restore score RESTORED CLEAN --protocol matlab-y
+  table      a table of the papers beside your scores   restore table drn-1 --results runs
 
 choose an architecture:
   search     the recurrent order, or the levels of the output branches

@@ -1,5 +1,7 @@
 """The two-stage searches of paper 2."""
 
+import json
+
 import pytest
 import yaml
 
@@ -83,11 +85,13 @@ def test_output_hierarchy(config, restore, tmp_path):
 
 
 @pytest.mark.slow
-def test_recurrent_order(config, restore, tmp_path):
+def test_recurrent_order(config, restore, tmp_path, photos):
     assert restore("fit", "--config", config, "--trainer.default_root_dir", tmp_path / "mbn")[0] == 0
     settings = yaml.safe_load(config.read_text())
     settings["model"]["class_path"] = "RecurrentTask"
     settings["model"]["init_args"]["init_from"] = str(tmp_path / "mbn/checkpoints/last.ckpt")
+    sets = {name: {"clean": str(photos), "factor": name} for name in ("noise", "jpeg", "rain")}
+    settings["data"]["test_sets"] = {f"{name} photos": given for name, given in sets.items()}
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(settings))
     words = ("--config", tmp_path / "r.yaml", "--first", "noise,rain", "--output", tmp_path / "out")
     code, out, err = restore("search", "recurrent_order", *words)
@@ -97,6 +101,10 @@ def test_recurrent_order(config, restore, tmp_path):
     assert (task["order"], task["skip"]) == (["noise", "rain"], ["jpeg"])
     runs = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
     assert len(runs) == 2 + 3
+    scored = {
+        run.name: {name.split()[0] for name in json.loads((run / "scores.json").read_text())["sets"]} for run in runs
+    }
+    assert scored == {name: set(name.split("-")) for name in scored}  # the sets of its factors
     lines = [line for line in out.splitlines() if " / 0." in line and " -> " in line and not line.startswith("[")]
     assert [line.count(" -> ") for line in lines] == [1, 1, 2, 2, 2]
     assert "best: --model.order '[" in out

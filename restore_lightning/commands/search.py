@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+from collections.abc import Container
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -178,9 +179,15 @@ def _settings(search: Search, candidate: Arrangement, config: dict[str, Any], fo
     task, network = search.settings(candidate, list(levels_of(hierarchy)))
     built = {**built, "init_args": {**built["init_args"], **network}}
     model = {**config["model"], "init_args": {**config["model"]["init_args"], **task, "network": built}}
+    sets = {key: _of_factors(config["data"][key], kept) for key in ("val_sets", "test_sets") if config["data"].get(key)}
     cycles = config["trainer"]["max_steps"] // _steps(data)
     trainer = {**config["trainer"], "default_root_dir": str(folder), "max_steps": cycles * _steps(kept)}
-    return {**config, "trainer": trainer, "model": model, "data": {**config["data"], "factors": kept}}
+    return {**config, "trainer": trainer, "model": model, "data": {**config["data"], "factors": kept, **sets}}
+
+
+def _of_factors(sets: dict[str, dict[str, Any]], factors: Container[str]) -> dict[str, dict[str, Any]]:
+    """The sets whose factor an arrangement has."""
+    return {name: given for name, given in sets.items() if given.get("factor") in factors}
 
 
 def _steps(factors: dict[str, dict[str, Any]]) -> int:

@@ -1,0 +1,56 @@
+"""`restore table`: a published table beside ours."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from restore_lightning.errors import UserError
+from restore_lightning.files import write_text
+from restore_lightning.paper_tables.formats import FORMATS
+from restore_lightning.paper_tables.published import table, tables
+from restore_lightning.paper_tables.results import compare, read_reports
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="restore table",
+        description="Print a table of the papers, with our scores where they belong.",
+        allow_abbrev=False,
+    )
+    made.add_argument("name", metavar="NAME", nargs="?", help="e.g. drn-1; without it: all tables and what they show")
+    made.add_argument("--results", metavar="DIR", help="folder with your runs: every scores.json below it is read")
+    made.add_argument("--format", choices=list(FORMATS), default="markdown", help="default: markdown")
+    made.add_argument("--output", metavar="FILE", help="write the table instead of printing it")
+    made.add_argument("--overwrite", action="store_true", help="replace FILE")
+    return made
+
+
+def run(words: list[str]) -> int:
+    """Print or write a table; 1 where a scores.json could not be used."""
+    options = parser().parse_args(words)
+    if options.name is None:
+        if options.results or options.output:
+            raise UserError("name a table, e.g. restore table drn-1 --results runs; restore table lists them")
+        width = max(map(len, tables()))
+        print(*(f"{name:<{width}}  {published.title}" for name, published in tables().items()), sep="\n")
+        return 0
+    published = table(options.name)
+    output = Path(options.output) if options.output else None
+    if output is not None and (output.is_dir() or output.parent.is_file()):
+        raise UserError(f"--output {output} is no place for a file: name another")
+    if output is not None and output.exists() and not options.overwrite:
+        raise UserError(f"--output {output} exists already: give --overwrite or another name")
+    reports, problems = read_reports(Path(options.results)) if options.results else ([], [])
+    comparison = compare(published, reports)
+    text = FORMATS[options.format](comparison)
+    if output is None:
+        print(text, end="")
+    else:
+        write_text(output, text)
+        print(f"written: {output}")
+    if options.results and len(comparison.lines) == len(published.rows) + len(published.measured):
+        print(f"nothing of ours below {options.results} belongs in {published.name}", file=sys.stderr)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    return 1 if problems else 0

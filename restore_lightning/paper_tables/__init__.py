@@ -1,0 +1,1 @@
+"""The papers' tables beside our scores. Nothing here imports torch, so that `restore table` starts fast."""

@@ -1,0 +1,117 @@
+"""A comparison as Markdown, CSV or LaTeX."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+
+from restore_lightning.paper_tables.published import Cell, Column, Score, images_of, printed_score
+from restore_lightning.paper_tables.results import Comparison, Line
+
+OURS = "ours: "
+"""What the names of our rows begin with."""
+
+
+def markdown(comparison: Comparison) -> str:
+    """A table, then where its numbers are from."""
+    rows = [[_markdown_text(cell) for cell in row] for row in _grid(comparison)]
+    widths = [max(3, *(len(row[place]) for row in rows)) for place in range(len(rows[0]))]
+    rule = [":" + "-" * (width - 1) if not place else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
+    padded = [
+        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in (padded[0], rule, *padded[1:])]
+    remarks = [f"- {_markdown_text(remark)}" for remark in _remarks(comparison)]
+    return "\n".join([f"**{_markdown_text(_caption(comparison))}**", "", *lines, "", *remarks]) + "\n"
+
+
+def as_csv(comparison: Comparison) -> str:
+    """A row per method, PSNR and SSIM in columns of their own; ours with more digits."""
+    columns = comparison.table.columns
+    text = io.StringIO()
+    written = csv.writer(text, lineterminator="\n")
+    written.writerow(["method", "from", *(head for column in columns for head in _csv_heads(column)), "origin"])
+    for line in comparison.lines:
+        cells = [part for column, cell in zip(columns, line.cells, strict=True) for part in _csv_cells(column, cell)]
+        written.writerow([line.method, "published" if line.origin is None else "ours", *cells, line.origin or ""])
+    return text.getvalue()
+
+
+def latex(comparison: Comparison) -> str:
+    """A tabular for the package booktabs; where its numbers are from as comments."""
+    head, *rows = ([_latex_text(cell) for cell in row] for row in _grid(comparison))
+    body = [f"{' & '.join(row)} \\\\" for row in rows]
+    tabular = [f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule", f"{' & '.join(head)} \\\\", r"\midrule"]
+    comments = [f"% {' '.join(remark.split())}" for remark in _remarks(comparison)]
+    first = [f"% {_caption(comparison)}", r"% \usepackage{booktabs}"]
+    return "\n".join([*first, *tabular, *body, r"\bottomrule", r"\end{tabular}", *comments]) + "\n"
+
+
+FORMATS: dict[str, Callable[[Comparison], str]] = {"markdown": markdown, "csv": as_csv, "latex": latex}
+
+
+def _grid(comparison: Comparison) -> list[list[str]]:
+    """Heads and cells as texts, as the paper prints them: methods as rows, or as columns."""
+    table = comparison.table
+    rows = [["", *(column.name for column in table.columns)]]
+    rows += [[_title(line), *map(_shown, line.cells)] for line in comparison.lines]
+    return [list(row) for row in zip(*rows, strict=True)] if table.transposed else rows
+
+
+def _title(line: Line) -> str:
+    return line.method if line.origin is None else OURS + line.method
+
+
+def _caption(comparison: Comparison) -> str:
+    table, paper = comparison.table, comparison.table.paper
+    return f"{table.name}: {table.title} ({paper['authors']}, {paper['published']}, {table.source})"
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    """What each column is, each of ours, what was left out, what there is to know."""
+    table = comparison.table
+    columns = [f"{column.name}: {_about(column)}" for column in table.columns if column.sets]
+    unit = ["PSNR in dB / SSIM, means over images"] if columns else []
+    ours = [f"{_title(line)}: {line.origin}" for line in comparison.lines if line.origin is not None]
+    remarks = [*unit, *columns, *ours, *comparison.left_out, table.notes, table.paper["url"]]
+    return [remark for remark in dict.fromkeys(remarks) if remark]
+
+
+def _about(column: Column) -> str:
+    sets = [f"{name}, {images_of(name)} images, by {by}" for name, by in column.sets.items()]
+    return sets[0].removeprefix(f"{column.name}, ") if len(sets) == 1 else f"mean over {'; '.join(sets)}"
+
+
+def _shown(cell: Cell) -> str:
+    if isinstance(cell, Score):
+        return f"{cell.psnr:.2f} / {cell.ssim:.4f}"
+    return f"{cell:,}" if isinstance(cell, int) else cell or ""
+
+
+def _csv_heads(column: Column) -> list[str]:
+    return [f"{column.name} {part}" for part in ("PSNR", "SSIM")] if column.kind == "scores" else [column.name]
+
+
+def _csv_cells(column: Column, cell: Cell) -> Sequence[Cell | float]:
+    if column.kind != "scores":
+        return [cell]
+    if isinstance(cell, Score):
+        return [round(part, 5) for part in cell]
+    return printed_score(cell) if isinstance(cell, str) else (None, None)
+
+
+def _markdown_text(text: str) -> str:
+    return re.sub(r"([\\|*`<])", r"\\\1", " ".join(text.split()))
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "→": r"$\rightarrow$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$", "—": "---", "<": r"\textless{}", ">": r"\textgreater{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}  # fmt: skip
+"""Characters that mean something else in LaTeX."""
+
+
+def _latex_text(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))

@@ -1,0 +1,238 @@
+"""Scores of ours in the papers' tables: what belongs where, and what does not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from restore_lightning.paper_tables.published import Score, table
+from restore_lightning.paper_tables.results import Report, compare, read_reports
+
+DRN = {"class_path": "restore_lightning.networks.DRN", "init_args": {"T": 7, "R": 7}}
+ORDER = ["jpeg", "haze", "blur", "rain"]
+
+
+def entry(protocol="matlab-y", images=12, data="pairs: a, b", **versions):
+    scores = {"degraded": (30.135, 0.8554), "restored": (36.146, 0.9605), **versions}
+    found = {version: {"psnr": psnr, "ssim": ssim, "identical": 0} for version, (psnr, ssim) in scores.items()}
+    return {"factor": "rain", "protocol": protocol, "images": images, "data": data, **found}
+
+
+def content(sets, network=DRN, title="DRN", **more):
+    inference = {"tile": None, "overlap": 32, "local_statistics": None, "self_ensemble": False}
+    methods = {"restored": title}
+    return {
+        "checkpoint": "best.ckpt", "order": None, "network": network, "parameters": 10595, "inference": inference,
+        "methods": methods, "checkpoints": {"restored": "best.ckpt"}, "sets": sets, **more,
+    }  # fmt: skip
+
+
+def compared(name, *contents, run="runs/a"):
+    return compare(table(name), [Report(run, given) for given in contents])
+
+
+def ours(comparison):
+    """Our lines from runs, each with the line above it."""
+    lines = comparison.lines
+    return [
+        (lines[place - 1], line) for place, line in enumerate(lines) if line.origin and "shipped" not in line.origin
+    ]
+
+
+def network(name, **arguments):
+    return {"class_path": f"restore_lightning.networks.{name}", "init_args": arguments}
+
+
+def test_a_run_stands_below_the_row_of_its_settings():
+    ((above, line),) = ours(compared("drn-3", content({"Rain100H": entry()}, network("DRN", T=6, R=6, width=16))))
+    assert above.method == "DRN 6,6"
+    assert line.method == "DRN (runs/a)"
+    assert line.cells == [Score(36.146, 0.9605), None]
+
+
+def test_other_settings_stand_at_the_end():
+    comparison = compared("drn-1", content({"Rain12": entry()}, network("DRN", T=2, R=7)))
+    ((_, line),) = ours(comparison)
+    assert comparison.lines[-1] == line
+    assert line.cells == [None, None, Score(36.146, 0.9605), 10595]
+
+
+@pytest.mark.parametrize("name", ["Rain12", "rain12", "RAIN-12", "rain_12"])
+def test_names_of_sets_are_compared_without_case_and_punctuation(name):
+    ((_, line),) = ours(compared("drn-1", content({name: entry()})))
+    assert line.cells[2] == Score(36.146, 0.9605)
+
+
+def test_other_names_of_a_set():
+    sets = {"sots-indoor": entry("durn-rgb", 500), "dcpdn": entry("durn-rgb", 400)}
+    ((above, line),) = ours(compared("durn-6", content(sets, network("DuRN", preset="US"))))
+    assert above.method == "DuRN-US (ours)"
+    assert None not in line.cells
+
+
+def test_a_set_of_another_protocol_is_left_out_and_named():
+    comparison = compared("drn-1", content({"Rain12": entry("durn-y"), "Rain100L": entry(images=100)}))
+    ((_, line),) = ours(comparison)
+    assert line.cells == [None, Score(36.146, 0.9605), None, 10595]
+    assert "Rain12" not in line.origin
+    assert comparison.left_out == ["runs/a: Rain12 was scored by durn-y, this table's is matlab-y: left out"]
+    comparison = compared("drn-1", content({"Rain12": entry("durn-y")}))
+    assert not ours(comparison)
+    assert len(comparison.left_out) == 1
+
+
+def test_protocols_that_compute_the_same_are_one():
+    comparison = compared("din-6", content({"Rain12": entry("matlab-y")}))
+    (line,) = [line for _, line in ours(comparison) if line.method.startswith("DRN")]
+    assert line.cells == [None, None, Score(36.146, 0.9605), None]
+
+
+def test_a_set_twice_is_named():
+    comparison = compared("drn-1", content({"Rain12": entry(), "rain-12": entry(images=3)}))
+    ((_, line),) = ours(comparison)
+    assert line.cells[2] == Score(36.146, 0.9605)
+    assert comparison.left_out == ["runs/a: rain-12 is Rain12 once more: left out"]
+
+
+def test_one_set_by_two_protocols():
+    sets = {"LIVE1": entry("durn-y", 29), "LIVE1 q10": entry("jpeg-gray", 29, restored=(29.5, 0.82))}
+    ((_, line),) = ours(compared("mbn-3", content(sets, network("MBN"))))
+    assert line.cells == [None, None, None, Score(36.146, 0.9605), Score(29.5, 0.82)]
+
+
+def test_the_line_says_where_numbers_are_from():
+    sets = {"Rain12": entry(images=3, data="pairs: Rain12/rainy, Rain12/clean"), "Rain100L": entry(images=100)}
+    sets["Rain100L"]["restored"]["identical"] = 2
+    tiles = {"tile": 256, "overlap": 16, "local_statistics": 128, "self_ensemble": True}
+    ((_, line),) = ours(compared("drn-1", content(sets, inference=tiles)))
+    assert line.origin.split("; ") == [
+        "checkpoint best.ckpt",
+        "tiles of 256 with an overlap of 16, local statistics over 128, self-ensemble",
+        "Rain12 by matlab-y, 3 images (the published set has 12), data pairs: Rain12/rainy, Rain12/clean",
+        "Rain100L by matlab-y, 100 images, 2 of them equal to the clean ones and left out of the mean PSNR,"
+        " data pairs: a, b",
+    ]
+
+
+def test_what_older_files_do_not_say():
+    sets = {"Rain12": {key: value for key, value in entry().items() if key != "data"}}
+    old = {"checkpoint": "old.ckpt", "order": None, "methods": {"restored": "DRN"}, "sets": sets}
+    ((above, line),) = ours(compared("drn-1", old))
+    assert line.cells == [None, None, Score(36.146, 0.9605), None]
+    assert line.origin.startswith("checkpoint old.ckpt; inference not recorded; Rain12 by matlab-y")
+    assert line.origin.endswith("data not recorded")
+    assert "DRN" in above.method  # by its name
+
+
+def methods_of_mbn(title="R-MBN (factor unknown)"):
+    methods = {"told": "MBN (factor told)", "before": "MBN before step 2", "cascade": "cascade", "restored": title}
+    versions = {version: (20 + i, 0.5) for i, version in enumerate(methods)}
+    checkpoints = {"restored": "r.ckpt", "told": "m.ckpt", "cascade": {"rain": "a.ckpt", "blur": "b.ckpt"}}
+    report = content({"GoPro": entry("durn-y", 1111, **versions)}, network("MBN", width=32))
+    return report | {"methods": methods, "checkpoints": checkpoints, "order": ORDER}
+
+
+def test_every_method_of_a_run_has_a_row_of_its_own():
+    comparison = compared("mbn-3", methods_of_mbn())
+    places = {line.method: above.method for above, line in ours(comparison)}
+    assert places["MBN (factor told) (runs/a)"] == "MBN"
+    assert places["cascade (runs/a)"] == "cascade"
+    assert places["R-MBN (factor unknown) (runs/a)"] == "R-MBN"
+    assert comparison.lines[-1].method == "MBN before step 2 (runs/a)"
+    origins = {line.method: line.origin for _, line in ours(comparison)}
+    assert origins["cascade (runs/a)"].startswith("checkpoint rain a.ckpt, blur b.ckpt;")
+    assert origins["MBN before step 2 (runs/a)"].startswith("checkpoint not recorded;")
+
+
+def test_mixed_sets():
+    report = methods_of_mbn("R-MBN* (factor unknown)")
+    report["sets"] = {name: entry("mbn-rgb", 492) for name in ("rain", "rain+blur", "random", "val/rain")}
+    ((above, line),) = ours(compared("mbn-4", report))
+    assert above.method == "R-MBN*"
+    assert [place for place, cell in enumerate(line.cells) if cell] == [0, 4, 15]
+
+
+TASKS = {"GoPro": ("durn-y", 28.5, 0.86), "SOTS": ("mbn-rgb", 33.0, 0.97), "DID-MDN": ("durn-y", 32.6, 0.91)}
+
+
+@pytest.mark.parametrize("jpeg", [False, True])
+def test_means_over_tasks(jpeg):
+    tasks = TASKS | ({"LIVE1": ("durn-y", 28.1, 0.83)} if jpeg else {})
+    sets = {name: entry(by, restored=(psnr, ssim)) for name, (by, psnr, ssim) in tasks.items()}
+    order = ["jpeg", "haze", "blur", "rain"] if jpeg else ["haze", "blur", "rain"]
+    ((above, line),) = ours(compared("mbn-2", content(sets, network("MBN"), "R-MBN", order=order)))
+    assert above.method == ("J→H→B→R" if jpeg else "H→B→R")
+    blank, mean = line.cells if jpeg else reversed(line.cells)
+    assert blank is None
+    assert mean == pytest.approx(np.mean([scores for _, *scores in tasks.values()], axis=0))
+
+
+def test_a_part_of_a_mean_is_left_out_and_named():
+    comparison = compared("mbn-5", content({"GoPro": entry("durn-y")}, network("MBN")))
+    assert not ours(comparison)
+    (reason,) = comparison.left_out
+    assert reason.endswith("GoPro is a part of this table's means, over GoPro and SOTS indoor and DID-MDN: left out")
+
+
+@pytest.mark.parametrize("levels", [["rain", ["blur", "jpeg"], "haze"], ["rain", ["jpeg", "blur"], "haze"]])
+def test_a_level_of_the_hierarchy_has_no_order(levels):
+    sets = {name: entry(by) for name, (by, *_) in (TASKS | {"LIVE1": ("durn-y",)}).items()}
+    ((above, _),) = ours(compared("mbn-6", content(sets, network("MBN", hierarchy=levels))))
+    assert above.method == "R→BJ→H"
+
+
+def test_the_order_of_levels_counts():
+    assert table("mbn-6").rows[0].settings[0]["hierarchy"] == ["jpeg", "rain", "blur", "haze"]
+    sets = {name: entry(by) for name, (by, *_) in (TASKS | {"LIVE1": ("durn-y",)}).items()}
+    comparison = compared("mbn-6", content(sets, network("MBN", hierarchy=["haze", "rain", "blur", "jpeg"])))
+    assert comparison.lines[-1].origin
+
+
+@pytest.mark.parametrize(("scale", "ensemble", "row"), [(2, False, "DIN (ours)"), (4, True, "DIN+ (ours)")])
+def test_scales_and_self_ensemble(scale, ensemble, row):
+    report = content({"Set5": entry("sr-y", 5)}, network("DIN", scale=scale), "DIN" + "+" * ensemble)
+    report["inference"]["self_ensemble"] = ensemble
+    comparison = compared("din-3", report)
+    (_, degraded), (above, line) = ours(comparison)
+    assert above.method == row
+    times = f"\N{MULTIPLICATION SIGN}{scale}"
+    assert above.cells[0] == times
+    assert line.cells[:2] == [times, Score(36.146, 0.9605)]
+    assert degraded.method == "degraded images (runs/a)"
+    assert degraded.cells[:2] == [times, Score(30.135, 0.8554)]
+    assert "checkpoint" not in degraded.origin
+
+
+def test_another_scale_is_left_out_and_named():
+    comparison = compared("din-2", content({"Set14": entry("sr-y", 14)}, network("DIN", scale=4)))
+    assert not ours(comparison)
+    assert comparison.left_out == ["runs/a: Set14: its network has scale 4, this table's 2: left out"]
+
+
+def test_ablations():
+    arguments = {"statistics": ["mean"], "fusion": False, "design": "minimal"}
+    ((above, line),) = ours(compared("mbn-1", content({"LIVE1": entry("durn-y", 29)}, network("MBN", **arguments))))
+    assert above.method == "GAP"
+    assert line.cells[:3] == ["-", "x", "-"]
+
+
+def write(folder, given):
+    folder.mkdir(parents=True)
+    (folder / "scores.json").write_text(given if isinstance(given, str) else json.dumps(given))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "", "[1]", "{}", '{"sets": 1}', '{"sets": {"Rain12": 1}}', '{"protocol": "matlab-y", "images": [], "mean": {}}',
+        {"sets": {"Rain12": entry(restored=("high", 0.9))}}, {"sets": {"Rain12": entry() | {"images": None}}},
+        {"sets": {"Rain12": entry()}, "network": "DRN"},
+    ],
+)  # fmt: skip
+def test_files_that_hold_no_scores(broken, tmp_path):
+    write(tmp_path / "good", content({"Rain12": entry()}))
+    write(tmp_path / "deep/er/bad", broken)
+    reports, problems = read_reports(tmp_path)
+    assert [report.run for report in reports] == [tmp_path / "good"]
+    assert len(problems) == 1
+    assert str(tmp_path / "deep/er/bad/scores.json") in problems[0]
