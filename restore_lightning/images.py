@@ -11,8 +11,9 @@ from torch import Tensor
 
 from restore_lightning.errors import UserError
 from restore_lightning.files import written_beside
+from restore_lightning.metrics.protocols import y_coded, y_matlab
 
-Colour = Literal["rgb", "gray"]
+Colour = Literal["rgb", "gray", "y"]
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
 
@@ -59,9 +60,22 @@ def enlarged(images: Tensor, like: Tensor) -> Tensor:
 
 
 def in_colour(image: Tensor, colour: Colour) -> Tensor:
-    """A (3, H, W) image as it is, or its luma (1, H, W): BT.601, full range; of uint8 rounded, by Pillow."""
-    if colour == "rgb":
+    """An image in the colours that a network is trained on.
+
+    Args:
+        image: (3, H, W), uint8 or float in [0, 1]; (1, H, W) stays as it is.
+        colour: "rgb": as it is. "gray": its luma, BT.601, full range; of uint8 rounded, by Pillow. "y": MATLAB's luma
+            in 16..235, of uint8 rounded; images whose channels are equal keep one of them.
+
+    Returns:
+        (3, H, W), or (1, H, W) of the luma.
+    """
+    if colour == "rgb" or len(image) == 1:
         return image
+    if colour == "y":
+        if image.is_floating_point():
+            return image[:1] if bool((image == image[:1]).all()) else y_matlab(image[None] * 255)[0] / 255
+        return y_coded(image[None].double())[0].to(torch.uint8)
     if image.is_floating_point():
         return (image * image.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
     return from_array(np.asarray(Image.fromarray(to_array(image)).convert("L")))

@@ -33,6 +33,8 @@ class ImageSet:
         protocol: How they are scored; None: as the factor's.
         shards: Folder of tar shards, in place of `clean`: pairs, or clean images that are degraded on the fly.
         split: Of the shards; None: "val" or "test", whichever the set is for.
+        multiple: Degraded images are cut to multiples of so many pixels, at the right and the bottom; clean ones before
+            they are degraded. Paper 2 cuts JPEG images to 16.
     """
 
     clean: str | None = None
@@ -41,6 +43,7 @@ class ImageSet:
     protocol: str | None = None
     shards: str | None = None
     split: str | None = None
+    multiple: int = 1
 
 
 class Item(NamedTuple):
@@ -113,12 +116,18 @@ def degraded_set(
     items: Sequence[Item],
     crop_size: int | None,
     colour: Colour = "rgb",
+    multiple: int = 1,
 ) -> EvaluationSet:
-    """Clean images, degraded as they are read."""
+    """Clean images, degraded as they are read; `multiple` as in `ImageSet`."""
 
     def scored(index: int, item: Item) -> Scored:
         seed = derive(0, factor, factor, index)
-        return Scored(item.name, lambda: degrade(item.clean().in_colour(colour), factor, degradation, seed))
+
+        def pair() -> Pair:
+            clean = item.clean().multiple_of(multiple * degradation.scale).in_colour(colour)
+            return degrade(clean, factor, degradation, seed)
+
+        return Scored(item.name, pair)
 
     images = [scored(i, item) for i, item in enumerate(items)]
     factors = factors_of(factor, degradation)
@@ -126,10 +135,20 @@ def degraded_set(
 
 
 def paired_set(
-    name: str, factor: str, protocol: str, pairs: Sequence[PairedFiles], crop_size: int | None, colour: Colour = "rgb"
+    name: str,
+    factor: str,
+    protocol: str,
+    pairs: Sequence[PairedFiles],
+    crop_size: int | None,
+    colour: Colour = "rgb",
+    multiple: int = 1,
 ) -> EvaluationSet:
-    """Files of degraded images beside clean ones."""
-    images = [Scored(pair.name, lambda pair=pair: pair.read(factor, colour)) for pair in pairs]  # type: ignore[misc]
+    """Files of degraded images beside clean ones; `multiple` as in `ImageSet`."""
+
+    def scored(files: PairedFiles) -> Scored:
+        return Scored(files.name, lambda: files.read(factor, colour).multiple_of(multiple))
+
+    images = [scored(files) for files in pairs]
     return EvaluationSet(name, factor, protocol, images, crop_size, (factor,), scale_of(pairs))
 
 
@@ -141,6 +160,7 @@ def stored_set(
     rows: np.ndarray,
     crop_size: int | None,
     colour: Colour = "rgb",
+    multiple: int = 1,
 ) -> EvaluationSet:
     """Degraded images of a set of shards beside their clean ones.
 
@@ -152,11 +172,13 @@ def stored_set(
         rows: Its degraded images.
         crop_size: See `EvaluationSet`.
         colour: See `FactorData`.
+        multiple: See `ImageSet`.
     """
-    images = [
-        Scored(shards.name(row), lambda row=row: stored_pair(shards, row, factor, colour=colour))  # type: ignore[misc]
-        for row in rows.tolist()
-    ]
+
+    def scored(row: int) -> Scored:
+        return Scored(shards.name(row), lambda: stored_pair(shards, row, factor, colour=colour).multiple_of(multiple))
+
+    images = [scored(row) for row in rows.tolist()]
     factors = {name: None for row in rows.tolist() for name in shards.factors(row) or (factor,)}
     scale = shards.size(shards.clean_of(rows[0]))[0] // shards.size(rows[0])[0]
     return EvaluationSet(name, factor, protocol, images, crop_size, factors, scale)

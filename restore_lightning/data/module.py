@@ -325,17 +325,24 @@ class RestorationData(LightningDataModule):
         return [degraded_set(factor, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)]
 
     def _stored_set(
-        self, name: str, factor: str, protocol_name: str, shards: ShardSet, split: str, crop_size: int | None
+        self,
+        name: str,
+        factor: str,
+        protocol_name: str,
+        shards: ShardSet,
+        split: str,
+        crop_size: int | None,
+        multiple: int = 1,
     ) -> EvaluationSet:
         plan = self.plans[factor]
         version = version_of(shards.versions(split), factor, f"{shards.folder} ({split})")
         if version is not None:
             rows = shards.rows(split, version)
-            return stored_set(name, factor, protocol_name, shards, rows, crop_size, plan.colour)
+            return stored_set(name, factor, protocol_name, shards, rows, crop_size, plan.colour, multiple)
         if plan.degradation is None:
             raise UserError(f"{shards.folder} has clean images only: set data.factors.{factor}.degradation")
         items = stored_items(shards, split)
-        return degraded_set(name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)
+        return degraded_set(name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour, multiple)
 
     def _stored_sets(self, shards: ShardSet, split: str, crop_size: int | None) -> list[EvaluationSet]:
         log.info("%s images: %s", split, self.root)
@@ -363,6 +370,8 @@ class RestorationData(LightningDataModule):
         factor = given.factor or next(iter(self.plans))
         if factor not in self.plans or (given.factor is None and len(self.plans) > 1):
             raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.plans)})")
+        if given.multiple < 1:
+            raise UserError(f"{where}.multiple {given.multiple}: give at least 1 pixel")
         plan, protocol_name = self.plans[factor], given.protocol or self.factors[factor].protocol
         protocol(protocol_name)
         if given.shards is not None:
@@ -371,15 +380,17 @@ class RestorationData(LightningDataModule):
                 raise UserError(
                     f"{where}.split {part}: {given.shards} has {', '.join(shards.splits)}; give one of them"
                 )
-            return self._stored_set(name, factor, protocol_name, shards, part, crop_size)
+            return self._stored_set(name, factor, protocol_name, shards, part, crop_size, given.multiple)
         assert given.clean is not None
         if given.degraded is not None:
             pairs = matched(_folder(given.degraded), _folder(given.clean))
-            return paired_set(name, factor, protocol_name, pairs, crop_size, plan.colour)
+            return paired_set(name, factor, protocol_name, pairs, crop_size, plan.colour, given.multiple)
         if plan.degradation is None:
             raise UserError(f"{where}.degraded is missing: {factor!r} has pairs for training, and no degradation")
         items = folder_items(_folder(given.clean))
-        return degraded_set(name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour)
+        return degraded_set(
+            name, factor, protocol_name, plan.degradation, items, crop_size, plan.colour, given.multiple
+        )
 
     def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader[dict[str, Any]]:
         trainer = self.trainer
