@@ -12,7 +12,8 @@ from torch import Tensor
 
 from restore_lightning.data.scenes import scene
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import Colour, find_images, from_array, image_size, in_colour, read_image
+from restore_lightning.image_files import find_images, image_size
+from restore_lightning.images import Colour, from_array, in_colour, read_image
 from restore_lightning.seeding import derive, generator
 
 

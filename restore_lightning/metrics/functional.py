@@ -16,7 +16,8 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 Window = Literal["matlab", "skimage"]
 WINDOW_SIZE: dict[Window, int] = {"matlab": 11, "skimage": 7}
 BLOCK = 32
-"""Rows and columns that SSIM filters at once, by products with small matrices: they fit the processor's caches."""
+"""Rows that are scored at once, and columns that SSIM filters by one product with a small matrix: float64 copies of
+whole images would need much memory, and leave the processor's caches."""
 
 
 def psnr(restored: Array, clean: Array, data_range: float = 255.0) -> Array:
@@ -31,10 +32,13 @@ def psnr(restored: Array, clean: Array, data_range: float = 255.0) -> Array:
         (B,) float64.
     """
     xp = namespace(restored)
-    error = double(restored) - double(clean)
-    error *= error
+    channels, height, width = restored.shape[-3:]
+    total = xp.zeros(len(restored), dtype=xp.float64, device=restored.device)
+    for top in range(0, height, BLOCK):
+        error = double(restored[..., top : top + BLOCK, :]) - double(clean[..., top : top + BLOCK, :])
+        total += xp.sum(error * error, axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
-        return 10 * xp.log10(data_range**2 / xp.mean(error, axis=(1, 2, 3)))
+        return 10 * xp.log10(data_range**2 * channels * height * width / total)
 
 
 def ssim(restored: Array, clean: Array, window: Window, data_range: float = 255.0) -> Array:

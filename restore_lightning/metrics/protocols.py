@@ -70,9 +70,7 @@ class Protocol:
     def _prepare(self, image: Array) -> Array:
         """To 0..255 in 8 bits, then without the border, then the colour."""
         xp = namespace(image)
-        if image.dtype == xp.uint8:
-            image = double(image)
-        else:
+        if image.dtype != xp.uint8:
             # 1e-4 keeps k/255 at k, which single precision may put up to 2e-5 below.
             image = xp.floor(xp.clip(double(image), 0, 1) * 255 + (1e-4 if self.quantise == "floor" else 0.5))
         if self.shaves and self.scale > 1:
@@ -110,7 +108,7 @@ def y_coded(image: Array) -> Array:
 
 def _weigh(image: Array, weights: list[float]) -> Array:
     xp = namespace(image)
-    return (xp.moveaxis(image, 1, -1) @ xp.asarray(weights, dtype=image.dtype, device=image.device))[:, None]
+    return (xp.moveaxis(double(image), 1, -1) @ xp.asarray(weights, dtype=xp.float64, device=image.device))[:, None]
 
 
 COLOURS = {"y_opencv": y_opencv, "y_matlab": y_matlab, "y_coded": y_coded}
