@@ -1,9 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the text of JSON files."""
 
+import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -25,3 +28,20 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with written_beside(path) as beside:
         beside.write_text(text)
+
+
+def json_text(value: Any) -> str:
+    """JSON that every parser reads: infinity as 1e999, which becomes infinity again, NaN as null.
+
+    >>> print(json_text({"Infinity": [float("inf"), float("nan")]}), end="")
+    {
+      "Infinity": [
+        1e999,
+        null
+      ]
+    }
+    """
+    spelt = {"Infinity": "1e999", "-Infinity": "-1e999", "NaN": "null"}
+    # Strings match first, so that these words stay as they are in them.
+    tokens = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
+    return tokens.sub(lambda token: spelt.get(token[0], token[0]), json.dumps(value, indent=2)) + "\n"

@@ -1,21 +1,18 @@
-"""Image files and arrays: reading, writing, and the step between bytes and numbers in [0, 1]."""
+"""Images as tensors: reading, writing, colours, and the step between bytes and numbers in [0, 1]."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from restore_lightning.errors import UserError
 from restore_lightning.files import written_beside
+from restore_lightning.image_files import read_array
+from restore_lightning.metrics.protocols import y_coded, y_matlab
 
-Colour = Literal["rgb", "gray"]
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
-
-
+Colour = Literal["rgb", "gray", "y"]
 SAVING: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
@@ -59,65 +56,33 @@ def enlarged(images: Tensor, like: Tensor) -> Tensor:
 
 
 def in_colour(image: Tensor, colour: Colour) -> Tensor:
-    """A (3, H, W) image as it is, or its luma (1, H, W): BT.601, full range; of uint8 rounded, by Pillow."""
-    if colour == "rgb":
+    """An image in the colours that a network is trained on.
+
+    Args:
+        image: (3, H, W), uint8 or float in [0, 1]; (1, H, W) stays as it is.
+        colour: "rgb": as it is. "gray": its luma, BT.601, full range; of uint8 rounded, by Pillow. "y": MATLAB's luma
+            in 16..235, of uint8 rounded; images whose channels are equal keep one of them.
+
+    Returns:
+        (3, H, W), or (1, H, W) of the luma.
+    """
+    if colour == "rgb" or len(image) == 1:
         return image
+    if colour == "y":
+        if image.is_floating_point():
+            return image[:1] if bool((image == image[:1]).all()) else y_matlab(image[None] * 255)[0] / 255
+        return y_coded(image[None].double())[0].to(torch.uint8)
     if image.is_floating_point():
         return (image * image.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
     return from_array(np.asarray(Image.fromarray(to_array(image)).convert("L")))
 
 
 def read_image(path: str | Path | BinaryIO, name: str | None = None) -> Tensor:
-    """An image file as (3, H, W) uint8, turned upright by its EXIF entry.
-
-    Gray, palette and CMYK images become RGB, 16-bit gray keeps its upper 8 bits, alpha is dropped.
-
-    Args:
-        path: The file, or its content.
-        name: What messages call it; None: its path.
-
-    Raises:
-        UserError: The file is no image, is damaged, or its header asks for an absurd size.
-    """
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-            image = ImageOps.exif_transpose(opened)
-            if image.mode == "F":
-                raise ValueError("32-bit floating point has no fixed range, convert it to 8 or 16 bits")
-            if image.mode.startswith("I"):  # Pillow clips these where they should be scaled
-                image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-            return from_array(np.asarray(image.convert("RGB")))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name or path} cannot be read as an image: {error}".splitlines()[0], exit_code=1) from error
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) of an image file from its header, upright.
-
-    Raises:
-        UserError: The file is no image.
-    """
-    try:
-        with Image.open(path) as image:
-            # A PNG's entry can lie behind its pixels, and is not worth decoding them.
-            known = image.format != "PNG" or "exif" in image.info
-            turned = known and image.getexif().get(0x0112, 1) >= 5
-            width, height = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as an image: {error}".splitlines()[0], exit_code=1) from error
-    return (width, height) if turned else (height, width)
+    """An image file as (3, H, W) uint8; see `read_array`."""
+    return from_array(read_array(path, name))
 
 
 def write_image(image: Tensor, path: Path) -> None:
     """Write a (3, H, W) uint8 image in the format of the suffix; the file appears whole or not at all."""
     with written_beside(path) as beside:
         Image.fromarray(to_array(image)).save(beside, **SAVING.get(path.suffix.lower(), {}))
-
-
-def find_images(folder: Path) -> Iterator[Path]:
-    """Image files below a folder, by suffix, sorted; hidden files and folders are left out."""
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in EXTENSIONS and not hidden and path.is_file():
-            yield path

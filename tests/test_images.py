@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 
 from restore_lightning.errors import UserError
-from restore_lightning.images import find_images, image_size, read_image, to_float, to_uint8, write_image
+from restore_lightning.image_files import find_images, image_size
+from restore_lightning.images import read_image, to_float, to_uint8, write_image
 
 
 @pytest.fixture

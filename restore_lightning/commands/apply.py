@@ -86,7 +86,7 @@ def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[J
     Raises:
         UserError: A missing input, no images, two inputs for one output, or outputs that exist.
     """
-    from restore_lightning.images import find_images
+    from restore_lightning.image_files import find_images
 
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file: name a folder")

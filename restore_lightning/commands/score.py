@@ -1,12 +1,24 @@
 """`restore score`: PSNR and SSIM of two folders of images, or two files."""
 
 import argparse
-import json
+import csv
+import io
+import os
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from restore_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from restore_lightning.image_files import Matches
+    from restore_lightning.metrics import Protocol
+
+COLUMNS = ("name", "psnr", "ssim")
+MOST_THREADS = 8
+"""More would need the memory of as many pairs of images, and read files no faster."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,84 +35,127 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--protocol", required=True, help=f"how: {', '.join(PROTOCOLS)}")
     made.add_argument("--scale", type=int, help="by how much images were enlarged: sr-y leaves that border out")
     made.add_argument("--json", metavar="FILE", help="write every image's scores, and their mean")
-    made.add_argument("--overwrite", action="store_true", help="replace FILE")
+    made.add_argument("--csv", metavar="FILE", help="the same as a table, the mean in its last row")
+    made.add_argument("--overwrite", action="store_true", help="replace files that are there already")
     return made
 
 
 def run(words: list[str]) -> int:
     """Score each image; print them and their mean."""
+    # The threads are for images; those of NumPy's linear algebra would compete with them.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     options = parser().parse_args(words)
+    scored = _protocol(options.protocol, options.scale)
+    _check_outputs({"--json": options.json, "--csv": options.csv}, options.overwrite)
 
-    from restore_lightning.metrics import protocol
+    from restore_lightning.image_files import match
 
-    if options.scale is not None and options.scale < 1:
-        raise UserError(f"--scale {options.scale}: give at least 1")
-    chosen = protocol(options.protocol, options.scale or 1)
-    if chosen.shaves and options.scale is None:
-        raise UserError(f"--protocol {chosen.name} leaves out a border as wide as the scale: give --scale, e.g. 2")
-    if not chosen.shaves and options.scale is not None:
-        raise UserError(f"--scale {options.scale}: --protocol {chosen.name} leaves no border out, drop it")
-    if options.json and (Path(options.json).is_dir() or Path(options.json).parent.is_file()):
-        raise UserError(f"--json {options.json} is no place for a file: name another")
-    if options.json and Path(options.json).exists() and not options.overwrite:
-        raise UserError(f"--json {options.json} exists already: give --overwrite or another name")
-
-    from restore_lightning.data.pairs import matched
-    from restore_lightning.files import write_text
-    from restore_lightning.metrics.functional import WINDOW_SIZE
-
-    pairs = matched(Path(options.restored), Path(options.clean))
-    images: list[dict[str, Any]] = []
-    failures = []
-    for pair in pairs:
-        try:
-            images.append({"name": pair.name, **_scores(chosen, pair)})
-        except UserError as error:
-            failures.append(str(error))
+    restored, clean = Path(options.restored), Path(options.clean)
+    matches = match(restored, clean)
+    if not matches.pairs:
+        raise UserError(f"{'; '.join(matches.problems())}. Images are matched by name without suffix: rename them")
+    if restored.samefile(clean):
+        print(f"{restored} and {clean} are the same: its images are compared with themselves", file=sys.stderr)
+    images, failures = _scores(scored, matches)
     for failure in failures:
         print(f"not scored: {failure}", file=sys.stderr)
     if not images:
-        raise UserError(
-            f"none of {len(pairs)} images could be scored (they need {WINDOW_SIZE[chosen.window]} pixels per side, and"
-            " equal sizes)",
-            exit_code=1,
-        )
+        raise UserError(f"none of {len(matches.pairs)} images could be scored", exit_code=1)
     mean = _mean(images)
-    rows = [*images, {"name": f"mean of {len(images)} images", **mean}]
-    width = max(len(row["name"]) for row in rows)
-    for image in rows:
-        print(f"{image['name']:<{width}}  {image['psnr']:>7.3f} dB  {image['ssim']:.4f}")
     identical = sum(image["psnr"] == float("inf") for image in images)
-    if identical:
-        left_out = ", left out of its mean" if identical < len(images) else ""
-        print(f"{identical} of {len(images)} equal the clean image: infinite PSNR{left_out}")
-    if options.json:
-        report = {"protocol": chosen.name, "images": images, "mean": mean}
-        write_text(Path(options.json), json.dumps(report, indent=2) + "\n")
+    print(_table(images, mean, identical))
+    report = {"protocol": scored.name, "images": images, "mean": mean, "identical": identical, "not_scored": failures}
+    _write(report, options.json, options.csv)
     return 1 if failures else 0
 
 
-def _scores(chosen: Any, pair: Any) -> dict[str, float]:
-    from restore_lightning.images import to_float
-    from restore_lightning.metrics.functional import WINDOW_SIZE
+def _protocol(name: str, scale: int | None) -> "Protocol":
+    from restore_lightning.metrics import protocol
 
-    restored, clean, _ = pair.read("")
-    if restored.shape != clean.shape:
-        sizes = [f"{image.shape[2]}x{image.shape[1]}" for image in (restored, clean)]
-        raise UserError(f"{pair.degraded} is {sizes[0]}, {pair.clean} is {sizes[1]}: sizes must agree")
-    least = WINDOW_SIZE[chosen.window] + (2 * chosen.scale if chosen.shaves else 0)
-    if min(clean.shape[1:]) < least:
-        raise UserError(f"{pair.clean} is smaller than {least}x{least} pixels, which SSIM's window needs")
-    batch = [to_float(image)[None] for image in (restored, clean)]
-    return {"psnr": float(chosen.psnr(*batch)), "ssim": float(chosen.ssim(*batch))}
+    if scale is not None and scale < 1:
+        raise UserError(f"--scale {scale}: give at least 1")
+    chosen = protocol(name, scale or 1)
+    if chosen.shaves and scale is None:
+        raise UserError(f"--protocol {chosen.name} leaves out a border as wide as the scale: give --scale, e.g. 2")
+    if not chosen.shaves and scale is not None:
+        raise UserError(f"--scale {scale}: --protocol {chosen.name} leaves no border out, drop it")
+    return chosen
 
 
-def _mean(images: list[dict[str, Any]]) -> dict[str, float]:
-    import torch
+def _check_outputs(files: dict[str, str | None], overwrite: bool) -> None:
+    """Refuse them before anything is scored."""
+    given = {flag: Path(file) for flag, file in files.items() if file}
+    for flag, path in given.items():
+        if path.is_dir() or path.parent.is_file():
+            raise UserError(f"{flag} {path} is no place for a file: name another")
+        if path.exists() and not overwrite:
+            raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
+    if len({path.resolve() for path in given.values()}) < len(given):
+        raise UserError(f"{' and '.join(given)} name the same file: give two")
+
+
+def _scores(scored: "Protocol", matches: "Matches") -> tuple[list[dict[str, Any]], list[str]]:
+    """Every image's scores, by name, and what could not be scored."""
+    from tqdm import tqdm
+
+    def attempt(pair: tuple[str, tuple[Path, Path]]) -> dict[str, Any] | str:
+        name, files = pair
+        try:
+            return {"name": name, **_pair_scores(scored, *files)}
+        except UserError as error:
+            return str(error)
+        except (OSError, ValueError, MemoryError) as error:
+            return f"{files[0]}: {' '.join(str(error).split()) or type(error).__name__}"
+
+    with ThreadPoolExecutor(min(_cores(), MOST_THREADS)) as threads:
+        done = threads.map(attempt, sorted(matches.pairs.items()))
+        found = list(tqdm(done, total=len(matches.pairs), unit="image", desc=scored.name, disable=None))
+    failures = [*matches.problems(), *(result for result in found if isinstance(result, str))]
+    return [result for result in found if not isinstance(result, str)], failures
+
+
+def _pair_scores(scored: "Protocol", restored: Path, clean: Path) -> dict[str, float]:
+    from restore_lightning.image_files import read_array
+
+    images = [read_array(path).transpose(2, 0, 1)[None] for path in (restored, clean)]
+    if images[0].shape != images[1].shape:
+        sizes = [f"{image.shape[3]}x{image.shape[2]}" for image in images]
+        raise UserError(f"{restored} is {sizes[0]}, {clean} is {sizes[1]}: sizes must agree")
+    return {score: values.item() for score, values in scored.scores(*images).items()}
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _mean(images: Sequence[dict[str, Any]]) -> dict[str, float]:
+    import numpy as np
 
     from restore_lightning.metrics import mean_over_images
 
-    return {
-        score: mean_over_images(torch.tensor([image[score] for image in images], dtype=torch.float64))
-        for score in ("psnr", "ssim")
-    }
+    return {score: mean_over_images(np.array([image[score] for image in images])) for score in ("psnr", "ssim")}
+
+
+def _table(images: Sequence[dict[str, Any]], mean: dict[str, float], identical: int) -> str:
+    rows = [*images, {"name": f"mean of {len(images)} images", **mean}]
+    width = max(len(row["name"]) for row in rows)
+    lines = [f"{row['name']:<{width}}  {row['psnr']:>7.3f} dB  {row['ssim']:.4f}" for row in rows]
+    if identical:
+        left_out = ", left out of its mean" if identical < len(images) else ""
+        lines.append(f"{identical} of {len(images)} equal the clean image: infinite PSNR{left_out}")
+    return "\n".join(lines)
+
+
+def _write(report: dict[str, Any], json_file: str | None, csv_file: str | None) -> None:
+    from restore_lightning.files import json_text, write_text
+
+    if json_file:
+        write_text(Path(json_file), json_text(report))
+    if csv_file:
+        text = io.StringIO()
+        table = csv.DictWriter(text, [*COLUMNS, "identical"], lineterminator="\n")
+        table.writeheader()
+        table.writerows({**image, "identical": int(image["psnr"] == float("inf"))} for image in report["images"])
+        table.writerow({"name": "mean", **report["mean"], "identical": report["identical"]})
+        write_text(Path(csv_file), text.getvalue())

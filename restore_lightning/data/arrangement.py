@@ -15,7 +15,8 @@ from restore_lightning.data.pictures import HDF5, Picture, View
 from restore_lightning.data.recipes import TAR_BLOCKS, Member, state_of
 from restore_lightning.data.shards import CLEAN, DEGRADED
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import EXTENSIONS, to_array
+from restore_lightning.image_files import EXTENSIONS
+from restore_lightning.images import to_array
 
 Store = Literal["arrays", "files"]
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}

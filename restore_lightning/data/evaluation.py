@@ -13,8 +13,10 @@ from restore_lightning.data.pairs import PairedFiles, scale_of
 from restore_lightning.data.shards import CLEAN, ShardSet
 from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs, sizes_of
 from restore_lightning.data.stored import stored_pair
+from restore_lightning.data.streaming import is_url
 from restore_lightning.data.training import Pair, degrade, factors_of
 from restore_lightning.degradations import Degradation
+from restore_lightning.errors import UserError
 from restore_lightning.images import Colour, read_image
 from restore_lightning.seeding import derive
 
@@ -32,6 +34,8 @@ class ImageSet:
         protocol: How they are scored; None: as the factor's.
         shards: Folder of tar shards, in place of `clean`: pairs, or clean images that are degraded on the fly.
         split: Of the shards; None: "val" or "test", whichever the set is for.
+        multiple: Degraded images are cut to multiples of so many pixels, at the right and the bottom; clean ones before
+            they are degraded. Paper 2 cuts JPEG images to 16.
     """
 
     clean: str | None = None
@@ -40,6 +44,21 @@ class ImageSet:
     protocol: str | None = None
     shards: str | None = None
     split: str | None = None
+    multiple: int = 1
+
+    def check(self, where: str) -> None:
+        """Refuse what says too little or too much; `where` is its key, for messages."""
+        if (self.shards is None) == (self.clean is None):
+            raise UserError(f"{where}: give shards (a folder of them) or clean (a folder of images), one of the two")
+        for key, other in (("degraded", "shards"), ("split", "clean")):
+            if getattr(self, key) is not None and getattr(self, other) is not None:
+                raise UserError(f"{where}.{key} says nothing beside {other}: leave it out")
+        if self.shards is not None and is_url(self.shards):
+            raise UserError(
+                f"{where}.shards {self.shards}: validation and test sets are read from local folders; copy it"
+            )
+        if self.multiple < 1:
+            raise UserError(f"{where}.multiple {self.multiple}: give at least 1 pixel")
 
 
 class Item(NamedTuple):
@@ -56,39 +75,47 @@ class Scored(NamedTuple):
     pair: Callable[[], Pair]
 
 
+@dataclass(frozen=True)
+class SetSpec:
+    """What a set is called, and how its images are taken and scored.
+
+    Args:
+        name: In logs, tables and `scores.json`.
+        factor: What degrades its images: a factor, several joined by "+", or another name for varying ones.
+        protocol: How they are scored.
+        crop_size: Cut the centre of this size (pixels of the degraded image) from each; None: whole images.
+        colour: See `FactorData`.
+        multiple: See `ImageSet`.
+    """
+
+    name: str
+    factor: str
+    protocol: str
+    crop_size: int | None = None
+    colour: Colour = "rgb"
+    multiple: int = 1
+
+
 class EvaluationSet(Dataset[dict[str, Any]]):
     """Degraded images beside the clean ones, the same in every run.
 
     Args:
-        name: The set's name in logs, tables and `scores.json`.
-        factor: What degrades them: a factor, several joined by "+", or another name for varying ones.
-        protocol: How they are scored.
+        spec: The set's name and ways.
         images: The images.
-        crop_size: Cut the centre of this size (pixels of the degraded image) from each; None: whole images.
         factors: All that degrades any of them.
         data: Where they come from, for people.
         scale: How many times larger the clean images are.
     """
 
     def __init__(
-        self,
-        name: str,
-        factor: str,
-        protocol: str,
-        images: Sequence[Scored],
-        crop_size: int | None,
-        factors: Iterable[str],
-        data: str,
-        scale: int = 1,
+        self, spec: SetSpec, images: Sequence[Scored], factors: Iterable[str], data: str, scale: int = 1
     ) -> None:
+        self.name, self.factor, self.protocol = spec.name, spec.factor, spec.protocol
+        self.crop_size = spec.crop_size
+        self.images = list(images)
         self.factors = tuple(factors)
         self.data = data
         self.scale = scale
-        self.name = name
-        self.factor = factor
-        self.protocol = protocol
-        self.images = list(images)
-        self.crop_size = crop_size
 
     def __len__(self) -> int:
         """Number of images."""
@@ -107,72 +134,49 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         return Window((height - h) // 2, (width - w) // 2, h, w)
 
 
-def degraded_set(
-    name: str,
-    factor: str,
-    protocol: str,
-    degradation: Degradation,
-    items: Sequence[Item],
-    where: str,
-    crop_size: int | None,
-    colour: Colour = "rgb",
-) -> EvaluationSet:
+def degraded_set(spec: SetSpec, degradation: Degradation, items: Sequence[Item], where: str) -> EvaluationSet:
     """Clean images of a place, degraded as they are read."""
 
     def scored(index: int, item: Item) -> Scored:
-        seed = derive(0, factor, factor, index)
-        return Scored(item.name, lambda: degrade(item.clean().in_colour(colour), factor, degradation, seed))
+        seed = derive(0, spec.factor, spec.factor, index)
+
+        def pair() -> Pair:
+            clean = item.clean().multiple_of(spec.multiple * degradation.scale).in_colour(spec.colour)
+            return degrade(clean, spec.factor, degradation, seed)
+
+        return Scored(item.name, pair)
 
     images = [scored(i, item) for i, item in enumerate(items)]
-    factors, data = factors_of(factor, degradation), f"{where}, degraded on the fly by {degradation}"
-    return EvaluationSet(name, factor, protocol, images, crop_size, factors, data, degradation.scale)
+    factors, data = factors_of(spec.factor, degradation), f"{where}, degraded on the fly by {degradation}"
+    return EvaluationSet(spec, images, factors, data, degradation.scale)
 
 
-def paired_set(
-    name: str,
-    factor: str,
-    protocol: str,
-    pairs: Sequence[PairedFiles],
-    where: str,
-    crop_size: int | None,
-    colour: Colour = "rgb",
-) -> EvaluationSet:
+def paired_set(spec: SetSpec, pairs: Sequence[PairedFiles], where: str) -> EvaluationSet:
     """Files of degraded images of a place beside clean ones."""
-    images = [Scored(pair.name, lambda pair=pair: pair.read(factor, colour)) for pair in pairs]  # type: ignore[misc]
-    return EvaluationSet(name, factor, protocol, images, crop_size, (factor,), where, scale_of(pairs))
+
+    def scored(files: PairedFiles) -> Scored:
+        return Scored(files.name, lambda: files.read(spec.factor, spec.colour).multiple_of(spec.multiple))
+
+    return EvaluationSet(spec, [scored(files) for files in pairs], (spec.factor,), where, scale_of(pairs))
 
 
-def stored_set(
-    name: str,
-    factor: str,
-    protocol: str,
-    shards: ShardSet,
-    split: str,
-    version: str,
-    crop_size: int | None,
-    colour: Colour = "rgb",
-) -> EvaluationSet:
-    """Degraded images of a set of shards beside their clean ones.
+def stored_set(spec: SetSpec, shards: ShardSet, split: str, version: str) -> EvaluationSet:
+    """The images of a version and a split of a set of shards beside their clean ones.
 
-    Args:
-        name: The set's.
-        factor: What degrades the images where the shards do not say.
-        protocol: How they are scored.
-        shards: The set.
-        split: Of its images.
-        version: Of its degraded images.
-        crop_size: See `EvaluationSet`.
-        colour: See `FactorData`.
+    The spec's factor is what degrades them where the shards do not say.
     """
-    rows = shards.rows(split, version)
-    images = [
-        Scored(shards.name(row), lambda row=row: stored_pair(shards, row, factor, colour=colour))  # type: ignore[misc]
-        for row in rows.tolist()
-    ]
-    factors = {name: None for row in rows.tolist() for name in shards.factors(row) or (factor,)}
+    rows = shards.rows(split, version).tolist()
+
+    def scored(row: int) -> Scored:
+        def pair() -> Pair:
+            return stored_pair(shards, row, spec.factor, colour=spec.colour).multiple_of(spec.multiple)
+
+        return Scored(shards.name(row), pair)
+
+    factors = {name: None for row in rows for name in shards.factors(row) or (spec.factor,)}
     scale = shards.size(shards.clean_of(rows[0]))[0] // shards.size(rows[0])[0]
     data = f"shards {shards.folder}, split {split}, images {version}"
-    return EvaluationSet(name, factor, protocol, images, crop_size, factors, data, scale)
+    return EvaluationSet(spec, [scored(row) for row in rows], factors, data, scale)
 
 
 def stored_items(shards: ShardSet, split: str) -> list[Item]:

@@ -23,7 +23,8 @@ from restore_lightning.data.shards import CLEAN
 from restore_lightning.data.sources import Clean, photographs, sizes_of
 from restore_lightning.degradations import Haze, Mixture
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import from_array, image_size, read_image, to_array, to_float, to_uint8
+from restore_lightning.image_files import image_size
+from restore_lightning.images import from_array, read_image, to_array, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
 
 PURE = ("rain", "blur", "haze", "jpeg")

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from restore_lightning.data.evaluation import (
     EvaluationSet,
     ImageSet,
+    SetSpec,
     bundled_items,
     degraded_set,
     folder_items,
@@ -128,11 +129,7 @@ class RestorationData(LightningDataModule):
                 self.plans[factor] = replace(plan, degradation=None)  # the pairs have a scale of their own
         for split, sets in self.own_sets.items():
             for name, given in sets.items():
-                if given.shards is not None and is_url(given.shards):
-                    raise UserError(
-                        f"data.{split}_sets.{name}.shards {given.shards}: validation and test sets are read from local"
-                        " folders; copy it"
-                    )
+                given.check(f"data.{split}_sets.{name}")
         if stage == "fit":
             self.training_set = TrainingSet(self._training_sources(), self.plans, self.seed)
         if stage in ("fit", "validate"):
@@ -304,16 +301,13 @@ class RestorationData(LightningDataModule):
 
     def _factor_sets(self, split: str, factor: str, plan: FactorPlan, crop_size: int | None) -> list[EvaluationSet]:
         """A factor's sets: of its shards, else of the folder `split` in `root`, else scikit-image's photographs."""
-        protocol_name = self.factors[factor].protocol
+        spec = SetSpec(factor, factor, self.factors[factor].protocol, crop_size, plan.colour)
         shards, _ = self._stored(factor)
         found = [name for name in shards.splits if name.split("_")[0] == split] if shards is not None else []
         if shards is not None and found:
             log.info("%s: %s images of %s", factor, ", ".join(found), shards.folder)
-            sets = []
-            for name in found:
-                called = name.replace(split, factor, 1)
-                sets.append(self._stored_set(called, factor, protocol_name, shards, name, crop_size))
-            return sets
+            named = {name: replace(spec, name=name.replace(split, factor, 1)) for name in found}
+            return [self._stored_set(each, shards, name) for name, each in named.items()]
         if plan.degradation is None:
             raise UserError(
                 f"factor {factor!r} has pairs of its own for training: name pairs for {split} too, by"
@@ -323,26 +317,27 @@ class RestorationData(LightningDataModule):
         where = "scikit-image's photographs" if folder is None else str(folder)
         log.info("%s: %s images: %s", factor, split, where)
         items = bundled_items(split, plan.degradation) if folder is None else folder_items(folder)
-        return [degraded_set(factor, factor, protocol_name, plan.degradation, items, where, crop_size, plan.colour)]
+        return [degraded_set(spec, plan.degradation, items, where)]
 
-    def _stored_set(
-        self, name: str, factor: str, protocol_name: str, shards: ShardSet, split: str, crop_size: int | None
-    ) -> EvaluationSet:
-        plan = self.plans[factor]
-        version = version_of(shards.versions(split), factor, f"{shards.folder} ({split})")
+    def _stored_set(self, spec: SetSpec, shards: ShardSet, split: str) -> EvaluationSet:
+        """A split's degraded images, or its clean ones, degraded on the fly."""
+        version = version_of(shards.versions(split), spec.factor, f"{shards.folder} ({split})")
         if version is not None:
-            return stored_set(name, factor, protocol_name, shards, split, version, crop_size, plan.colour)
-        if plan.degradation is None:
-            raise UserError(f"{shards.folder} has clean images only: set data.factors.{factor}.degradation")
-        items, where = stored_items(shards, split), f"shards {shards.folder}, split {split}"
-        return degraded_set(name, factor, protocol_name, plan.degradation, items, where, crop_size, plan.colour)
+            return stored_set(spec, shards, split, version)
+        degradation = self.plans[spec.factor].degradation
+        if degradation is None:
+            raise UserError(f"{shards.folder} has clean images only: set data.factors.{spec.factor}.degradation")
+        return degraded_set(spec, degradation, stored_items(shards, split), f"shards {shards.folder}, split {split}")
 
     def _stored_sets(self, shards: ShardSet, split: str, crop_size: int | None) -> list[EvaluationSet]:
         log.info("%s images: %s", split, self.root)
         versions = shards.versions(split)
         if split == "val":
             versions = [version for version in versions if version in self.plans]
-        sets = [stored_set(version, version, MIXED_PROTOCOL, shards, split, version, crop_size) for version in versions]
+        sets = [
+            stored_set(SetSpec(version, version, MIXED_PROTOCOL, crop_size), shards, split, version)
+            for version in versions
+        ]
         known = {name for factor, plan in self.plans.items() for name in factors_of(factor, plan.degradation)}
         left_out = [dataset.name for dataset in sets if not known.issuperset(dataset.factors)]
         if left_out:
@@ -351,33 +346,26 @@ class RestorationData(LightningDataModule):
 
     def _own_set(self, split: str, name: str, given: ImageSet, crop_size: int | None) -> EvaluationSet:
         where = f"data.{split}_sets.{name}"
-        if (given.shards is None) == (given.clean is None):
-            raise UserError(f"{where}: give shards (a folder of them) or clean (a folder of images), one of the two")
-        for key in ("degraded",) if given.shards is not None else ("split",):
-            if getattr(given, key) is not None:
-                other = "shards" if given.shards is not None else "clean"
-                raise UserError(f"{where}.{key} says nothing beside {other}: leave it out")
         factor = given.factor or next(iter(self.plans))
         if factor not in self.plans or (given.factor is None and len(self.plans) > 1):
             raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.plans)})")
         plan, protocol_name = self.plans[factor], given.protocol or self.factors[factor].protocol
         protocol(protocol_name)
+        spec = SetSpec(name, factor, protocol_name, crop_size, plan.colour, given.multiple)
         if given.shards is not None:
             shards, part = self._opened(_folder(given.shards)), given.split or split
             if part not in shards.splits:
                 raise UserError(
                     f"{where}.split {part}: {given.shards} has {', '.join(shards.splits)}; give one of them"
                 )
-            return self._stored_set(name, factor, protocol_name, shards, part, crop_size)
+            return self._stored_set(spec, shards, part)
         assert given.clean is not None
         if given.degraded is not None:
             pairs = matched(_folder(given.degraded), _folder(given.clean))
-            data = f"pairs {given.degraded}, {given.clean}"
-            return paired_set(name, factor, protocol_name, pairs, data, crop_size, plan.colour)
+            return paired_set(spec, pairs, f"pairs {given.degraded}, {given.clean}")
         if plan.degradation is None:
             raise UserError(f"{where}.degraded is missing: {factor!r} has pairs for training, and no degradation")
-        items = folder_items(_folder(given.clean))
-        return degraded_set(name, factor, protocol_name, plan.degradation, items, given.clean, crop_size, plan.colour)
+        return degraded_set(spec, plan.degradation, folder_items(_folder(given.clean)), given.clean)
 
     def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader[dict[str, Any]]:
         trainer = self.trainer

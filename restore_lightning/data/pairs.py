@@ -7,10 +7,8 @@ from typing import NamedTuple
 from restore_lightning.data.sources import check_smallest, place, shuffled, sizes_of
 from restore_lightning.data.training import Draw, FactorPlan, Pair
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import Colour, find_images, in_colour, read_image
-
-LISTED = 20
-"""Files that a message names."""
+from restore_lightning.image_files import match
+from restore_lightning.images import Colour, in_colour, read_image
 
 
 class PairedFiles(NamedTuple):
@@ -36,39 +34,13 @@ def matched(degraded: Path, clean: Path) -> list[PairedFiles]:
     """The images of two folders, by their path without suffix; or two files.
 
     Raises:
-        UserError: A folder or file that is not there, no images, or images without a partner; all are counted.
+        UserError: As `match`, or images without a partner; all are counted.
     """
-    for path in (degraded, clean):
-        if not path.exists():
-            raise UserError(f"{path}: no such file or folder")
-    if degraded.is_file() and clean.is_file():
-        return [PairedFiles(degraded.stem, degraded, clean)]
-    if degraded.is_file() or clean.is_file():
-        raise UserError(f"{degraded} and {clean}: give two folders, or two files")
-    files = {folder: _by_name(folder) for folder in (degraded, clean)}
-    problems = []
-    for folder, other in ((degraded, clean), (clean, degraded)):
-        alone = [str(path) for name, path in files[folder].items() if name not in files[other]]
-        if alone:
-            problems.append(
-                f"{len(alone)} of {len(files[folder])} have no partner in {other}: {shortened(alone, LISTED)}"
-            )
+    matches = match(degraded, clean)
+    problems = matches.problems()
     if problems:
         raise UserError(f"{'; '.join(problems)}. Images are matched by name without suffix")
-    return [PairedFiles(name, path, files[clean][name]) for name, path in files[degraded].items()]
-
-
-def _by_name(folder: Path) -> dict[str, Path]:
-    paths = list(find_images(folder))
-    if not paths:
-        raise UserError(f"{folder} holds no images (.png, .jpg, .webp, .bmp, .tif, .ppm): give a folder of images")
-    found: dict[str, Path] = {}
-    for path in paths:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise UserError(f"{found[name]} and {path} have one name: images are matched by name without suffix")
-        found[name] = path
-    return found
+    return [PairedFiles(name, *paths) for name, paths in matches.pairs.items()]
 
 
 def scale_of(pairs: Sequence[PairedFiles]) -> int:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from restore_lightning.data.sources import Window
 from restore_lightning.errors import UserError
-from restore_lightning.images import image_size, read_image, to_uint8
+from restore_lightning.image_files import image_size
+from restore_lightning.images import read_image, to_uint8
 
 HDF5 = frozenset({".h5", ".hdf5"})
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from restore_lightning.data.scenes import scene
 from restore_lightning.errors import UserError, shortened
-from restore_lightning.images import Colour, find_images, from_array, image_size, in_colour, read_image
+from restore_lightning.image_files import find_images, image_size
+from restore_lightning.images import Colour, from_array, in_colour, read_image
 from restore_lightning.seeding import derive, generator
 
 
@@ -31,12 +32,13 @@ class Clean(NamedTuple):
         """A part of it."""
         return Clean(window.cut(self.image), None if self.depth is None else window.cut(self.depth))
 
-    def multiple_of(self, scale: int) -> "Clean":
-        """Without the last rows and columns that `scale` does not divide."""
-        height, width = self.image.shape[1:]
-        if min(height, width) < scale:
-            raise UserError(f"an image of {width}x{height} pixels cannot be made {scale} times smaller: remove it")
-        return self.cut(Window(0, 0, height - height % scale, width - width % scale))
+    def multiple_of(self, pixels: int) -> "Clean":
+        """Without the last rows and columns that exceed a multiple of so many.
+
+        Raises:
+            UserError: Nothing would be left.
+        """
+        return self.cut(whole_multiple(self.image, pixels))
 
     def in_colour(self, colour: Colour) -> "Clean":
         """With all colours, or in gray."""
@@ -69,6 +71,18 @@ class Window(NamedTuple):
     def enlarged(self, scale: int) -> "Window":
         """The same part of an image whose sides are `scale` times as long."""
         return Window(*(scale * pixels for pixels in self))
+
+
+def whole_multiple(image: Tensor, pixels: int) -> Window:
+    """The window of (..., H, W) without the last rows and columns that exceed a multiple of so many pixels.
+
+    Raises:
+        UserError: Nothing would be left.
+    """
+    height, width = image.shape[-2:]
+    if min(height, width) < pixels:
+        raise UserError(f"an image of {width}x{height} pixels cannot be cut to multiples of {pixels} pixels: remove it")
+    return Window(0, 0, height - height % pixels, width - width % pixels)
 
 
 class CleanSource(Protocol):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.sources import Clean, CleanSource, Window
+from restore_lightning.data.sources import Clean, CleanSource, Window, whole_multiple
 from restore_lightning.degradations import DEGRADATIONS, Degradation, Mixture, stand_in_depth
 from restore_lightning.errors import UserError
 from restore_lightning.images import Colour, to_float, to_uint8
@@ -31,7 +31,7 @@ class FactorData:
         augment: "hflip" and "vflip" with probability 1/2 each, "rot90" by 0, 90, 180 or 270 degrees.
         degradation: What makes the degraded image; None: the degradation of the factor's name.
         protocol: How validation and test images are scored.
-        colour: "rgb", or "gray": all images are converted, and degraded after that.
+        colour: "rgb"; "gray", or "y" (MATLAB's luma in 8 bits): all images are converted, and degraded after that.
         repeats: Minibatches in a row that have the same clean crops, degraded anew.
         shards: Tar shards (`restore shards pack`): a folder, or the URL of one, from which they are streamed. Pairs, or
             clean images that are degraded on the fly.
@@ -146,6 +146,10 @@ class Pair(NamedTuple):
         """A window of the degraded image, and the same part of the clean one."""
         scale = self.clean.shape[1] // self.degraded.shape[1]
         return Pair(window.cut(self.degraded), window.enlarged(scale).cut(self.clean), self.factors)
+
+    def multiple_of(self, pixels: int) -> "Pair":
+        """Without the last rows and columns that exceed a multiple of so many pixels of the degraded image."""
+        return self.cut(whole_multiple(self.degraded, pixels))
 
 
 class PairSource(Protocol):

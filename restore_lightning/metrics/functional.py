@@ -1,17 +1,26 @@
-"""PSNR and SSIM, one value per image."""
+"""PSNR and SSIM, one value per image.
 
-from typing import Literal
+The same code takes PyTorch tensors, on any device, and NumPy arrays, for which it does not import PyTorch: that takes
+longer than scoring dozens of image files.
+"""
 
-import torch
-from kornia.metrics import ssim as gaussian_ssim_map
-from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
 Window = Literal["matlab", "skimage"]
 WINDOW_SIZE: dict[Window, int] = {"matlab": 11, "skimage": 7}
+BLOCK = 32
+"""Rows that are scored at once, and columns that SSIM filters by one product with a small matrix: float64 copies of
+whole images would need much memory, and leave the processor's caches."""
 
 
-def psnr(restored: Tensor, clean: Tensor, data_range: float = 255.0) -> Tensor:
+def psnr(restored: Array, clean: Array, data_range: float = 255.0) -> Array:
     """Peak signal-to-noise ratio of each image in dB; infinite where both are equal.
 
     Args:
@@ -22,11 +31,17 @@ def psnr(restored: Tensor, clean: Tensor, data_range: float = 255.0) -> Tensor:
     Returns:
         (B,) float64.
     """
-    error = (restored.double() - clean.double()).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(data_range**2 / error)
+    xp = namespace(restored)
+    channels, height, width = restored.shape[-3:]
+    total = xp.zeros(len(restored), dtype=xp.float64, device=restored.device)
+    for top in range(0, height, BLOCK):
+        error = double(restored[..., top : top + BLOCK, :]) - double(clean[..., top : top + BLOCK, :])
+        total += xp.sum(error * error, axis=(1, 2, 3))
+    with np.errstate(divide="ignore"):
+        return 10 * xp.log10(data_range**2 * channels * height * width / total)
 
 
-def ssim(restored: Tensor, clean: Tensor, window: Window, data_range: float = 255.0) -> Tensor:
+def ssim(restored: Array, clean: Array, window: Window, data_range: float = 255.0) -> Array:
     """Structural similarity of each image, averaged over channels and the window's valid region.
 
     Args:
@@ -43,31 +58,71 @@ def ssim(restored: Tensor, clean: Tensor, window: Window, data_range: float = 25
         ValueError: An image smaller than the window.
     """
     size = WINDOW_SIZE[window]
-    if min(restored.shape[-2:]) < size:
-        raise ValueError(f"SSIM ({window}) needs {size}x{size} pixels, the image is {tuple(restored.shape[-2:])}")
-    restored, clean = restored.double(), clean.double()
-    if window == "matlab":
-        return gaussian_ssim_map(restored, clean, size, data_range, eps=0.0, padding="valid").mean(dim=(1, 2, 3))
-    return _uniform_ssim_map(restored, clean, size, data_range).mean(dim=(1, 2, 3))
+    channels, height, width = restored.shape[-3:]
+    if min(height, width) < size:
+        raise ValueError(f"SSIM ({window}) needs {size}x{size} pixels, the image is {height}x{width}")
+    xp = namespace(restored)
+    band = xp.asarray(_band(window), dtype=xp.float64, device=restored.device)
+    rows, columns = height - size + 1, width - size + 1
+    total = xp.zeros(len(restored), dtype=xp.float64, device=restored.device)
+    for top in range(0, rows, BLOCK):
+        strip = slice(top, top + BLOCK + size - 1)
+        x, y = double(restored[..., strip, :]), double(clean[..., strip, :])
+        filtered = _filtered(xp.stack([x, y, x * x + y * y, x * y]), band)
+        total += xp.sum(_similarity(filtered, window, data_range), axis=(1, 2, 3))
+    return total / (channels * rows * columns)
 
 
-def _uniform_ssim_map(x: Tensor, y: Tensor, size: int, data_range: float) -> Tensor:
-    """The SSIM map of scikit-image's `structural_similarity` without its border."""
+def mean_over_images(values: Array) -> float:
+    """The mean; identical images, whose PSNR is infinite, do not swallow the others; NaN if there are none."""
+    finite = values[values != float("inf")]
+    kept = finite if len(finite) else values
+    return float(kept.mean()) if len(kept) else float("nan")
 
-    def mean(image: Tensor) -> Tensor:
-        return avg_pool2d(image, size, stride=1)
 
-    sample = size * size / (size * size - 1)
+def namespace(array: "np.ndarray | Tensor") -> Any:
+    """The module whose functions take this array: numpy or torch."""
+    if isinstance(array, np.ndarray):
+        return np
+    import torch
+
+    return torch
+
+
+def double(array: Array) -> Array:
+    """In float64."""
+    xp = namespace(array)
+    return xp.asarray(array, dtype=xp.float64)
+
+
+def _filtered(maps: Array, band: Array) -> Array:
+    """Weighted means over windows: (..., H, W) -> (..., H - size + 1, W - size + 1), where H is a block's at most."""
+    margin = band.shape[1] - band.shape[0]
+    rows, columns = maps.shape[-2] - margin, maps.shape[-1] - margin
+    down = band[:rows, : rows + margin] @ maps
+    parts = []
+    for left in range(0, columns, BLOCK):
+        part = down[..., left : left + BLOCK + margin]
+        parts.append(part @ band[: part.shape[-1] - margin, : part.shape[-1]].T)
+    return namespace(maps).concatenate(parts, axis=-1)
+
+
+def _similarity(filtered: Array, window: Window, data_range: float) -> Array:
+    """The SSIM map of two images from the means of x, y, x^2 + y^2 and x y."""
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    mean_x, mean_y = mean(x), mean(y)
-    variance_x = sample * (mean(x * x) - mean_x**2)
-    variance_y = sample * (mean(y * y) - mean_y**2)
-    covariance = sample * (mean(x * y) - mean_x * mean_y)
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    return luminance * (2 * covariance + c2) / (variance_x + variance_y + c2)
+    pixels = WINDOW_SIZE[window] ** 2
+    sample = pixels / (pixels - 1) if window == "skimage" else 1.0
+    mean_x, mean_y, squares, product = filtered
+    means, square_means = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    luminance = (2 * means + c1) / (square_means + c1)
+    return luminance * (2 * sample * (product - means) + c2) / (sample * (squares - square_means) + c2)
 
 
-def mean_over_images(values: Tensor) -> float:
-    """The mean; identical images, whose PSNR is infinite, do not swallow the others."""
-    finite = values[~torch.isposinf(values)]
-    return float(finite.mean()) if len(finite) else float(values.mean())
+@lru_cache
+def _band(window: Window) -> np.ndarray:
+    """(BLOCK, BLOCK + size - 1): row i weighs the pixels i to i + size - 1 as the window does along one axis."""
+    size = WINDOW_SIZE[window]
+    places = np.arange(size) - size // 2
+    weights = np.exp(-(places**2) / (2 * 1.5**2)) if window == "matlab" else np.ones(size)
+    rows = [np.pad(weights / weights.sum(), (i, BLOCK - 1 - i)) for i in range(BLOCK)]
+    return np.stack(rows)

@@ -3,23 +3,24 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-from torch import Tensor
-
 from restore_lightning.errors import UserError
-from restore_lightning.metrics.functional import Window, psnr, ssim
+from restore_lightning.metrics.functional import Array, Window, double, namespace, psnr, ssim
 
-Colour = Literal["rgb", "y_opencv", "y_matlab"]
+Colour = Literal["rgb", "y_opencv", "y_matlab", "y_coded"]
 
 
 @dataclass(frozen=True)
 class Protocol:
     """A way to score a restored image against the clean one.
 
+    Images are tensors, or NumPy arrays, of shape (B, C, H, W) with one channel or three: floating point in [0, 1]
+    (clamped), or uint8 as files hold them. A NaN makes its image's scores NaN.
+
     Args:
         name: As users write it.
-        colour: "rgb"; "y_opencv": full-range BT.601 luma rounded to 8 bits; "y_matlab": BT.601
-            luma in 16 to 235, not rounded. One-channel images stay as they are.
+        colour: "rgb"; "y_opencv": full-range BT.601 luma rounded to 8 bits; "y_matlab": BT.601 luma in 16 to 235, not
+            rounded; "y_coded": the same rounded to 8 bits, as it is coded as a gray JPEG. One-channel images stay as
+            they are; for "y_coded" those with three equal channels, too, which gray files are read as.
         window: The SSIM's window.
         quantise: How numbers become 8 bits: cut off as the authors' `astype(uint8)` does, or rounded.
         shaves: As many pixels as images were enlarged by are cut off at each border.
@@ -33,18 +34,45 @@ class Protocol:
     shaves: bool = False
     scale: int = 1
 
-    def psnr(self, restored: Tensor, clean: Tensor) -> Tensor:
-        """PSNR in dB of (B, C, H, W) in [0, 1]: (B,)."""
-        return psnr(self._prepare(restored), self._prepare(clean))
+    def psnr(self, restored: Array, clean: Array) -> Array:
+        """PSNR in dB: (B,) float64, infinite where both are equal; refuses as `scores`."""
+        return psnr(*self._prepared(restored, clean))
 
-    def ssim(self, restored: Tensor, clean: Tensor) -> Tensor:
-        """SSIM of (B, C, H, W) in [0, 1]: (B,)."""
-        return ssim(self._prepare(restored), self._prepare(clean), self.window)
+    def ssim(self, restored: Array, clean: Array) -> Array:
+        """SSIM: (B,) float64; refuses as `scores`."""
+        return ssim(*self._prepared(restored, clean), self.window)
 
-    def _prepare(self, image: Tensor) -> Tensor:
-        """To 0..255 in 8 bits, then the colour, then without the border."""
-        # 1e-3 keeps k/255 at k, which single precision may put a hair below.
-        image = (image.double().clamp(0, 1) * 255 + (1e-3 if self.quantise == "floor" else 0.5)).floor()
+    def scores(self, restored: Array, clean: Array) -> dict[str, Array]:
+        """{"psnr", "ssim"}, sooner than one after the other.
+
+        Raises:
+            ValueError: Images of unequal shape, smaller than the SSIM's window, of other than one or three channels, or
+                of another type.
+        """
+        images = self._prepared(restored, clean)
+        return {"psnr": psnr(*images), "ssim": ssim(*images, self.window)}
+
+    def _prepared(self, restored: Array, clean: Array) -> tuple[Array, Array]:
+        for image in (restored, clean):
+            if len(image.shape) != 4 or image.shape[1] not in (1, 3):
+                raise ValueError(f"images of shape {tuple(image.shape)}: give (B, C, H, W) with 1 or 3 channels")
+            if not str(image.dtype).removeprefix("torch.").startswith(("float", "bfloat", "uint8")):
+                raise ValueError(f"images of {image.dtype}: give floating point in [0, 1], or uint8")
+        # Luma that was coded as gray may be compared with the colours it came from, other gray images may not.
+        kept = (0, 2, 3) if self.colour == "y_coded" else (0, 1, 2, 3)
+        if any(restored.shape[axis] != clean.shape[axis] for axis in kept):
+            raise ValueError(f"restored {tuple(restored.shape)}, clean {tuple(clean.shape)}: shapes must agree")
+        border = 2 * self.scale if self.shaves else 0
+        if min(clean.shape[2:]) <= border:
+            raise ValueError(f"{self.name} leaves nothing of an image of {clean.shape[2]}x{clean.shape[3]} pixels")
+        return self._prepare(restored), self._prepare(clean)
+
+    def _prepare(self, image: Array) -> Array:
+        """To 0..255 in 8 bits, then without the border, then the colour."""
+        xp = namespace(image)
+        if image.dtype != xp.uint8:
+            # 1e-4 keeps k/255 at k, which single precision may put up to 2e-5 below.
+            image = xp.floor(xp.clip(double(image), 0, 1) * 255 + (1e-4 if self.quantise == "floor" else 0.5))
         if self.shaves and self.scale > 1:
             image = image[..., self.scale : -self.scale, self.scale : -self.scale]
         if self.colour == "rgb" or image.shape[1] == 1:
@@ -52,23 +80,38 @@ class Protocol:
         return COLOURS[self.colour](image)
 
 
-def y_opencv(image: Tensor) -> Tensor:
+MATLAB = [65481.0, 128553.0, 24966.0]
+"""Thousandths that red, green and blue add to MATLAB's luma."""
+
+
+def y_opencv(image: Array) -> Array:
     """(B, 3, H, W) in 0..255 -> OpenCV's 8-bit luma (B, 1, H, W), in its fixed-point arithmetic."""
-    weights = torch.tensor([4899, 9617, 1868], dtype=image.dtype, device=image.device)
-    return ((_weigh(image, weights) + 8192) / 16384).floor()
+    return namespace(image).floor((_weigh(image, [4899.0, 9617.0, 1868.0]) + 8192) / 16384)
 
 
-def y_matlab(image: Tensor) -> Tensor:
+def y_matlab(image: Array) -> Array:
     """(B, 3, H, W) in 0..255 -> MATLAB's `rgb2ycbcr` luma (B, 1, H, W), in 16..235."""
-    weights = torch.tensor([65.481, 128.553, 24.966], dtype=image.dtype, device=image.device)
-    return 16 + _weigh(image, weights) / 255
+    return 16 + _weigh(image, MATLAB) / 255_000
 
 
-def _weigh(image: Tensor, weights: Tensor) -> Tensor:
-    return (image * weights[:, None, None]).sum(dim=1, keepdim=True)
+def y_coded(image: Array) -> Array:
+    """(B, 3, H, W) in 0..255 -> MATLAB's luma in 8 bits (B, 1, H, W); of images whose channels are equal, one of them.
+
+    A dedicated network for JPEG gets and returns this luma, coded as a gray image (paper 2, table 3).
+    """
+    xp = namespace(image)
+    coloured = xp.sum(image != image[:, :1], axis=(1, 2, 3)) > 0
+    # Whole numbers up to the division: halves are rounded up, all of them.
+    luma = xp.floor((_weigh(image, MATLAB) + 16.5 * 255_000) / 255_000)
+    return xp.where(coloured[:, None, None, None], luma, image[:, :1])
 
 
-COLOURS = {"y_opencv": y_opencv, "y_matlab": y_matlab}
+def _weigh(image: Array, weights: list[float]) -> Array:
+    xp = namespace(image)
+    return (xp.moveaxis(double(image), 1, -1) @ xp.asarray(weights, dtype=xp.float64, device=image.device))[:, None]
+
+
+COLOURS = {"y_opencv": y_opencv, "y_matlab": y_matlab, "y_coded": y_coded}
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -81,6 +124,7 @@ PROTOCOLS = {
         Protocol("sr-y", "y_matlab", "matlab", quantise="round", shaves=True),  # paper 3: super-resolution
         Protocol("din-rgb", "rgb", "matlab"),  # paper 3: blur, haze
         Protocol("din-y", "y_matlab", "matlab"),  # paper 3: rain
+        Protocol("jpeg-gray", "y_coded", "matlab", quantise="round"),  # paper 2, table 3: dedicated JPEG networks
     )
 }
 

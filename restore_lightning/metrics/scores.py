@@ -68,8 +68,8 @@ class ProtocolScores(Metric):
             numbers = torch.full((len(clean),), UNNUMBERED)
         if numbers.shape != (len(clean),):
             raise ValueError(f"numbers of shape {tuple(numbers.shape)} for {len(clean)} images: give one per image")
-        scored = [getattr(self.protocol, score)(restored, clean) for score in SCORES]
-        self.values.append(torch.stack(scored, dim=1).to(self.device))
+        scored = self.protocol.scores(restored, clean)
+        self.values.append(torch.stack([scored[score] for score in SCORES], dim=1).to(self.device))
         self.numbers.append(numbers.to(self.device, torch.int64))
 
     def compute(self) -> dict[str, Tensor]:

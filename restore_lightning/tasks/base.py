@@ -327,8 +327,9 @@ def check_colour(network: nn.Module, data: str, plan: FactorPlan) -> None:
     Raises:
         UserError: The data are gray, the network declares three channels.
     """
-    if plan.colour == "gray" and getattr(network, "image_channels", 1) != 1:
+    channels = getattr(network, "image_channels", 1)
+    if plan.colour != "rgb" and channels != 1:
         raise UserError(
-            f"data.factors.{data}.colour is gray, the network reads {getattr(network, 'image_channels', 3)} channels:"
-            " give a network for gray images (model.network.image_channels 1), or colour rgb"
+            f"data.factors.{data}.colour is {plan.colour}, the network reads {channels} channels: give a network for"
+            " gray images (model.network.image_channels 1), or colour rgb"
         )

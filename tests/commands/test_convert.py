@@ -1,15 +1,12 @@
-"""`restore convert` and `restore score`: from the authors' weights to the paper's row."""
+"""`restore convert`: from the authors' weights to the paper's row."""
 
 import json
 import shutil
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 from skimage import data
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.published import NETWORKS, card, load_network
@@ -107,116 +104,6 @@ def test_the_papers_row_on_rain12(shared, restore, tmp_path):
     assert entry["restored"]["psnr"] == pytest.approx(36.146, abs=0.002)
     assert entry["degraded"]["psnr"] == pytest.approx(30.135, abs=0.002)
     assert entry["degraded"]["ssim"] == pytest.approx(0.8554, abs=0.0001)
-
-
-@pytest.fixture
-def images(tmp_path):
-    """Two folders: photographs, and noisy ones under the same names."""
-    rng = np.random.default_rng(0)
-    for name, image in (("a", data.chelsea()), ("b", data.coffee()), ("c", data.astronaut())):
-        clean = image[:90, :110]
-        noisy = (clean + rng.normal(0, 12, clean.shape)).clip(0, 255).astype(np.uint8)
-        for folder, pixels in (("clean", clean), ("noisy", noisy)):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
-    return tmp_path
-
-
-def by_scikit_image(protocol, noisy, clean):
-    """(PSNR, SSIM) by scikit-image and OpenCV."""
-    if protocol in ("durn-y", "durn-gray"):
-        noisy, clean = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (noisy, clean))
-    gaussian = {}
-    if protocol in ("matlab-y", "din-y", "sr-y"):
-        weights = np.array([65.481, 128.553, 24.966]) / 255
-        noisy, clean = (16 + x.astype(float) @ weights for x in (noisy, clean))
-    if protocol == "sr-y":
-        noisy, clean = (x[3:-3, 3:-3] for x in (noisy, clean))
-    if protocol in ("matlab-y", "din-y", "sr-y", "din-rgb"):
-        gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    axis = 2 if noisy.ndim == 3 else None
-    ssim = structural_similarity(noisy, clean, data_range=255, channel_axis=axis, full=True, **gaussian)
-    if gaussian:  # MATLAB's has the window's valid region only
-        ssim = (ssim[1][5:-5, 5:-5].mean(),)
-    return peak_signal_noise_ratio(clean, noisy, data_range=255), ssim[0]
-
-
-@pytest.mark.parametrize(
-    "protocol", ["durn-rgb", "durn-y", "durn-gray", "mbn-rgb", "matlab-y", "sr-y", "din-rgb", "din-y"]
-)
-def test_scores_are_scikit_images(protocol, restore, images):
-    scale = ("--scale", 3) if protocol == "sr-y" else ()
-    words = ("--protocol", protocol, "--json", images / "out.json", *scale)
-    code, _, err = restore("score", images / "noisy", images / "clean", *words)
-    assert code == 0, err
-    report = json.loads((images / "out.json").read_text())
-    assert report["protocol"] == protocol
-    assert [image["name"] for image in report["images"]] == ["a", "b", "c"]
-    for image in report["images"]:
-        noisy, clean = (np.asarray(Image.open(images / f / f"{image['name']}.png")) for f in ("noisy", "clean"))
-        psnr, ssim = by_scikit_image(protocol, noisy, clean)
-        assert image["psnr"] == pytest.approx(psnr, abs=0.02 if protocol in ("durn-y", "durn-gray") else 1e-3)
-        assert image["ssim"] == pytest.approx(ssim, abs=1e-3 if protocol in ("durn-y", "durn-gray") else 1e-5)
-    for score in ("psnr", "ssim"):
-        assert report["mean"][score] == pytest.approx(np.mean([image[score] for image in report["images"]]), rel=1e-9)
-
-
-def test_two_files(restore, images):
-    code, out, err = restore("score", images / "noisy/a.png", images / "clean/a.png", "--protocol", "durn-rgb")
-    assert code == 0, err
-    assert "mean of 1 images" in out
-
-
-def test_equal_images_are_infinite_and_left_out_of_the_mean(restore, images):
-    shutil.copy(images / "clean/b.png", images / "noisy/b.png")
-    words = ("--protocol", "durn-rgb", "--json", images / "out.json")
-    code, out, err = restore("score", images / "noisy", images / "clean", *words)
-    assert code == 0, err
-    assert "inf dB" in out
-    assert "1 of 3 equal the clean image: infinite PSNR, left out of its mean" in out
-    report = json.loads((images / "out.json").read_text())
-    others = [image["psnr"] for image in report["images"] if image["name"] != "b"]
-    assert report["mean"]["psnr"] == pytest.approx(sum(others) / 2)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("noisy", "clean", "--protocol", "nonsense"), "unknown protocol 'nonsense': choose one of"),
-        (("noisy", "nowhere", "--protocol", "durn-y"), "nowhere: no such file or folder"),
-        (("noisy", "clean/a.png", "--protocol", "durn-y"), "give two folders, or two files"),
-        (("noisy", "clean", "--protocol", "sr-y"), "give --scale, e.g. 2"),
-        (("noisy", "clean", "--protocol", "sr-y", "--scale", "0"), "--scale 0: give at least 1"),
-        (("noisy", "clean", "--protocol", "matlab-y", "--scale", "4"), "matlab-y leaves no border out, drop it"),
-        (("noisy", "clean", "--protocol", "durn-y", "--json", "there.json"), "exists already: give --overwrite"),
-        (("noisy", "clean", "--protocol", "durn-y", "--json", "clean", "--overwrite"), "is no place for a file"),
-        (("noisy", "clean", "--protocol", "durn-y", "--json", "there.json/x.json"), "is no place for a file"),
-    ],
-)
-def test_wrong_calls_of_score(words, message, restore, images, monkeypatch):
-    monkeypatch.chdir(images)
-    (images / "there.json").write_text("mine")
-    code, _, err = restore("score", *words)
-    assert code == 2
-    assert message in err
-    assert (images / "there.json").read_text() == "mine"
-
-
-def test_what_cannot_be_scored_is_named_and_the_others_done(restore, images):
-    Image.new("RGB", (90, 90)).save(images / "noisy/a.png")
-    (images / "noisy/b.png").write_text("no image")
-    code, out, err = restore("score", images / "noisy", images / "clean", "--protocol", "durn-rgb")
-    assert code == 1
-    assert "a.png is 90x90" in err
-    assert "b.png cannot be read" in err
-    assert "mean of 1 images" in out
-    for folder in ("noisy", "clean"):
-        Image.new("RGB", (6, 90)).save(images / folder / "c.png")
-    code, out, err = restore("score", images / "noisy", images / "clean", "--protocol", "durn-rgb")
-    assert code == 1
-    assert "c.png is smaller than 7x7 pixels" in err
-    assert "none of 3 images could be scored" in err
-    assert out == ""
 
 
 @pytest.mark.parametrize(

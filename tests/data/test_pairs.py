@@ -1,7 +1,9 @@
 """Folders of pairs: matching by name, sizes, crops of the same place; sets of one's own."""
 
+import io
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +14,7 @@ from restore_lightning.data.evaluation import ImageSet
 from restore_lightning.data.pairs import FromFolders, matched, scale_of
 from restore_lightning.data.sources import FolderSource, SceneSource
 from restore_lightning.data.training import Draw, FactorPlan, OnTheFly, TrainingSet
-from restore_lightning.degradations import Downscale, Noise
+from restore_lightning.degradations import Downscale, Jpeg, Noise
 from restore_lightning.errors import UserError
 from restore_lightning.images import from_array, in_colour, read_image, to_float, to_uint8
 from tests.conftest import CONF
@@ -186,6 +188,7 @@ def test_sets_of_ones_own(restore, trained, folders):
         ({"clean": "CLEAN", "factor": "fog"}, "data.test_sets.x.factor fog: give one of data.factors (rain)"),
         ({"clean": "CLEAN", "protocol": "psnr"}, "unknown protocol 'psnr'"),
         ({"clean": "CLEAN", "degradde": "x"}, "degradde"),
+        ({"clean": "CLEAN", "multiple": 0}, "data.test_sets.x.multiple 0: give at least 1 pixel"),
     ],
 )
 def test_wrong_sets(given, message, restore, trained, folders):
@@ -193,6 +196,30 @@ def test_wrong_sets(given, message, restore, trained, folders):
     code, _, err = restore("test", "--config", trained / "config.yaml", "--data.test_sets", json.dumps({"x": given}))
     assert code == 2
     assert message in err
+
+
+def test_images_cut_to_multiples(folders):
+    """At the right and the bottom: pairs as they are read, clean images before they are degraded."""
+    clean = from_array(np.asarray(Image.open(folders / "clean/a.png")))
+    for path in (folders / "dark").rglob("*.bmp"):  # half as large
+        Image.open(path).resize((75, 60)).save(path)
+    sets = {
+        "pairs": ImageSet(str(folders / "clean"), str(folders / "dark"), multiple=16),
+        "on the fly": ImageSet(str(folders / "clean"), multiple=16),
+        "too small": ImageSet(str(folders / "clean"), multiple=128),
+    }
+    module = RestorationData({"jpeg": FactorData(degradation=Jpeg((30,)))}, test_sets=sets)
+    module.setup("test")
+    pairs, on_the_fly, too_small = (dataset for dataset in module.test_sets)
+    small = from_array(np.asarray(Image.open(folders / "dark/a.bmp")))
+    assert torch.equal(pairs[0]["degraded"], small[:, :48, :64])
+    assert torch.equal(pairs[0]["clean"], clean[:, :96, :128])
+    assert torch.equal(on_the_fly[0]["clean"], clean[:, :112, :144])
+    buffer = io.BytesIO()
+    Image.fromarray(clean[:, :112, :144].permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=30)
+    assert torch.equal(on_the_fly[0]["degraded"], from_array(np.asarray(Image.open(buffer))))
+    with pytest.raises(UserError, match="150x120 pixels cannot be cut to multiples of 128 pixels"):
+        too_small[0]
 
 
 def test_several_factors_need_a_name():

@@ -104,15 +104,24 @@ def test_sets_of_ones_own_from_shards(sets):
     own = {
         "a": ImageSet(shards=str(sets / "pairs"), factor="rain", protocol="matlab-y"),
         "b": ImageSet(shards=str(sets / "pairs"), split="train", factor="rain"),
-        "c": ImageSet(shards=str(sets / "photos"), split="val", factor="noise"),
+        "c": ImageSet(shards=str(sets / "photos"), split="val", factor="noise", multiple=48),
+        "d": ImageSet(shards=str(sets / "pairs"), factor="rain", multiple=64),
     }
     factors = {"rain": FactorData(), "noise": FactorData(protocol="mbn-rgb")}
     module = RestorationData(factors, test_sets=own)
     module.setup("test")
     found = {dataset.name: (len(dataset), dataset.factor, dataset.protocol) for dataset in module.test_sets}
-    assert found == {"a": (1, "rain", "matlab-y"), "b": (3, "rain", "durn-y"), "c": (1, "noise", "mbn-rgb")}
-    sample = module.test_sets[0][0]
-    assert torch.equal(sample["degraded"].int(), sample["clean"].int() + 20)
+    assert found == {
+        "a": (1, "rain", "matlab-y"),
+        "b": (3, "rain", "durn-y"),
+        "c": (1, "noise", "mbn-rgb"),
+        "d": (1, "rain", "durn-y"),
+    }
+    whole, _, photograph, cut = (dataset[0] for dataset in module.test_sets)
+    assert torch.equal(whole["degraded"].int(), whole["clean"].int() + 20)
+    assert photograph["clean"].shape == photograph["degraded"].shape == (3, 144, 192)
+    for version in ("degraded", "clean"):
+        assert torch.equal(cut[version], whole[version][:, :128, :192])
 
 
 def test_pairs_of_another_resolution(sets, restore, tmp_path):

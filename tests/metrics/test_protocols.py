@@ -1,74 +1,95 @@
-"""Scores against scikit-image and OpenCV, on real photographs."""
+"""Protocols against scikit-image and OpenCV on real photographs, and the anchors: numbers of independent code."""
 
+import io
 import json
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import structural_similarity
 
+from restore_lightning.data.evaluation import ImageSet
+from restore_lightning.data.module import RestorationData
+from restore_lightning.data.training import FactorData
+from restore_lightning.degradations import Jpeg
 from restore_lightning.errors import UserError
-from restore_lightning.images import from_array, to_float
+from restore_lightning.images import from_array, in_colour, read_image, to_float
 from restore_lightning.metrics import PROTOCOLS, mean_over_images, protocol, psnr, ssim
-from restore_lightning.metrics.scores import SetScores
+from tests.references import GAUSSIAN, TABLE, by_scikit_image, y_matlab, y_rounded
+
+
+def batch(*images):
+    return torch.stack([to_float(from_array(image)) for image in images])
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    """Two photographs and their noisy versions, as (H, W, 3) uint8."""
+    """What noise, blur and JPEG make of photographs, in (H, W, 3) float 0..255, and the photographs in uint8."""
     rng = np.random.default_rng(0)
-    cleans = [data.astronaut()[:180, :200], data.coffee()[:180, :200]]
+    cleans = [image[:181, :203] for image in (data.astronaut(), data.coffee(), data.chelsea(), data.rocket())]
+    coded = Image.open(io.BytesIO(cv2.imencode(".jpg", cleans[3][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 10])[1]))
     return [
-        (np.clip(c + rng.normal(0, s, c.shape), 0, 255).astype(np.uint8), c)
-        for c, s in zip(cleans, (8, 25), strict=True)
+        ((cleans[0] + rng.normal(0, 8, cleans[0].shape)).clip(0, 255), cleans[0]),
+        ((cleans[1] + rng.normal(0, 25, cleans[1].shape)).clip(0, 255), cleans[1]),
+        (cv2.GaussianBlur(cleans[2].astype(np.float64), (0, 0), 2), cleans[2]),
+        (np.asarray(coded).astype(np.float64), cleans[3]),
     ]
-
-
-def batch(images):
-    return torch.stack([to_float(from_array(image)) for image in images])
-
-
-def y_matlab(image):
-    return 16 + image.astype(np.float64) @ [65.481, 128.553, 24.966] / 255
-
-
-COLOURS = {
-    "rgb": lambda image: image,
-    "y_opencv": lambda image: cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)[..., 0],
-    "y_matlab": y_matlab,
-}
-
-
-def reference_ssim(a, b, window):
-    channel_axis = 2 if a.ndim == 3 else None
-    if window == "skimage":
-        return structural_similarity(a, b, data_range=255, channel_axis=channel_axis)
-    _, full = structural_similarity(
-        a,
-        b,
-        data_range=255,
-        channel_axis=channel_axis,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        full=True,
-    )
-    return full[5:-5, 5:-5].mean()
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_against_scikit_image(name, pairs):
-    scored = protocol(name)
-    colour = COLOURS[scored.colour]
-    restored, clean = (batch(images) for images in zip(*pairs, strict=True))
+    """Float images in a batch, each alone, and their bytes as tensors and as NumPy arrays."""
+    scored = protocol(name, scale=3)
+    restored = torch.stack([torch.from_numpy(a / 255).permute(2, 0, 1) for a, _ in pairs])
+    clean = batch(*(b for _, b in pairs))
+    values = scored.psnr(restored, clean), scored.ssim(restored, clean)
     for i, (a, b) in enumerate(pairs):
-        a, b = colour(a), colour(b)
-        assert scored.psnr(restored, clean)[i].item() == pytest.approx(
-            peak_signal_noise_ratio(b, a, data_range=255), abs=1e-3
-        )
-        assert scored.ssim(restored, clean)[i].item() == pytest.approx(reference_ssim(b, a, scored.window), abs=1e-5)
+        expected = by_scikit_image(a, b, name)
+        found = [float(column[i]) for column in values]
+        assert found[0] == pytest.approx(expected[0], abs=1e-3)
+        assert found[1] == pytest.approx(expected[1], abs=1e-5)
+        alone = scored.scores(restored[i : i + 1], clean[i : i + 1])
+        assert [float(alone["psnr"]), float(alone["ssim"])] == pytest.approx(found, rel=1e-12)
+        coded = [image.transpose(2, 0, 1)[None] for image in (TABLE[name][2](a).clip(0, 255).astype(np.uint8), b)]
+        for given in (coded, [torch.from_numpy(np.ascontiguousarray(image)) for image in coded]):
+            again = scored.scores(*given)
+            assert type(again["psnr"]) is type(given[0])
+            assert again["psnr"].item() == pytest.approx(expected[0], abs=1e-9)
+            assert again["ssim"].item() == pytest.approx(expected[1], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_on_research_images(name, shared):
+    """Real rain, blur, noise and haze."""
+    for restored, clean in (
+        ("Rain12/rain/rain-001.png", "Rain12/norain/norain-001.png"),
+        ("GoPro_pairs/Flower_blur1.png", "GoPro_pairs/Flower_sharp1.png"),
+        ("PolyU/CroppedImages/Canon5D2_5_160_3200_chair_11_real.JPG",) * 2,
+        ("RESIDE/SOTS/hazy/1400_1.png", "RESIDE/SOTS/hazy/1400_2.png"),
+    ):
+        a, b = read_image(shared / "data" / restored), read_image(shared / "data" / clean.replace("_real", "_mean"))
+        expected = by_scikit_image(*(image.permute(1, 2, 0).numpy() for image in (a, b)), name)
+        found = protocol(name, scale=3).scores(a[None], b[None])
+        assert float(found["psnr"]) == pytest.approx(expected[0], abs=1e-3)
+        assert float(found["ssim"]) == pytest.approx(expected[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("window", ["matlab", "skimage"])
+@pytest.mark.parametrize("size", [(11, 11), (11, 42), (43, 12), (42, 74), (75, 107)])
+def test_ssim_of_any_size_and_of_floats(size, window):
+    """Sizes around the blocks that are filtered at once; scikit-image in float64."""
+    rng = np.random.default_rng(1)
+    a, b = rng.uniform(0, 1, (2, 3, *size)), rng.uniform(0, 1, (2, 3, *size))
+    settings = {"data_range": 1.0, "channel_axis": 0, "full": True, **(GAUSSIAN if window == "matlab" else {})}
+    border = 5 if window == "matlab" else 3
+    maps = [
+        structural_similarity(x, y, **settings)[1][:, border:-border, border:-border] for x, y in zip(a, b, strict=True)
+    ]
+    found = ssim(torch.from_numpy(a), torch.from_numpy(b), window, data_range=1.0)
+    assert found.tolist() == pytest.approx([similar.mean() for similar in maps], abs=1e-12)
 
 
 def test_quantisation_cuts_off():
@@ -83,22 +104,11 @@ def test_bytes_survive_the_way_through_floats():
     assert protocol("mbn-rgb").psnr(to_float(values), values.double() / 255).isinf().all()
 
 
-def test_scores_are_per_image_and_never_pooled(pairs):
-    restored, clean = (batch(images) for images in zip(*pairs, strict=True))
-    scores = SetScores("noise", "mbn-rgb")
-    for i in range(2):
-        scores.update({"degraded": restored[i : i + 1], "restored": clean[i : i + 1]}, clean[i : i + 1])
-    each = protocol("mbn-rgb").psnr(restored, clean)
-    assert scores.images == 2
-    assert scores.compute()["degraded"]["psnr"] == pytest.approx(each.mean().item())
-    pooled = -10 * torch.log10(((restored - clean) ** 2).mean())
-    assert abs(pooled - each.mean()) > 1
-
-
 def test_identical_images_do_not_swallow_the_mean():
     assert mean_over_images(torch.tensor([30.0, float("inf"), 40.0])) == 35
     assert mean_over_images(torch.tensor([float("inf")])) == float("inf")
     assert np.isnan(mean_over_images(torch.tensor([30.0, float("nan")])))  # a broken image is not left out
+    assert np.isnan(mean_over_images(torch.tensor([])))
 
 
 def test_small_images_are_refused():
@@ -116,27 +126,141 @@ def test_unknown_protocol():
         protocol("psnr")
 
 
-def test_rain12_anchor(shared):
-    """PROTOCOLS.md: the rainy input of Rain12 is published as 30.14 dB / 0.855."""
-    from restore_lightning.images import read_image
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_protocols_refuse(name):
+    scored, clean = protocol(name, scale=2), torch.rand(2, 3, 20, 24)
+    for restored, message in (
+        (torch.rand(2, 3, 24, 20), r"restored \(2, 3, 24, 20\), clean \(2, 3, 20, 24\): shapes must agree"),
+        (torch.rand(1, 3, 20, 24), "shapes must agree"),
+        (torch.rand(2, 4, 20, 24), "with 1 or 3 channels"),
+        (torch.rand(3, 20, 24), r"give \(B, C, H, W\)"),
+        (torch.zeros(2, 3, 20, 24, dtype=torch.int64), "torch.int64: give floating point in .0, 1., or uint8"),
+    ):
+        for score in (scored.psnr, scored.ssim, scored.scores):
+            with pytest.raises(ValueError, match=message):
+                score(restored, clean)
+    gray = torch.rand(2, 1, 20, 24)
+    if name == "jpeg-gray":  # the luma that a network restored, beside the photograph
+        assert scored.psnr(gray, clean).shape == (2,)
+    else:
+        with pytest.raises(ValueError, match="shapes must agree"):
+            scored.psnr(gray, clean)
+    assert scored.psnr(gray, gray).isposinf().all()
+    small = clean[..., : 14 if name == "sr-y" else 6]
+    with pytest.raises(ValueError, match=r"SSIM \((matlab|skimage)\) needs (7x7|11x11) pixels"):
+        scored.ssim(small, small)
 
-    scored, folder = protocol("matlab-y"), shared / "data/Rain12"
-    clean = [to_float(read_image(path))[None] for path in sorted((folder / "norain").iterdir())]
-    rainy = [to_float(read_image(path))[None] for path in sorted((folder / "rain").iterdir())]
-    assert len(clean) == len(rainy) == 12
-    assert np.mean([scored.psnr(a, b).item() for a, b in zip(rainy, clean, strict=True)]) == pytest.approx(
-        30.135, abs=0.01
-    )
-    assert np.mean([scored.ssim(a, b).item() for a, b in zip(rainy, clean, strict=True)]) == pytest.approx(
-        0.8554, abs=5e-4
-    )
+
+def test_a_border_must_leave_something():
+    image = torch.rand(1, 3, 16, 20)
+    with pytest.raises(ValueError, match="sr-y leaves nothing of an image of 16x20 pixels"):
+        protocol("sr-y", scale=8).psnr(image, image)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_broken_number_is_seen_in_its_image_only(name):
+    clean = torch.rand(3, 3, 40, 70)
+    restored = clean * 0.9
+    expected = protocol(name).scores(restored, clean)
+    restored[1, 0, 17, 60] = float("nan")
+    for score, values in protocol(name).scores(restored, clean).items():
+        assert values.isnan().tolist() == [False, True, False]
+        assert values[::2].tolist() == pytest.approx(expected[score][::2].tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_an_empty_batch_has_no_values(name):
+    empty = torch.zeros(0, 3, 16, 16)
+    assert {score: tuple(values.shape) for score, values in protocol(name).scores(empty, empty).items()} == {
+        "psnr": (0,),
+        "ssim": (0,),
+    }
+
+
+def test_the_luma_that_is_coded():
+    """MATLAB's in 8 bits; what is gray is taken as it is, image by image."""
+    photograph = data.chelsea()[:24, :32]
+    luma = y_rounded(photograph)
+    image = from_array(photograph)
+    assert np.array_equal(in_colour(image, "y")[0], luma)
+    assert torch.equal(in_colour(from_array(luma), "y"), from_array(luma))
+    assert torch.equal(in_colour(from_array(luma).expand(3, -1, -1), "y"), from_array(luma))
+    assert in_colour(image / 255, "y")[0].numpy() == pytest.approx(y_matlab(photograph) / 255, abs=1e-6)
+    assert torch.equal(in_colour(from_array(luma).expand(3, -1, -1) / 255, "y"), from_array(luma) / 255)
+    gray = from_array(luma).expand(3, -1, -1)
+    both = torch.stack([gray, image])
+    assert protocol("jpeg-gray").psnr(both, torch.stack([image, image])).isposinf().all()
+    assert protocol("jpeg-gray").psnr(gray[None, :1], image[None]).isposinf().all()
+
+
+def published_pairs(folder, name):
+    """(H, W, 3) arrays of a set in `../shared`: degraded, clean."""
+    if name == "Rain12":
+        clean = sorted((folder / "Rain12/norain").glob("*.png"))
+        return [(read(folder / f"Rain12/rain/{path.name.removeprefix('no')}"), read(path)) for path in clean]
+    photographs = [read(path) for path in sorted((folder / "LIVE1").iterdir())]
+    if name == "LIVE1 gray":
+        photographs = [y_rounded(image) for image in photographs]
+    return list(zip(map(coded, photographs), photographs, strict=True))
+
+
+def read(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def coded(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=10)
+    return np.asarray(Image.open(buffer))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("images", "name", "expected_psnr", "expected_ssim"),
+    [
+        ("Rain12", "matlab-y", 30.135, 0.8554),
+        ("LIVE1 gray", "jpeg-gray", 27.77, 0.7730),
+        ("LIVE1", "matlab-y", 28.366, 0.7941),
+        ("LIVE1", "durn-y", 27.04, 0.7819),
+        ("LIVE1", "durn-rgb", 25.69, 0.7493),
+    ],
+)
+def test_anchors(images, name, expected_psnr, expected_ssim, shared):
+    """PROTOCOLS.md, means over images; its other rows are tested where their data are read or made."""
+    found = published_pairs(shared / "data", images)
+    assert len(found) == (12 if images == "Rain12" else 29)
+    scores = [protocol(name).scores(*(from_array(image)[None] for image in pair)) for pair in found]
+    assert np.mean([float(score["psnr"]) for score in scores]) == pytest.approx(expected_psnr, abs=0.01)
+    assert np.mean([float(score["ssim"]) for score in scores]) == pytest.approx(expected_ssim, abs=5e-4)
+
+
+@pytest.mark.slow
+def test_live1_as_a_dedicated_jpeg_network_is_tested(shared):
+    """27.77 dB / 0.7730 from the data of `restore test`; paper 2 cuts its own to multiples of 16."""
+    factor = FactorData(colour="y", protocol="jpeg-gray", degradation=Jpeg(qualities=(10,)))
+    sets = {"whole": {}, "cut": {"multiple": 16}}
+    sets = {name: ImageSet(clean=str(shared / "data/LIVE1"), **given) for name, given in sets.items()}
+    module = RestorationData({"jpeg": factor}, test_sets=sets)
+    module.setup("test")
+    whole, cut = module.test_sets
+    values = []
+    for item in whole:
+        assert item["clean"].shape == item["degraded"].shape
+        assert item["clean"].shape[0] == 1
+        values.append(
+            [float(v) for v in protocol("jpeg-gray").scores(item["degraded"][None], item["clean"][None]).values()]
+        )
+    assert np.mean(values, axis=0) == pytest.approx([27.77, 0.7730], abs=5e-3)
+    assert len(values) == 29
+    sizes = [(whole[i]["clean"].shape[1:], cut[i]["clean"].shape[1:]) for i in (0, 10, 20)]
+    assert all([side - side % 16 for side in before] == list(after) for before, after in sizes)
 
 
 @pytest.mark.parametrize(
-    ("scale", "psnr", "ssim"), [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104), (8, 24.40, 0.6580)]
+    ("scale", "psnr", "ssim"), [(2, 33.67, 0.9303), (3, 30.40, 0.8689), (4, 28.43, 0.8111), (8, 24.40, 0.6582)]
 )
 def test_bicubic_rows_of_paper_3(scale, psnr, ssim, shared, restore, tmp_path):
-    """Table 3, Set5, by restore test: its degraded images are enlarged bicubically for the score."""
+    """PROTOCOLS.md's Set5, by restore test: its degraded images are enlarged bicubically for the score."""
     tiny = [word for key in ("D", "B", "M", "growth") for word in (f"--model.network.{key}", "1")]
     words = [*tiny, "--model.network.width", "4", "--model.network.scale", scale]
     words += ["--data.factors.downscale.degradation.scale", scale, "--trainer.default_root_dir", tmp_path]
@@ -150,8 +274,8 @@ def test_bicubic_rows_of_paper_3(scale, psnr, ssim, shared, restore, tmp_path):
     assert code == 0, err
     entry = json.loads((tmp_path / "scores.json").read_text())["sets"]["Set5"]
     assert (entry["images"], entry["protocol"]) == (5, "sr-y")
-    assert entry["degraded"]["psnr"] == pytest.approx(psnr, abs=0.02)
-    assert entry["degraded"]["ssim"] == pytest.approx(ssim, abs=0.001)
+    assert entry["degraded"]["psnr"] == pytest.approx(psnr, abs=0.01)
+    assert entry["degraded"]["ssim"] == pytest.approx(ssim, abs=5e-4)
 
 
 def test_sr_y_rounds_and_leaves_the_border_out():

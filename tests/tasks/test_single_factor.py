@@ -352,6 +352,7 @@ def test_a_checkpoint_of_other_settings_is_not_tested(restore, tmp_path):
     [
         (("--data.factors", "{rain: {}, haze: {}}"), "a single-factor network is trained on one"),
         (("--data.factors", "{rain: {colour: gray}}"), "colour is gray, the network reads 3 channels"),
+        (("--data.factors", "{rain: {colour: y}}"), "colour is y, the network reads 3 channels"),
         (("--data.crop_size", "5"), "crop_size 5 of factor 'rain': the network takes multiples of 1 from 6 on"),
         (("--model.network", "DuRN", "--model.network.preset", "U", "--data.crop_size", "18"), "the next is 20"),
         (("--model.network", "DuRN", "--model.network.preset", "U", "--model.network.style", "c"), "table 1"),

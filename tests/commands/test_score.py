@@ -1,0 +1,221 @@
+"""`restore score`: numbers of scikit-image, and what happens to images that cannot be scored."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from restore_lightning.files import json_text
+from restore_lightning.metrics import PROTOCOLS
+from tests.references import by_scikit_image
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Two folders: photographs of different sizes, one in a subfolder, and noisy ones under the same names."""
+    rng = np.random.default_rng(0)
+    for name, image in (("b", data.coffee()[:90, :111]), ("a", data.chelsea()[:91, :120]), ("c/d", data.rocket()[:99])):
+        noisy = (image + rng.normal(0, 12, image.shape)).clip(0, 255).astype(np.uint8)
+        for folder, pixels in (("clean", image), ("noisy", noisy)):
+            path = tmp_path / folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return tmp_path
+
+
+def read(path):
+    return np.asarray(Image.open(path))
+
+
+def by_columns(rows):
+    return {row["name"]: [float(row["psnr"]), float(row["ssim"])] for row in rows}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_scores_are_scikit_images(protocol, restore, images):
+    scale = ("--scale", 3) if protocol == "sr-y" else ()
+    words = ("--protocol", protocol, "--json", images / "out/scores.json", "--csv", images / "out/scores.csv", *scale)
+    code, out, err = restore("score", images / "noisy", images / "clean", *words)
+    assert code == 0, err
+    report = json.loads((images / "out/scores.json").read_text())
+    names = [image["name"] for image in report["images"]]
+    assert (report["protocol"], report["identical"], report["not_scored"]) == (protocol, 0, [])
+    assert names == ["a", "b", "c/d"]
+    expected = {
+        name: by_scikit_image(*(read(images / folder / f"{name}.png") for folder in ("noisy", "clean")), protocol)
+        for name in names
+    }
+    found = by_columns(report["images"])
+    for name, (psnr, ssim) in expected.items():
+        assert found[name] == [pytest.approx(psnr, abs=1e-6), pytest.approx(ssim, abs=1e-9)]
+        assert f"{name}  " in out
+        assert f"{psnr:.3f} dB  {ssim:.4f}" in out
+    mean = np.mean(list(expected.values()), axis=0)
+    assert [report["mean"]["psnr"], report["mean"]["ssim"]] == pytest.approx(mean.tolist(), abs=1e-6)
+    assert f"mean of 3 images   {mean[0]:.3f} dB  {mean[1]:.4f}" in out
+    with (images / "out/scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [*names, "mean"]
+    assert by_columns(rows) == {**found, "mean": [report["mean"]["psnr"], report["mean"]["ssim"]]}
+
+
+def test_two_files(restore, images):
+    code, out, err = restore("score", images / "noisy/a.png", images / "clean/a.png", "--protocol", "durn-rgb")
+    assert code == 0, err
+    psnr, ssim = by_scikit_image(read(images / "noisy/a.png"), read(images / "clean/a.png"), "durn-rgb")
+    assert f"mean of 1 images   {psnr:.3f} dB  {ssim:.4f}" in out
+    shutil.copy(images / "noisy/a.png", images / "other.png")
+    assert restore("score", images / "other.png", images / "clean/a.png", "--protocol", "durn-rgb")[0] == 0
+
+
+def test_equal_images_are_infinite_and_left_out_of_the_mean(restore, images):
+    shutil.copy(images / "clean/b.png", images / "noisy/b.png")
+    words = ("--protocol", "durn-rgb", "--json", images / "out.json", "--csv", images / "out.csv")
+    code, out, err = restore("score", images / "noisy", images / "clean", *words)
+    assert code == 0, err
+    assert "inf dB  1.0000" in out
+    assert "1 of 3 equal the clean image: infinite PSNR, left out of its mean" in out
+    text = (images / "out.json").read_text()
+    assert '"psnr": 1e999' in text  # Infinity is no JSON
+    report = json.loads(text, parse_constant=pytest.fail)
+    found = by_columns(report["images"])
+    assert found["b"] == [float("inf"), pytest.approx(1)]
+    assert report["identical"] == 1
+    assert report["mean"]["psnr"] == pytest.approx((found["a"][0] + found["c/d"][0]) / 2)
+    assert report["mean"]["ssim"] == pytest.approx(np.mean([ssim for _, ssim in found.values()]))
+    *rows, mean = csv.reader((images / "out.csv").read_text().splitlines())
+    assert rows[0] == ["name", "psnr", "ssim", "identical"]
+    assert [(row[0], row[3]) for row in rows[1:]] == [("a", "0"), ("b", "1"), ("c/d", "0")]
+    assert (rows[2][1], mean[0], mean[3]) == ("inf", "mean", "1")
+
+
+def test_a_folder_beside_itself(restore, images):
+    words = ("--protocol", "matlab-y", "--json", images / "out.json")
+    code, out, err = restore("score", images / "clean", images / "noisy/../clean", *words)
+    assert code == 0
+    assert "are the same: its images are compared with themselves" in err
+    assert "3 of 3 equal the clean image: infinite PSNR\n" in out
+    assert json.loads((images / "out.json").read_text())["mean"]["psnr"] == float("inf")
+
+
+def test_images_without_a_partner_are_named_on_both_sides(restore, images):
+    (images / "noisy/a.png").rename(images / "noisy/a2.png")
+    Image.new("RGB", (20, 20)).save(images / "clean/e.webp")
+    words = ("--protocol", "durn-y", "--json", images / "out.json")
+    code, out, err = restore("score", images / "noisy", images / "clean", *words)
+    assert code == 1
+    assert f"not scored: 1 of 3 have no partner in {images / 'clean'}: {images / 'noisy/a2.png'}\n" in err
+    alone = f"{images / 'clean/a.png'}, {images / 'clean/e.webp'}"
+    assert f"not scored: 2 of 4 have no partner in {images / 'noisy'}: {alone}\n" in err
+    assert "mean of 2 images" in out
+    report = json.loads((images / "out.json").read_text())
+    assert [image["name"] for image in report["images"]] == ["b", "c/d"]
+    assert len(report["not_scored"]) == 2
+
+
+def test_folders_without_a_common_name(restore, images):
+    (images / "other").mkdir()
+    Image.new("RGB", (20, 20)).save(images / "other/a_restored.png")
+    code, out, err = restore("score", images / "other", images / "clean", "--protocol", "durn-y")
+    assert code == 2
+    assert "a_restored.png; 3 of 3 have no partner in" in err
+    assert "a.png, " in err
+    assert "matched by name without suffix: rename them" in err
+    assert out == ""
+
+
+@pytest.mark.parametrize("protocol", ["durn-rgb", "matlab-y", "jpeg-gray"])
+def test_gray_alpha_and_16_bit_files(protocol, restore, images, tmp_path):
+    clean = read(images / "clean/a.png")
+    gray = np.asarray(Image.fromarray(clean).convert("L"))
+    noisy = (gray + np.random.default_rng(1).normal(0, 9, gray.shape)).clip(0, 255).astype(np.uint8)
+    files = {"gray": (noisy, gray), "deep": (noisy.astype(np.uint16) * 257, gray.astype(np.uint16) * 257)}
+    alpha = np.dstack([read(images / "noisy/a.png"), np.full(clean.shape[:2], 128, np.uint8)])
+    for name, (restored, target) in {**files, "alpha": (alpha, clean)}.items():
+        for folder, pixels in (("restored", restored), ("target", target)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    words = ("--protocol", protocol, "--json", tmp_path / "out.json")
+    code, _, err = restore("score", tmp_path / "restored", tmp_path / "target", *words)
+    assert code == 0, err
+    found = by_columns(json.loads((tmp_path / "out.json").read_text())["images"])
+    # Gray files are read as three equal channels, which jpeg-gray alone takes as they are.
+    pair = (noisy, gray) if protocol == "jpeg-gray" else (np.dstack([noisy] * 3), np.dstack([gray] * 3))
+    expected = by_scikit_image(*pair, "gray" if protocol == "jpeg-gray" else protocol)
+    for name in ("gray", "deep"):
+        assert found[name] == [pytest.approx(expected[0], abs=1e-6), pytest.approx(expected[1], abs=1e-9)]
+    psnr, ssim = by_scikit_image(read(images / "noisy/a.png"), clean, protocol)
+    assert found["alpha"] == [pytest.approx(psnr, abs=1e-6), pytest.approx(ssim, abs=1e-9)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("noisy", "clean", "--protocol", "nonsense"), "unknown protocol 'nonsense': choose one of"),
+        (("noisy", "nowhere", "--protocol", "durn-y"), "nowhere: no such file or folder"),
+        (("noisy", "clean/a.png", "--protocol", "durn-y"), "give two folders, or two files"),
+        (("noisy", "clean", "--protocol", "sr-y"), "give --scale, e.g. 2"),
+        (("noisy", "clean", "--protocol", "sr-y", "--scale", "0"), "--scale 0: give at least 1"),
+        (("noisy", "clean", "--protocol", "matlab-y", "--scale", "4"), "matlab-y leaves no border out, drop it"),
+        (
+            ("noisy", "clean", "--protocol", "durn-y", "--json", "there"),
+            "--json there exists already: give",
+        ),
+        (("noisy", "clean", "--protocol", "durn-y", "--csv", "there"), "--csv there exists already: give"),
+        (("noisy", "clean", "--protocol", "durn-y", "--json", "clean", "--overwrite"), "is no place for a file"),
+        (("noisy", "clean", "--protocol", "durn-y", "--csv", "there/x.csv"), "is no place for a file"),
+        (("noisy", "clean", "--protocol", "durn-y", "--csv", "x", "--json", "./x"), "--json and --csv name the same"),
+    ],
+)
+def test_wrong_calls(words, message, restore, images, monkeypatch):
+    monkeypatch.chdir(images)
+    (images / "there").write_text("mine")
+    code, _, err = restore("score", *words)
+    assert code == 2
+    assert message in err
+    assert (images / "there").read_text() == "mine"
+
+
+def test_overwrite(restore, images):
+    (images / "out.csv").write_text("mine")
+    words = ("--protocol", "durn-y", "--csv", images / "out.csv", "--overwrite")
+    assert restore("score", images / "noisy", images / "clean", *words)[0] == 0
+    assert (images / "out.csv").read_text().startswith("name,psnr,ssim")
+
+
+def test_what_cannot_be_scored_is_named_and_the_others_done(restore, images):
+    Image.new("RGB", (92, 91)).save(images / "noisy/a.png")
+    (images / "noisy/b.png").write_text("no image")
+    code, out, err = restore("score", images / "noisy", images / "clean", "--protocol", "durn-rgb")
+    assert code == 1
+    assert f"{images / 'noisy/a.png'} is 92x91, {images / 'clean/a.png'} is 120x91: sizes must agree" in err
+    assert "b.png cannot be read" in err
+    assert "mean of 1 images" in out
+    for folder in ("noisy", "clean"):
+        Image.new("RGB", (6, 90)).save(images / folder / "c/d.png")
+    code, out, err = restore("score", images / "noisy", images / "clean", "--protocol", "durn-rgb")
+    assert code == 1
+    assert "c/d.png: SSIM (skimage) needs 7x7 pixels, the image is 90x6" in err
+    assert "none of 3 images could be scored" in err
+    assert out == ""
+
+
+def test_torch_is_not_imported(images):
+    """It would take longer than the scores."""
+    words = ["score", str(images / "noisy"), str(images / "clean"), "--protocol", "matlab-y"]
+    script = f"import sys; from restore_lightning.cli import main; assert main({words}) == 0; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=120)
+    assert not {"torch", "torchmetrics", "kornia", "scipy"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("word", ["Infinity", "-Infinity", 'a "NaN" \\', "\\", "NaN, NaN"])
+def test_words_in_json_stay_as_they_are(word):
+    value = {word: [word, 1.5, float("inf"), {word: -float("inf")}]}
+    assert json.loads(json_text(value), parse_constant=pytest.fail) == value
+    assert json.loads(json_text([float("nan"), word]), parse_constant=pytest.fail) == [None, word]
