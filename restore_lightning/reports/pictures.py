@@ -5,6 +5,7 @@ import io
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -180,10 +181,14 @@ def _coded(chosen: Picture, share: int) -> Shown:
     crops = [_data_uri(version.crop, LOSSLESS) for version in chosen.versions]
     thumbnail = _data_uri(_thumbnail(chosen), 60)
     share -= len(thumbnail) + sum(map(len, crops))
-    best = bisect_left(LEVELS, True, key=lambda level: len(_views(chosen, level, share)) == len(chosen.versions))
-    level = LEVELS[min(best, len(LEVELS) - 1)]
+
+    @cache
+    def views(level: Level) -> list[str]:
+        return _views(chosen, level, share if level != LEVELS[-1] else math.inf)
+
+    level = LEVELS[bisect_left(LEVELS[:-1], True, key=lambda level: len(views(level)) == len(chosen.versions))]
     width, height = _shrunk(chosen.versions[0].view, level.side).size
-    return Shown(chosen, (height, width), level.quality, thumbnail, _views(chosen, level, math.inf), crops)
+    return Shown(chosen, (height, width), level.quality, thumbnail, views(level), crops)
 
 
 def _views(chosen: Picture, level: Level, most: float) -> list[str]:
