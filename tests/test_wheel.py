@@ -34,3 +34,4 @@ def test_the_wheel_runs_a_shipped_config(tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"config: {site / 'restore_lightning/configs/quickstart.yaml'}" in done.stderr
     assert (tmp_path / "runs/quickstart/checkpoints/last.ckpt").is_file()
+    assert (site / "restore_lightning/reports/templates/report.html").is_file()

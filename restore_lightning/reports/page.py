@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from restore_lightning.reports import charts
 from restore_lightning.reports.charts import ImageScores
@@ -102,7 +101,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    script, style = (Markup(loader.get_source(environment, name)[0]) for name in ("report.js", "report.css"))
+    script, style = (loader.get_source(environment, name)[0] for name in ("report.js", "report.css"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals |= {"script": script, "style": style, "script_digest": digest, "charts": charts}
     environment.filters |= {

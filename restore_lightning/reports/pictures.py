@@ -3,7 +3,9 @@
 import base64
 import io
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -13,13 +15,35 @@ from torch.nn.functional import avg_pool2d
 
 from restore_lightning.images import to_array
 
-LEVELS = ((1600, 100), (1600, 90), (1280, 85), (1024, 80), (800, 80), (640, 75), (480, 70), (320, 60), (200, 50))
-"""Longest side in pixels and WebP quality, the best first; 100 is lossless."""
 LOSSLESS = 100
+"""As a quality."""
 CROP = 64
 """Side of the enlarged region (pixels)."""
 THUMBNAIL = 96
 STRIP = 512
+
+
+class Level(NamedTuple):
+    """How pictures are coded."""
+
+    side: int
+    """The longest one, at most (pixels)."""
+    quality: int
+    """WebP's."""
+
+
+LEVELS = (
+    Level(1600, LOSSLESS),
+    Level(1600, 90),
+    Level(1280, 85),
+    Level(1024, 80),
+    Level(800, 80),
+    Level(640, 75),
+    Level(480, 70),
+    Level(320, 60),
+    Level(200, 50),
+)
+"""The best first; each takes fewer bytes than the one before."""
 
 
 class Pass(NamedTuple):
@@ -71,7 +95,7 @@ class Shown(NamedTuple):
     size: tuple[int, int]
     """Height and width of the views (pixels)."""
     quality: int
-    """WebP's; 100 is lossless."""
+    """WebP's, or `LOSSLESS`."""
     thumbnail: str
     """Left half degraded, right half restored."""
     views: Sequence[str]
@@ -128,7 +152,7 @@ def picture(
         [
             Version(
                 label,
-                _shrunk(Image.fromarray(to_array(image)), LEVELS[0][0]),
+                _shrunk(Image.fromarray(to_array(image)), LEVELS[0].side),
                 Image.fromarray(to_array(image[:, top : top + height, left : left + width])),
                 score,
                 factor,
@@ -167,22 +191,21 @@ def _coded(chosen: Picture, share: int) -> Shown:
     crops = [_data_uri(version.crop, LOSSLESS) for version in chosen.versions]
     thumbnail = _data_uri(_thumbnail(chosen), 60)
     share -= len(thumbnail) + sum(map(len, crops))
-    for side, quality in LEVELS[:-1]:
-        views = _views(chosen, side, quality, share)
-        if len(views) == len(chosen.versions):
-            break
-    else:
-        side, quality = LEVELS[-1]
-        views = _views(chosen, side, quality, math.inf)
-    width, height = _shrunk(chosen.versions[0].view, side).size
-    return Shown(chosen, (height, width), quality, thumbnail, views, crops)
+
+    @cache
+    def views(level: Level) -> list[str]:
+        return _views(chosen, level, share if level != LEVELS[-1] else math.inf)
+
+    level = LEVELS[bisect_left(LEVELS[:-1], True, key=lambda level: len(views(level)) == len(chosen.versions))]
+    width, height = _shrunk(chosen.versions[0].view, level.side).size
+    return Shown(chosen, (height, width), level.quality, thumbnail, views(level), crops)
 
 
-def _views(chosen: Picture, side: int, quality: int, most: float) -> list[str]:
+def _views(chosen: Picture, level: Level, most: float) -> list[str]:
     """The versions as data URIs, as many as have `most` characters together."""
     views: list[str] = []
     for version in chosen.versions:
-        view = _data_uri(_shrunk(version.view, side), quality)
+        view = _data_uri(_shrunk(version.view, level.side), level.quality)
         most -= len(view)
         if most < 0:
             break
@@ -206,7 +229,10 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 
 def _data_uri(image: Image.Image, quality: int) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=quality, lossless=quality == LOSSLESS)
+    if quality == LOSSLESS:
+        image.save(buffer, "WEBP", lossless=True, quality=0)  # here the quality is the effort
+    else:
+        image.save(buffer, "WEBP", quality=quality, method=2)  # twice as fast as the default, a few percent larger
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

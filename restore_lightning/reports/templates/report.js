@@ -55,7 +55,7 @@ const tell = (dot) => {
   tip.style.left = `${Math.max(8, Math.min(most, at.left + at.width / 2 - tip.offsetWidth / 2))}px`;
   tip.style.top = `${Math.max(8, at.top - tip.offsetHeight - 10)}px`;
 };
-for (const chart of document.querySelectorAll(".chart svg")) {
+for (const chart of document.querySelectorAll(".chart > svg")) {
   const dots = [...chart.querySelectorAll(".dot")];
   const place = new Map(dots.map((dot) => [dot, [dot.cx.baseVal.value, dot.cy.baseVal.value]]));
   const nearest = (event) => {
