@@ -132,7 +132,7 @@ def mbn():
 
 
 def din(fusion):
-    return DIN(D=1, B=1, M=2, growth=4, width=32, fusion=fusion).eval()
+    return DIN(D=2, B=1, M=2, growth=4, width=16, fusion=fusion).eval()
 
 
 NETWORKS = {
