@@ -41,9 +41,11 @@ class ActivationMaps(Callback):
         """Listen to the layers.
 
         Raises:
-            UserError: The network has no such module, or suggests none.
+            UserError: The network has no such module, or suggests none; or it sees tiles.
         """
         network: Any = pl_module.network
+        if pl_module.inference.tile is not None:
+            raise UserError("ActivationMaps shows maps of whole images: leave out model.inference.tile")
         layers = self.layers if self.layers is not None else getattr(network, "maps", None)
         if not layers:
             raise UserError(

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def results(trainer: Trainer, task: Any) -> dict[str, Any]:
         "checkpoint": checkpoint,
         "network": task.network_spec,
         "parameters": parameters(task.network),
-        "inference": {},
+        "inference": asdict(task.inference),
         "order": task.order,
         "methods": methods,
         "sets": sets,

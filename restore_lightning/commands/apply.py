@@ -35,7 +35,26 @@ def parser() -> argparse.ArgumentParser:
         " --order a recurrently fine-tuned network (R-MBN) uses its own order",
     )
     made.add_argument(
-        "--self-ensemble", action="store_true", help="the mean over 8 flips and quarter turns of each image"
+        "--tile",
+        type=int,
+        metavar="N",
+        help="restore in tiles of N x N pixels, for images that do not fit into memory; N is rounded up to what the"
+        " network accepts",
+    )
+    made.add_argument(
+        "--overlap", type=int, metavar="N", help="pixels that neighbouring tiles share, to be blended (default 32)"
+    )
+    made.add_argument(
+        "--local-statistics",
+        type=int,
+        metavar="N",
+        help="take the statistics of attention and instance normalisation over windows of N x N pixels around each"
+        " position, not over the whole image or tile: N is the side of the crops that the network was trained on",
+    )
+    made.add_argument(
+        "--self-ensemble",
+        action="store_true",
+        help="the mean over 8 flips and quarter turns of each image, which takes 8 times as long",
     )
     made.add_argument("--format", choices=("png", "same"), default="png", help="png (default), or the input's format")
     made.add_argument("--device", help="e.g. cpu, cuda, cuda:1, mps; default: cuda where there is one")
@@ -46,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> int:
     """Restore; files that cannot be read are named and counted, the others are done."""
     options = parser().parse_args(words)
+    if options.overlap is not None and options.tile is None:
+        raise UserError(f"--overlap {options.overlap} is of tiles: give --tile too, or leave it out")
     jobs = plan([Path(name) for name in options.inputs], Path(options.output), options.format, options.overwrite)
 
     import torch
@@ -53,11 +74,17 @@ def run(words: list[str]) -> int:
 
     from restore_lightning.checkpoints import load_trained
     from restore_lightning.images import read_image, to_float, to_uint8, write_image
-    from restore_lightning.inference import restore_in_order, with_factors
+    from restore_lightning.inference import Inference, check_inference, restore_in_order, with_factors
 
     trained = load_trained(options.checkpoint)
     network: Any = with_factors(trained)
     order = choose_order(network.factors, trained.order, options.factor, options.order)
+    given = {name: getattr(options, name) for name in Inference.__dataclass_fields__}
+    try:
+        inference = Inference(**{name: value for name, value in given.items() if value is not None})
+        check_inference(network, order, inference)
+    except ValueError as error:
+        raise UserError("--" + str(error).replace("_", "-")) from error
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         network.to(device)
@@ -69,15 +96,24 @@ def run(words: list[str]) -> int:
         for job in tqdm(jobs, unit="image", desc=", ".join(order), disable=None):
             try:
                 image = to_float(read_image(job.source).to(device))
-                restored = restore_in_order(network, image[None], order, options.self_ensemble)[-1]
+                restored = restore_in_order(network, image[None], order, inference)[-1]
                 write_image(to_uint8(restored[0]), job.target)
             except (UserError, OSError, RuntimeError, ValueError) as error:
                 what = " ".join(str(error).split())
+                if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in what:  # on a GPU, on the CPU
+                    what = f"{_smaller(options.tile)}: {what}"
                 failures.append(what if isinstance(error, UserError) else f"{job.source}: {what}")
     for failure in failures:
         print(f"not restored: {failure}", file=sys.stderr)
     print(f"{len(jobs) - len(failures)} of {len(jobs)} images restored in {options.output}")
     return 1 if failures else 0
+
+
+def _smaller(tile: int | None) -> str:
+    """What to do about too little memory."""
+    if tile is None:
+        return "too large for the memory: restore it in tiles, e.g. --tile 512"
+    return f"too large for the memory: give a smaller --tile than {tile}"
 
 
 def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[Job]:

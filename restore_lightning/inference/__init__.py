@@ -2,14 +2,18 @@
 
 from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, Pass, load_method, with_factors
 from restore_lightning.inference.recurrent import ORDER, check_order, order_given, restore_in_order
-from restore_lightning.inference.restore import outputs_of, pad_by_reflection, restore, size_rule_of
+from restore_lightning.inference.restore import check_inference, outputs_of, pad_by_reflection, restore, size_rule_of
+from restore_lightning.inference.settings import PLAIN, Inference
 
 __all__ = [
     "ORDER",
+    "PLAIN",
     "Baseline",
     "DedicatedNetworks",
+    "Inference",
     "Method",
     "Pass",
+    "check_inference",
     "check_order",
     "load_method",
     "order_given",

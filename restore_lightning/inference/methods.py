@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from restore_lightning.checkpoints import Trained, load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference.recurrent import order_given, restore_in_order
-from restore_lightning.inference.restore import outputs_of, size_rule_of
+from restore_lightning.inference.restore import check_inference, outputs_of, size_rule_of
+from restore_lightning.inference.settings import PLAIN, Inference
 from restore_lightning.networks import SizeRule
 
 
@@ -32,12 +33,12 @@ class Method(NamedTuple):
         network: With `factors`, `size_rule(factor)` and `(image, factor) -> outputs`.
         order: The order in which factors are removed from any image; None: the image's own factors
             are told, and the one that was applied last is removed first.
-        self_ensemble: See `restore`.
+        inference: See `restore`.
     """
 
     network: Any
     order: Sequence[str] | None = None
-    self_ensemble: bool = False
+    inference: Inference = PLAIN
 
     def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
         """Restore, pass by pass.
@@ -50,7 +51,7 @@ class Method(NamedTuple):
             What each pass removes and the image after it, clamped to [0, 1]; the last one is the result.
         """
         order = list(reversed(factors)) if self.order is None else list(self.order)
-        images = restore_in_order(self.network, image, order, self.self_ensemble)
+        images = restore_in_order(self.network, image, order, self.inference)
         return [Pass(*removed) for removed in zip(order, images, strict=True)]
 
     def __call__(self, image: Tensor, factors: Sequence[str]) -> Tensor:
@@ -92,12 +93,12 @@ class Baseline:
         checkpoint: A checkpoint of `restore fit`, or factor -> checkpoint for dedicated networks.
         order: The order in which factors are removed, e.g. that of a cascade. None: the order the
             checkpoint was fine-tuned in, else the factors of each image are told.
-        self_ensemble: The mean over the 8 flips and quarter turns of each image (DIN+).
+        inference: In tiles, with local statistics, as a self-ensemble (DIN+).
     """
 
     checkpoint: str | dict[str, str]
     order: list[str] | None = None
-    self_ensemble: bool = False
+    inference: Inference = PLAIN
 
 
 def load_method(name: str, baseline: Baseline) -> Method:
@@ -108,7 +109,7 @@ def load_method(name: str, baseline: Baseline) -> Method:
         baseline: Its checkpoints and order.
 
     Raises:
-        UserError: A checkpoint that cannot be used, or an order that does not fit.
+        UserError: A checkpoint that cannot be used, or an order or inference that does not fit.
     """
     network: Any
     if isinstance(baseline.checkpoint, str):
@@ -116,12 +117,12 @@ def load_method(name: str, baseline: Baseline) -> Method:
         network, own = with_factors(trained), trained.order
     else:
         network, own = _dedicated(name, baseline.checkpoint), None
-    if baseline.order is None:
-        return Method(network, own, baseline.self_ensemble)
     try:
-        return Method(network, order_given(baseline.order, network.factors, own), baseline.self_ensemble)
+        order = own if baseline.order is None else order_given(baseline.order, network.factors, own)
+        check_inference(network, network.factors if order is None else order, baseline.inference)
     except ValueError as error:
         raise UserError(f"baseline {name!r}: {error}") from error
+    return Method(network, order, baseline.inference)
 
 
 def _dedicated(name: str, checkpoints: Mapping[str, str]) -> DedicatedNetworks:

@@ -6,26 +6,27 @@ from typing import Any
 from torch import Tensor
 
 from restore_lightning.inference.restore import restore
+from restore_lightning.inference.settings import PLAIN, Inference
 
 ORDER = ("jpeg", "haze", "blur", "rain")
 """Paper 2's recurrent order (section 5.2)."""
 
 
-def restore_in_order(network: Any, image: Tensor, order: Sequence[str], self_ensemble: bool = False) -> list[Tensor]:
+def restore_in_order(network: Any, image: Tensor, order: Sequence[str], inference: Inference = PLAIN) -> list[Tensor]:
     """Remove one factor after the other; each pass restores the clamped result of the one before.
 
     Args:
         network: A network with `size_rule(factor)` and `(image, factor) -> outputs`.
         image: (B, 3, H, W) in [0, 1], any size.
         order: The factors, in the order in which they are removed.
-        self_ensemble: See `restore`; in each pass.
+        inference: See `restore`; in each pass.
 
     Returns:
         The image after each pass, (B, 3, H, W) in [0, 1]; the last one is the result.
     """
     passes: list[Tensor] = []
     for factor in order:
-        image = restore(network, image, factor, self_ensemble)
+        image = restore(network, image, factor, inference)
         passes.append(image)
     return passes
 

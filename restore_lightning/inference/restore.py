@@ -1,12 +1,17 @@
 """Restoring images of any size: the one padding routine."""
 
+from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from restore_lightning.errors import UserError
+from restore_lightning.inference.settings import PLAIN, Inference
+from restore_lightning.inference.tiles import tile_layout, tiled
 from restore_lightning.networks import SizeRule, has_branches
+from restore_lightning.networks.statistics import global_statistics, local_statistics
 
 
 def pad_by_reflection(image: Tensor, height: int, width: int) -> Tensor:
@@ -60,30 +65,62 @@ def outputs_of(network: Any, image: Tensor, factor: str | None = None) -> list[T
     return [y.flip(1) for y in images] if getattr(network, "reads_bgr", False) else images
 
 
-def restore(network: Any, image: Tensor, factor: str | None = None, self_ensemble: bool = False) -> Tensor:
+def check_inference(network: Any, factors: Iterable[str | None], inference: Inference) -> None:
+    """Refuse what a network cannot be used with, before it is.
+
+    Args:
+        network: See `outputs_of`.
+        factors: Those that it is going to remove; [None] for a network without branches.
+        inference: How.
+
+    Raises:
+        ValueError: Tiles that are too small for it or do not move on, or it takes no statistics over whole images.
+    """
+    if inference.tile is not None:
+        for factor in factors:
+            tile_layout(size_rule_of(network, factor), inference.tile, inference.overlap)
+    if inference.local_statistics is not None:
+        global_statistics(network)
+
+
+def restore(network: Any, image: Tensor, factor: str | None = None, inference: Inference = PLAIN) -> Tensor:
     """Restore images of any size.
 
     Args:
         network: See `outputs_of`; `size_rule` says which sizes it accepts.
         image: (B, C, H, W) in [0, 1].
         factor: One of the network's factors, for networks that have several.
-        self_ensemble: The mean over the 8 flips and quarter turns of the image (EDSR; paper 3's DIN+).
+        inference: In tiles, with local statistics, as a self-ensemble; all of them combine.
 
     Returns:
         (B, C, H, W), clamped to [0, 1]; larger for super-resolution.
+
+    Raises:
+        ValueError: As `check_inference`.
     """
-    if not self_ensemble:
-        return _restored(network, image, factor).clamp(0, 1)
+    if not inference.self_ensemble:
+        return _restored(network, image, factor, inference).clamp(0, 1)
     turns = [(flip, quarters) for flip in (False, True) for quarters in range(4)]
-    restored = [_turned_back(_restored(network, _turned(image, *turn), factor), *turn) for turn in turns]
-    return torch.stack(restored).mean(dim=0).clamp(0, 1)
+    restored = (_turned_back(_restored(network, _turned(image, *turn), factor, inference), *turn) for turn in turns)
+    total = next(restored)
+    for other in restored:
+        total = total + other
+    return (total / len(turns)).clamp(0, 1)
 
 
-def _restored(network: Any, image: Tensor, factor: str | None) -> Tensor:
+def _restored(network: Any, image: Tensor, factor: str | None, inference: Inference) -> Tensor:
+    def result_of(image: Tensor) -> Tensor:
+        crop = inference.local_statistics
+        with nullcontext() if crop is None else local_statistics(network, crop, image.shape[-2:]):
+            return outputs_of(network, image, factor)[-1]
+
     rule = size_rule_of(network, factor)
     height, width = image.shape[-2:]
     padded = pad_by_reflection(image, rule.padded(height), rule.padded(width))
-    result = outputs_of(network, padded, factor)[-1]
+    if inference.tile is None:
+        result = result_of(padded)
+    else:
+        result = tiled(result_of, padded, *tile_layout(rule, inference.tile, inference.overlap))
     scale = result.shape[-2] // padded.shape[-2]
     return result[..., : scale * height, : scale * width].to(image.dtype)
 

@@ -7,29 +7,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from restore_lightning.networks.statistics import GlobalStatistics, Size, at_each_position, mean_over
+
 Statistic = Literal["mean", "tv"]
 
 
-def channel_mean(x: Tensor) -> Tensor:
-    """Global average pooling: (B, C, H, W) -> (B, C)."""
-    return x.mean(dim=(2, 3))
-
-
-def total_variation(x: Tensor, beta: int = 3) -> Tensor:
-    """Mean absolute derivative to the power `beta`, both directions summed (eq. 1): -> (B, C).
+def total_variation(x: Tensor, window: Size | None = None, beta: int = 3) -> Tensor:
+    """Mean absolute derivative to the power `beta`, both directions summed (eq. 1).
 
     Computed in float32 at least: cubes of activations leave the range of half precision.
+
+    Args:
+        x: (B, C, H, W).
+        window: See `mean_over`; the derivatives are those within each window.
+        beta: The power.
+
+    Returns:
+        As `mean_over`.
     """
     x = x if x.dtype == torch.float64 else x.float()
-    vertical = x.diff(dim=2).abs().pow(beta).mean(dim=(2, 3))
-    horizontal = x.diff(dim=3).abs().pow(beta).mean(dim=(2, 3))
+    down, across = (None, None) if window is None else ((window[0] - 1, window[1]), (window[0], window[1] - 1))
+    vertical = mean_over(x.diff(dim=2).abs().pow(beta), down)
+    horizontal = mean_over(x.diff(dim=3).abs().pow(beta), across)
     return vertical + horizontal
 
 
-STATISTICS = {"mean": channel_mean, "tv": total_variation}
+STATISTICS = {"mean": mean_over, "tv": total_variation}
 
 
-class ChannelAttention(nn.Module):
+class ChannelAttention(GlobalStatistics):
     """Statistics of each channel -> linear -> ReLU -> linear -> sigmoid -> scale the channels.
 
     Args:
@@ -45,10 +51,12 @@ class ChannelAttention(nn.Module):
         self.excite = nn.Linear(bottleneck, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same, each channel scaled by a number in (0, 1)."""
-        described = torch.cat([STATISTICS[name](x) for name in self.statistics], dim=1).to(x.dtype)
-        scale = self.excite(functional.relu(self.squeeze(described))).sigmoid()
-        return x * scale[:, :, None, None]
+        """(B, C, H, W) -> the same, each channel scaled by a number in (0, 1); each position with local statistics."""
+        window = self.window_on(x)
+        described = torch.cat([STATISTICS[name](x, window) for name in self.statistics], dim=1).to(x.dtype)
+        hidden = functional.relu(self.squeeze(described.movedim(1, -1)))
+        scale = self.excite(hidden).sigmoid().movedim(-1, 1)
+        return x * (scale if window is None else at_each_position(scale, x.shape[2:]))
 
 
 class SEResNet(nn.Module):
@@ -82,7 +90,7 @@ class SEResNet(nn.Module):
         return functional.relu(self.attention(y) + x)
 
 
-class AsymmetricCoAttention(nn.Module):
+class AsymmetricCoAttention(GlobalStatistics):
     """AsyCA (paper 3, section 3.2): fuses two feature maps by weights that sum to 1 in each channel.
 
     Args:
@@ -98,7 +106,11 @@ class AsymmetricCoAttention(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Two (B, C, H, W) -> one (eq. 6 to 12)."""
-        described = self.integrate(torch.cat([first, second], dim=1)).mean(dim=(2, 3), keepdim=True)
+        integrated = self.integrate(torch.cat([first, second], dim=1))
+        window = self.window_on(first)
+        described = mean_over(integrated, window).to(integrated.dtype)
         scores = self.excite(functional.relu(self.squeeze(described)))
+        if window is not None:
+            scores = at_each_position(scores, first.shape[2:])
         weights = scores.unflatten(1, (2, -1)).softmax(dim=1)
         return weights[:, 0] * first + weights[:, 1] * second

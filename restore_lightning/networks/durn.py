@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from restore_lightning.networks.dual_residual import KINDS, BlockSpec, ConnectionStyle, Kind, Norm, durb
 from restore_lightning.networks.layers import SizeRule, conv
+from restore_lightning.networks.statistics import InstanceNorm
 
 PresetName = Literal["P", "P-no-norm", "U", "US", "S", "S-P"]
 RELEASED_EPS = 1e-9
@@ -209,7 +210,7 @@ def _norm(design: Preset, released: bool) -> Norm:
     if design.norm == "batch":
         return nn.BatchNorm2d
     if design.norm == "instance":
-        return partial(nn.InstanceNorm2d, affine=True, eps=RELEASED_EPS if released else 1e-5)
+        return partial(InstanceNorm, affine=True, eps=RELEASED_EPS if released else 1e-5)
     return nn.Identity
 
 

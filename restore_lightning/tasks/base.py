@@ -26,7 +26,7 @@ from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
 from restore_lightning.images import enlarged
-from restore_lightning.inference import Baseline, Method, Pass, load_method
+from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, load_method
 from restore_lightning.metrics.scores import SCORES, SetScores
 from restore_lightning.networks import SizeRule
 
@@ -54,6 +54,8 @@ class RestorationTask(LightningModule, ABC):
     """What tables call the versions of an image; baselines have the names of their own."""
     order: list[str] | None = None
     """The recurrent order; None: the task is told the factor."""
+    inference: Inference = PLAIN
+    """How images are restored to be scored."""
     init_from: str | None = None
     """A checkpoint whose weights training starts from."""
     reserved: ClassVar[tuple[str, ...]] = ("factor", "protocol", "images", "degraded", "restored", "told", "before")

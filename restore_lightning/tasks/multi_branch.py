@@ -1,7 +1,7 @@
 """Step 1 of paper 2: a multi-branch network, one branch pair per minibatch."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
-from restore_lightning.inference import Baseline, Method, Pass
+from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, check_inference
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
@@ -34,6 +34,7 @@ class MultiBranchTask(RestorationTask):
         ssim_weight: Weight of the negative SSIM.
         l1_weight: Weight of the mean absolute error.
         scale_weights: Weights of a multi-scale branch's outputs, coarsest first; None: all 1.
+        inference: How images are restored to be scored: in tiles, with local statistics, as a self-ensemble.
         optimizer: Makes the optimiser; default Adam with paper 2's values.
         lr_scheduler: Makes the learning-rate schedule; None: constant.
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
@@ -41,7 +42,6 @@ class MultiBranchTask(RestorationTask):
     """
 
     network: MBN
-    titles: Mapping[str, str] = {"restored": "MBN (factor told)"}
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class MultiBranchTask(RestorationTask):
         ssim_weight: float = 1.1,
         l1_weight: float = 0.75,
         scale_weights: list[float] | None = None,
+        inference: Inference = PLAIN,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_scheduler_every: int = 1,
@@ -61,6 +62,9 @@ class MultiBranchTask(RestorationTask):
             and len(scale_weights) != network.scales
         ):
             raise ValueError(f"scale_weights has {len(scale_weights)} numbers, the network has {network.scales} scales")
+        check_inference(network, network.factors, inference)
+        self.inference = inference
+        self.titles = {"restored": f"MBN{inference.plus} (factor told)"}
         self.ssim_weight = ssim_weight
         self.l1_weight = l1_weight
         self.scale_weights = scale_weights
@@ -100,7 +104,7 @@ class MultiBranchTask(RestorationTask):
         """Go on with the running means."""
         super().on_load_checkpoint(checkpoint)
         if self.order is None and checkpoint.get(ORDER) is not None:
-            self.titles = {"restored": "R-MBN (factor told)"}
+            self.titles = {"restored": f"R-MBN{self.inference.plus} (factor told)"}
         losses = checkpoint.get("running_losses", {})
         self.running_losses = {factor: torch.tensor(loss, device=self.device) for factor, loss in losses.items()}
 
@@ -123,7 +127,7 @@ class MultiBranchTask(RestorationTask):
 
     def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
         """Through the branch pairs of its factors."""
-        return Method(self.network).walk(image, factors)
+        return Method(self.network, inference=self.inference).walk(image, factors)
 
 
 def check_factor(network: MBN, factor: str) -> None:

@@ -12,7 +12,7 @@ from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.training import FactorPlan, factors_of
 from restore_lightning.errors import UserError
 from restore_lightning.inference import ORDER as PAPER_ORDER
-from restore_lightning.inference import Baseline, Method, Pass, check_order
+from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, check_order
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import adam
 from restore_lightning.tasks.multi_branch import MultiBranchTask
@@ -40,6 +40,8 @@ class RecurrentTask(MultiBranchTask):
         ssim_weight: Weight of the negative SSIM.
         l1_weight: Weight of the mean absolute error.
         scale_weights: Weights of a multi-scale branch's outputs, coarsest first; None: all 1.
+        inference: How images are restored to be scored, those of step 1's network too: in tiles, with local
+            statistics, as a self-ensemble.
         optimizer: Makes the optimiser; default Adam with paper 2's values.
         lr_scheduler: Makes the learning-rate schedule; None: constant.
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
@@ -64,6 +66,7 @@ class RecurrentTask(MultiBranchTask):
         ssim_weight: float = 1.1,
         l1_weight: float = 0.75,
         scale_weights: list[float] | None = None,
+        inference: Inference = PLAIN,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_scheduler_every: int = 1,
@@ -71,7 +74,15 @@ class RecurrentTask(MultiBranchTask):
         title: str = "R-MBN",
     ) -> None:
         super().__init__(
-            network, ssim_weight, l1_weight, scale_weights, optimizer, lr_scheduler, lr_scheduler_every, baselines
+            network,
+            ssim_weight,
+            l1_weight,
+            scale_weights,
+            inference,
+            optimizer,
+            lr_scheduler,
+            lr_scheduler_every,
+            baselines,
         )
         self.init_from = init_from
         check_order(order, network.factors, skip)
@@ -80,9 +91,9 @@ class RecurrentTask(MultiBranchTask):
         self.final_weight = final_weight
         self.recompute = recompute
         self.titles = {
-            "told": "MBN (factor told)",
-            "before": "MBN before step 2",
-            "restored": f"{title} (factor unknown)",
+            "told": f"MBN{inference.plus} (factor told)",
+            "before": f"MBN{inference.plus} before step 2",
+            "restored": f"{title}{inference.plus} (factor unknown)",
         }
         self._started = False
         network.inputs.requires_grad_(False)
@@ -134,7 +145,7 @@ class RecurrentTask(MultiBranchTask):
                 " give it as --model.init_from"
             )
         if order is None:
-            self.titles = {**self.titles, "restored": "MBN (factor unknown, not fine-tuned)"}
+            self.titles = {**self.titles, "restored": f"MBN{self.inference.plus} (factor unknown, not fine-tuned)"}
         elif order != self.order and self.trainer.training:
             raise UserError(
                 f"the run was fine-tuned in the order [{', '.join(order)}], now it is [{', '.join(self.order)}]:"
@@ -164,14 +175,17 @@ class RecurrentTask(MultiBranchTask):
 
     def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
         """Through all branch pairs; the factors are not looked at."""
-        return Method(self.network, self.order).walk(image, factors)
+        return Method(self.network, self.order, self.inference).walk(image, factors)
 
     def compared(self) -> dict[str, Method]:
         """The network of step 1, told the factor and walked through the same order, and the baselines."""
         methods: dict[str, Method] = {}
         if self.init_from is not None and Path(self.init_from).expanduser().is_file():
             network = self.start().network
-            methods = {"told": Method(network), "before": Method(network, self.order)}
+            methods = {
+                "told": Method(network, inference=self.inference),
+                "before": Method(network, self.order, self.inference),
+            }
         elif self.init_from is not None:
             log.warning("model.init_from %s is not there: the tables lack step 1's network", self.init_from)
         return super().compared() | methods

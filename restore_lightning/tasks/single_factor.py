@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from restore_lightning.checkpoints import FACTOR, MULTIPLE
 from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
-from restore_lightning.inference import Baseline, Pass, outputs_of, restore, size_rule_of
+from restore_lightning.inference import (
+    PLAIN,
+    Baseline,
+    Inference,
+    Pass,
+    check_inference,
+    outputs_of,
+    restore,
+    size_rule_of,
+)
 from restore_lightning.losses import SSIML1, increasing
 from restore_lightning.networks import DIN, SizeRule, has_branches
 from restore_lightning.networks.layers import halve
@@ -30,7 +39,7 @@ class SingleFactorTask(RestorationTask):
         output_weights: Weights of the outputs, first to last: numbers, "equal" (all 1), or "increasing" as paper 4's.
         size_multiple: Sides of images that a network takes which declares no `size_rule`: multiples of this many
             pixels; None: any.
-        self_ensemble: Score the mean over the 8 flips and quarter turns of each image (paper 3's DIN+).
+        inference: How images are restored to be scored: in tiles, with local statistics, as a self-ensemble (DIN+).
         init_from: A checkpoint whose weights training starts from; None: fresh weights.
         optimizer: Makes the optimiser; default Adam with lr 1e-4.
         lr_scheduler: Makes the learning-rate schedule; None: constant.
@@ -45,7 +54,7 @@ class SingleFactorTask(RestorationTask):
         loss: nn.Module | None = None,
         output_weights: list[float] | Literal["equal", "increasing"] = "equal",
         size_multiple: int | None = None,
-        self_ensemble: bool = False,
+        inference: Inference = PLAIN,
         init_from: str | None = None,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -62,12 +71,13 @@ class SingleFactorTask(RestorationTask):
             if size_multiple < 1:
                 raise ValueError(f"size_multiple {size_multiple}: at least 1")
             network.size_rule = SizeRule(size_multiple, size_multiple)  # type: ignore[assignment]  # no module
+        check_inference(network, [None], inference)
         self.criterion = loss or SSIML1()
         self.output_weights = output_weights
         self.size_multiple = size_multiple
-        self.self_ensemble = self_ensemble
+        self.inference = inference
         self.init_from = init_from
-        self.titles: Mapping[str, str] = {"restored": title or type(network).__name__ + "+" * self_ensemble}
+        self.titles: Mapping[str, str] = {"restored": title or type(network).__name__ + inference.plus}
         self.factor: str | None = None
 
     def setup(self, stage: str) -> None:
@@ -115,7 +125,7 @@ class SingleFactorTask(RestorationTask):
 
     def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
         """One pass by the network; the factors are not looked at."""
-        return [Pass(str(self.factor), restore(self.network, image, self_ensemble=self.self_ensemble))]
+        return [Pass(str(self.factor), restore(self.network, image, inference=self.inference))]
 
     def _weights(self, outputs: int) -> list[float]:
         if self.output_weights == "equal":

@@ -14,6 +14,7 @@ from torch import nn
 
 from restore_lightning.errors import UserError
 from restore_lightning.images import read_image, to_float, to_uint8
+from restore_lightning.inference import Inference
 from restore_lightning.inference import restore as restore_image
 from restore_lightning.losses import SSIML1, ssim_l1
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
@@ -199,7 +200,7 @@ def test_self_ensemble_is_the_mean_of_eight():
                 output = network(torch.from_numpy(given.copy())).numpy()
                 output = output[..., ::-1] if flip else output
                 turned.append(np.rot90(output, -turns, (2, 3)))
-        found = restore_image(network, image, self_ensemble=True)
+        found = restore_image(network, image, inference=Inference(self_ensemble=True))
     np.testing.assert_allclose(found.numpy(), np.mean(turned, axis=0).clip(0, 1), atol=1e-6)
     assert not torch.equal(found, restore_image(network, image))
 
@@ -208,7 +209,8 @@ def test_self_ensemble_is_the_mean_of_eight():
 def test_self_ensemble_of_larger_images(network):
     scale = 2 if isinstance(network, DIN) else 1
     with torch.no_grad():
-        assert restore_image(network, torch.rand(2, 3, 9, 5), self_ensemble=True).shape == (2, 3, 9 * scale, 5 * scale)
+        restored = restore_image(network, torch.rand(2, 3, 9, 5), inference=Inference(self_ensemble=True))
+    assert restored.shape == (2, 3, 9 * scale, 5 * scale)
 
 
 def test_a_gray_network_restores_the_channels_of_a_colour_image():
@@ -297,7 +299,7 @@ def test_cascade_of_single_factor_networks(restore, tmp_path, step_2, own, photo
     baselines = {
         "cascade": {"checkpoint": checkpoints, "order": order},
         "dedicated": {"checkpoint": checkpoints},
-        "ensemble": {"checkpoint": checkpoints, "self_ensemble": True},
+        "ensemble": {"checkpoint": checkpoints, "inference": {"self_ensemble": True}},
     }
     words = ("--ckpt_path", step_2, "--model.order", "[haze, jpeg, rain, blur]", "--trainer.default_root_dir", tmp_path)
     words = (*words, "--data.test_sets", f"{{small: {{clean: {tmp_path / 'clean'}, factor: haze}}}}")
