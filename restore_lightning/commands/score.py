@@ -42,8 +42,6 @@ def parser() -> argparse.ArgumentParser:
 
 def run(words: list[str]) -> int:
     """Score each image; print them and their mean."""
-    # The threads are for images; those of NumPy's linear algebra would compete with them.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     options = parser().parse_args(words)
     scored = _protocol(options.protocol, options.scale)
     _check_outputs({"--json": options.json, "--csv": options.csv}, options.overwrite)

@@ -16,8 +16,8 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 Window = Literal["matlab", "skimage"]
 WINDOW_SIZE: dict[Window, int] = {"matlab": 11, "skimage": 7}
 BLOCK = 32
-"""Rows that are scored at once, and columns that SSIM filters by one product with a small matrix: float64 copies of
-whole images would need much memory, and leave the processor's caches."""
+"""Rows that are scored at once, and columns that SSIM filters by products with small matrices: float64 copies of whole
+images would need much memory and leave the processor's caches, and larger products would start threads."""
 
 
 def psnr(restored: Array, clean: Array, data_range: float = 255.0) -> Array:
@@ -62,13 +62,13 @@ def ssim(restored: Array, clean: Array, window: Window, data_range: float = 255.
     if min(height, width) < size:
         raise ValueError(f"SSIM ({window}) needs {size}x{size} pixels, the image is {height}x{width}")
     xp = namespace(restored)
-    band = xp.asarray(_band(window), dtype=xp.float64, device=restored.device)
+    down, across = (xp.asarray(weights, dtype=xp.float64, device=restored.device) for weights in _bands(window))
     rows, columns = height - size + 1, width - size + 1
     total = xp.zeros(len(restored), dtype=xp.float64, device=restored.device)
     for top in range(0, rows, BLOCK):
         strip = slice(top, top + BLOCK + size - 1)
         x, y = double(restored[..., strip, :]), double(clean[..., strip, :])
-        filtered = _filtered(xp.stack([x, y, x * x + y * y, x * y]), band)
+        filtered = _filtered(xp.stack([x, y, x * x + y * y, x * y]), down, across)
         total += xp.sum(_similarity(filtered, window, data_range), axis=(1, 2, 3))
     return total / (channels * rows * columns)
 
@@ -95,15 +95,15 @@ def double(array: Array) -> Array:
     return xp.asarray(array, dtype=xp.float64)
 
 
-def _filtered(maps: Array, band: Array) -> Array:
+def _filtered(maps: Array, down: Array, across: Array) -> Array:
     """Weighted means over windows: (..., H, W) -> (..., H - size + 1, W - size + 1), where H is a block's at most."""
-    margin = band.shape[1] - band.shape[0]
+    margin = down.shape[1] - down.shape[0]
     rows, columns = maps.shape[-2] - margin, maps.shape[-1] - margin
-    down = band[:rows, : rows + margin] @ maps
+    down = down[:rows, : rows + margin]
     parts = []
     for left in range(0, columns, BLOCK):
-        part = down[..., left : left + BLOCK + margin]
-        parts.append(part @ band[: part.shape[-1] - margin, : part.shape[-1]].T)
+        part = maps[..., left : left + BLOCK + margin]
+        parts.append(down @ part @ across[: part.shape[-1], : part.shape[-1] - margin])
     return namespace(maps).concatenate(parts, axis=-1)
 
 
@@ -114,15 +114,15 @@ def _similarity(filtered: Array, window: Window, data_range: float) -> Array:
     sample = pixels / (pixels - 1) if window == "skimage" else 1.0
     mean_x, mean_y, squares, product = filtered
     means, square_means = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-    luminance = (2 * means + c1) / (square_means + c1)
-    return luminance * (2 * sample * (product - means) + c2) / (sample * (squares - square_means) + c2)
+    alike = (2 * means + c1) * (2 * sample * (product - means) + c2)
+    return alike / ((square_means + c1) * (sample * (squares - square_means) + c2))
 
 
 @lru_cache
-def _band(window: Window) -> np.ndarray:
-    """(BLOCK, BLOCK + size - 1): row i weighs the pixels i to i + size - 1 as the window does along one axis."""
+def _bands(window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """(BLOCK, BLOCK + size - 1): row i weighs the pixels i to i + size - 1 as the window does; and its transpose."""
     size = WINDOW_SIZE[window]
     places = np.arange(size) - size // 2
     weights = np.exp(-(places**2) / (2 * 1.5**2)) if window == "matlab" else np.ones(size)
-    rows = [np.pad(weights / weights.sum(), (i, BLOCK - 1 - i)) for i in range(BLOCK)]
-    return np.stack(rows)
+    band = np.stack([np.pad(weights / weights.sum(), (i, BLOCK - 1 - i)) for i in range(BLOCK)])
+    return band, np.ascontiguousarray(band.T)

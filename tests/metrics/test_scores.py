@@ -27,7 +27,7 @@ def by_scikit_image(restored, clean):
     """(N,) PSNR and (N,) SSIM of durn-rgb, from 8-bit arrays."""
     pairs = [
         [
-            np.floor(image.double().clamp(0, 1).numpy() * 255 + 1e-3).astype(np.uint8).transpose(1, 2, 0)
+            np.floor(image.double().clamp(0, 1).numpy() * 255 + 1e-4).astype(np.uint8).transpose(1, 2, 0)
             for image in pair
         ]
         for pair in zip(restored, clean, strict=True)
