@@ -27,10 +27,10 @@ def run(restore, tmp_path):
     return tmp_path
 
 
-def score_photos(restore, run, callback):
+def score_photos(restore, run, callback, *more):
     sets = json.dumps({"mine": {"clean": str(run / "photos")}})
     words = ("--data.test_sets", sets, "--trainer.callbacks", json.dumps([callback]))
-    return restore("test", "--config", run / "run/config.yaml", *words, "--trainer.limit_test_batches", "1.0")
+    return restore("test", "--config", run / "run/config.yaml", *words, *more, "--trainer.limit_test_batches", "1.0")
 
 
 def test_pictures_are_the_sums_over_channels(run, restore):
@@ -82,6 +82,12 @@ def test_wrong_layers(network, layers, message, run, restore, tmp_path):
     code, _, err = score_photos(restore, run, {"class_path": "ActivationMaps", "init_args": {"layers": layers}})
     assert code == 2
     assert message in err
+
+
+def test_tiles_have_no_maps_of_the_image(run, restore):
+    code, _, err = score_photos(restore, run, {"class_path": "ActivationMaps"}, "--model.inference.tile", 64)
+    assert code == 2
+    assert "leave out model.inference.tile" in err
 
 
 def test_constant_features_are_black():

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import textwrap
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from skimage import data
 
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.images import read_image, to_float, to_uint8
+from restore_lightning.inference import PLAIN, Inference, restore_in_order
 from restore_lightning.inference import restore as restore_image
-from restore_lightning.inference import restore_in_order
+from tests.conftest import CONF
 
 
 @pytest.fixture
@@ -39,6 +41,77 @@ def test_an_unknown_degradation_needs_no_factor(step_2, restore, photos, tmp_pat
 def test_a_network_of_step_1_walks_a_given_order(checkpoint, restore, photos, tmp_path):
     words = ("--order", "jpeg, haze, blur, rain")
     assert restore("apply", checkpoint, photos / "a.png", *words, "--output", tmp_path)[0] == 0
+
+
+LARGE = {
+    "tiles": (("--tile", 96), Inference(tile=96)),
+    "tiles that share much": (("--tile", 96, "--overlap", 48), Inference(tile=96, overlap=48)),
+    "local statistics": (("--local-statistics", 64), Inference(local_statistics=64)),
+    "all at once": (
+        ("--tile", 96, "--local-statistics", 64, "--self-ensemble"),
+        Inference(tile=96, local_statistics=64, self_ensemble=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_large_images(case, step_2, restore, photos, tmp_path):
+    """The flags are those of `Inference`, in each pass of the recurrent order."""
+    words, inference = LARGE[case]
+    Image.open(photos / "a.png").crop((0, 0, 150, 120)).save(tmp_path / "in.png")
+    code, _, err = restore("apply", step_2, tmp_path / "in.png", *words, "--output", tmp_path / "out")
+    assert code == 0, err
+    trained = load_trained(step_2)
+    image = to_float(read_image(tmp_path / "in.png"))[None]
+    with torch.inference_mode():
+        expected, plain = (
+            to_uint8(restore_in_order(trained.network, image, trained.order, how)[-1])[0] for how in (inference, PLAIN)
+        )
+    found = read_image(tmp_path / "out/in.png")
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, plain)
+
+
+GREEDY = """
+    import torch
+    from torch import nn
+
+
+    class Greedy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(3, 3, 1)
+
+        def forward(self, image):
+            if image.shape[-1] > 100:
+                torch.empty(2**50)  # a petabyte or more
+            return image + self.layer(image)
+"""
+
+
+def test_too_little_memory(restore, photos, tmp_path, monkeypatch):
+    """The message says what helps, and it does."""
+    (tmp_path / "greedy.py").write_text(textwrap.dedent(GREEDY))
+    monkeypatch.syspath_prepend(tmp_path)
+    run = ("--trainer.default_root_dir", tmp_path / "run", "--trainer.val_check_interval", 1000)
+    code, _, err = restore("fit", "--config", CONF / "single.yaml", "--model.network", "greedy.Greedy", *run)
+    assert code == 0, err
+
+    def apply(*words):
+        last = tmp_path / "run/checkpoints/last.ckpt"
+        return restore("apply", last, photos / "a.png", *words, "--output", tmp_path / "out")
+
+    code, _, err = apply()
+    assert code == 1
+    assert "a.png: too large for the memory: restore it in tiles, e.g. --tile 512: " in err
+    code, _, err = apply("--tile", 128)
+    assert code == 1
+    assert "a.png: too large for the memory: give a smaller --tile than 128: " in err
+    code, _, err = apply("--tile", 96, "--local-statistics", 64)
+    assert code == 2
+    assert "--local-statistics: the network takes no statistics over whole images, leave it out" in err
+    code, _, err = apply("--tile", 96)
+    assert code == 0, err
 
 
 def test_files_and_folders_of_any_size(checkpoint, restore, photos, tmp_path):
@@ -104,6 +177,21 @@ WRONG = {
     "an order that repeats a factor": (("--order", "rain,blur,jpeg,haze,rain"), "named twice: rain"),
     "factor and order": (("--factor", "rain", "--order", "rain,blur,jpeg,haze"), "not allowed with argument --factor"),
     "an unknown factor": (("--factor", "fog"), "unknown --factor fog: this network has rain, blur, jpeg, haze"),
+    "no tile": (("--factor", "rain", "--tile", 0), "--tile 0: give at least 1 pixel"),
+    "a tile that is too small": (
+        ("--factor", "blur", "--tile", 16, "--overlap", 0),
+        "--tile 16: the network takes images from 32 pixels on, give at least that",
+    ),
+    "an overlap of nothing": (("--factor", "rain", "--overlap", 8), "--overlap 8 is of tiles: give --tile too"),
+    "an overlap that is the tile": (
+        ("--factor", "rain", "--tile", 64, "--overlap", 64),
+        "--overlap 64: give less than the tile's 64 pixels",
+    ),
+    "tiles that do not move on": (
+        ("--factor", "blur", "--tile", 64, "--overlap", 60),
+        "--overlap 60: tiles of 64 pixels lie 16 pixels apart or a multiple of that, give at most 48",
+    ),
+    "no statistics": (("--factor", "rain", "--local-statistics", -1), "--local-statistics -1: give at least 1 pixel"),
     "an unknown device": (("--factor", "rain", "--device", "tpu9"), "--device tpu9"),
 }
 

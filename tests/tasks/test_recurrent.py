@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 
-from restore_lightning.inference import restore_in_order
+from restore_lightning.inference import Inference, restore_in_order
 from restore_lightning.losses import multiscale_ssim_l1
 from restore_lightning.networks import MBN
-from restore_lightning.tasks import RecurrentTask
+from restore_lightning.tasks import MultiBranchTask, RecurrentTask
 from tests.conftest import CONF
 
 TINY, RECURRENT = CONF / "tiny.yaml", CONF / "recurrent.yaml"
@@ -249,6 +250,51 @@ def test_restore_in_order_is_one_pass_after_the_other():
         torch.testing.assert_close(passes[1], restore_in_order(network, passes[0], ["rain"])[0])
 
 
+@pytest.mark.parametrize(
+    "inference", [Inference(tile=48, overlap=16, local_statistics=32), Inference(self_ensemble=True)]
+)
+def test_tasks_restore_by_their_inference(inference, step_1):
+    """And so do the rows of step 1's network, which a row of step 2 is compared with."""
+    network = tiny_network().eval()
+    for branch in network.outputs.values():
+        torch.nn.init.normal_(branch.last[0].weight, std=0.1)
+    image = torch.rand(1, 3, 70, 90)
+    told = MultiBranchTask(network, inference=inference)
+    walked = RecurrentTask(network, str(step_1), ORDER, inference=inference)
+    with torch.no_grad():
+        assert torch.equal(
+            told.restore(image, ["haze", "rain"]), restore_in_order(network, image, ["rain", "haze"], inference)[-1]
+        )
+        restored = walked.restore(image, ["haze"])
+        assert torch.equal(restored, restore_in_order(network, image, ORDER, inference)[-1])
+        assert not torch.equal(restored, restore_in_order(network, image, ORDER)[-1])
+    assert {method.inference for method in walked.compared().values()} == {inference}
+    plus = "+" * inference.self_ensemble
+    assert walked.titles == {
+        "told": f"MBN{plus} (factor told)",
+        "before": f"MBN{plus} before step 2",
+        "restored": f"R-MBN{plus} (factor unknown)",
+    }
+
+
+def test_inference_from_outside(restore, step_2, photos, tmp_path):
+    """One key in the config, for every verb that restores; a baseline has its own."""
+    (tmp_path / "clean").mkdir()
+    Image.open(photos / "a.png").crop((0, 0, 90, 70)).save(tmp_path / "clean/a.png")
+    small = f"{{small: {{clean: {tmp_path / 'clean'}, factor: rain}}}}"
+    tiled = f"{{checkpoint: {step_2}, inference: {{tile: 48, overlap: 16}}}}"
+    words = ("--ckpt_path", step_2, "--model.order", "[haze, jpeg, rain, blur]", "--trainer.default_root_dir", tmp_path)
+    words = (*words, "--data.test_sets", small, "--data.val_sets", small, "--model.baselines")
+    words = (*words, f"{{plain: {{checkpoint: {step_2}}}, tiles: {tiled}}}")
+    tiles = ("--model.inference.tile", 48, "--model.inference.overlap", 16)
+    for verb in ("validate", "predict", "test"):
+        code, out, err = restore(verb, "--config", RECURRENT, *words, *tiles, "--model.inference.self_ensemble", "true")
+        assert code == 0, err
+    assert "R-MBN+ (factor unknown)" in out
+    (entry,) = json.loads((tmp_path / "scores.json").read_text())["sets"].values()
+    assert len({entry[row]["psnr"] for row in ("degraded", "plain", "tiles", "restored")}) == 4
+
+
 WRONG = {
     "an unknown factor": (("--model.order", "[jpeg, haze, blur, fog]"), "unknown: fog; missing: rain"),
     "a repeated factor": (("--model.order", "[jpeg, haze, blur, rain, rain]"), "named twice: rain"),
@@ -266,6 +312,14 @@ WRONG = {
         "crop_size 40 of factor 'rain': the network in the pass that removes jpeg takes multiples of 16",
     ),
     "a baseline's name that is taken": (("--model.baselines", "{before: {checkpoint: x.ckpt}}"), "'before' is taken"),
+    "a tile that is too small": (
+        ("--model.inference.tile", "16", "--model.inference.overlap", "0"),
+        "tile 16: the network takes images from 32 pixels on",
+    ),
+    "an overlap that is the tile": (
+        ("--model.inference.tile", "32"),
+        "overlap 32: give less than the tile's 32 pixels",
+    ),
     "a misspelt key": (("--model.ordre", "[rain]"), "'ordre' is not accepted"),
 }
 
@@ -349,6 +403,10 @@ def test_a_checkpoint_of_step_1_is_nothing_to_go_on_with(fine_tune, step_1, tmp_
     [
         ({"checkpoint": "no.ckpt"}, "no.ckpt: no such file"),
         ({"checkpoint": "STEP 1", "order": ["rain", "rain"]}, "named twice: rain"),
+        (
+            {"checkpoint": "STEP 1", "inference": {"tile": 16, "overlap": 0}},
+            "baseline 'other': tile 16: the network takes",
+        ),
         ({"checkpoint": {"fog": "STEP 1"}}, "is named for 'fog', its network has rain, blur, jpeg, haze"),
     ],
 )

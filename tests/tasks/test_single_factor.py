@@ -186,6 +186,20 @@ def test_what_does_not_fit_is_said_at_the_first_step():
         SingleFactorTask(MBN(width=2, stem=[(3, 3, 1)]))
     with pytest.raises(ValueError, match="DRN declares its sizes itself"):
         SingleFactorTask(DRN(), size_multiple=4)
+    with pytest.raises(ValueError, match="local_statistics: the network takes no statistics over whole images"):
+        SingleFactorTask(DRN(), inference=Inference(local_statistics=64))
+
+
+def test_inference_is_how_images_are_restored():
+    torch.manual_seed(0)
+    network = DuRN("US", width=4).eval()
+    inference = Inference(tile=48, overlap=16, local_statistics=32, self_ensemble=True)
+    task = SingleFactorTask(network, inference=inference)
+    image = torch.rand(1, 3, 60, 90)
+    with torch.no_grad():
+        assert torch.equal(task.restore(image, ["haze"]), restore_image(network, image, inference=inference))
+        assert not torch.equal(task.restore(image, ["haze"]), restore_image(network, image))
+    assert task.titles["restored"] == "DuRN+"
 
 
 def test_self_ensemble_is_the_mean_of_eight():
