@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from restore_lightning.files import write_text
+from restore_lightning.files import json_text, write_text
 from restore_lightning.images import to_uint8, write_image
 from restore_lightning.metrics.scores import SCORES
 from restore_lightning.networks import parameters
@@ -32,7 +31,7 @@ class ScoreReport(Callback):
         if trainer.is_global_zero:
             report = results(trainer, pl_module)
             path = Path(trainer.default_root_dir, "scores.json")
-            write_text(path, json.dumps(report, indent=2) + "\n")
+            write_text(path, json_text(report))
             order = [f"order of the passes: {', '.join(report['order'])}"] if report["order"] else []
             print("", score_tables(report), *order, f"scores: {path}", sep="\n", flush=True)
             task: Any = pl_module
@@ -83,8 +82,10 @@ def results(trainer: Trainer, task: Any) -> dict[str, Any]:
     versions = next(iter(scored.values())).versions if scored else ()
     methods = {version: task.titles.get(version, version) for version in versions if version != "degraded"}
     checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None
+    origins = {"restored": checkpoint, **task.compared_checkpoints()}
     return {
         "checkpoint": checkpoint,
+        "checkpoints": {version: origins.get(version) for version in methods},
         "network": task.network_spec,
         "parameters": parameters(task.network),
         "inference": asdict(task.inference),

@@ -164,6 +164,10 @@ class RestorationTask(LightningModule, ABC):
         """What `test` compares with: the baselines, read from their checkpoints."""
         return {name: load_method(name, baseline) for name, baseline in self.baselines.items()}
 
+    def compared_checkpoints(self) -> dict[str, str | dict[str, str]]:
+        """Where the methods of `compared` come from: a checkpoint, or one per factor."""
+        return {name: baseline.checkpoint for name, baseline in self.baselines.items()}
+
     def on_test_start(self) -> None:
         """Read the baselines.
 

@@ -189,3 +189,8 @@ class RecurrentTask(MultiBranchTask):
         elif self.init_from is not None:
             log.warning("model.init_from %s is not there: the tables lack step 1's network", self.init_from)
         return super().compared() | methods
+
+    def compared_checkpoints(self) -> dict[str, str | dict[str, str]]:
+        """Step 1's network, twice, and those of the baselines."""
+        step_1 = {} if self.init_from is None else dict.fromkeys(("told", "before"), self.init_from)
+        return {**super().compared_checkpoints(), **step_1}

@@ -160,7 +160,12 @@ def test_fit_test_predict_validate(fine_tune, restore, step_1, tmp_path, monkeyp
     for row in ("degraded", "MBN (factor told)", "MBN before step 2", "R-MBN (factor unknown)"):
         assert sum(line.startswith(row) for line in out.splitlines()) == 1, row
     assert "order of the passes: haze, jpeg, rain, blur" in out
-    sets = json.loads(Path("run/scores.json").read_text())["sets"]
+    page = Path("run/report/index.html").read_text(encoding="utf-8")
+    assert all(f"after {factor}" in page for factor in ("haze", "jpeg", "rain"))  # blur, the last, is the result
+    report = json.loads(Path("run/scores.json").read_text())
+    assert report["checkpoints"].keys() == report["methods"].keys() == {"told", "before", "restored"}
+    assert report["checkpoints"]["told"] == report["checkpoints"]["before"] == str(step_1)
+    sets = report["sets"]
     assert sets.keys() == {"rain", "blur", "jpeg", "haze"}
     assert all({"degraded", "told", "before", "restored"} < entry.keys() for entry in sets.values())
     assert len({sets["rain"][version]["psnr"] for version in ("degraded", "told", "before", "restored")}) == 4
