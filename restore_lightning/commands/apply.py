@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         " network accepts",
     )
     made.add_argument(
-        "--overlap", type=int, metavar="N", help="pixels that neighbouring tiles share, to be blended (default 32)"
+        "--overlap", type=int, metavar="N", help="pixels that neighbouring tiles share, to be blended (default 64)"
     )
     made.add_argument(
         "--local-statistics",

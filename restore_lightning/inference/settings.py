@@ -21,7 +21,7 @@ class Inference:
     """
 
     tile: int | None = None
-    overlap: int = 32
+    overlap: int = 64
     local_statistics: int | None = None
     self_ensemble: bool = False
 

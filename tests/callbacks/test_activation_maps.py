@@ -85,7 +85,7 @@ def test_wrong_layers(network, layers, message, run, restore, tmp_path):
 
 
 def test_tiles_have_no_maps_of_the_image(run, restore):
-    code, _, err = score_photos(restore, run, {"class_path": "ActivationMaps"}, "--model.inference.tile", 64)
+    code, _, err = score_photos(restore, run, {"class_path": "ActivationMaps"}, "--model.inference.tile", 96)
     assert code == 2
     assert "leave out model.inference.tile" in err
 

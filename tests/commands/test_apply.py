@@ -89,6 +89,10 @@ GREEDY = """
 """
 
 
+def test_the_help_names_the_default_overlap(restore):
+    assert f"(default {PLAIN.overlap})" in " ".join(restore("apply", "--help")[1].split())
+
+
 def test_too_little_memory(restore, photos, tmp_path, monkeypatch):
     """The message says what helps, and it does."""
     (tmp_path / "greedy.py").write_text(textwrap.dedent(GREEDY))

@@ -186,7 +186,7 @@ class Largest(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("inference", [Inference(tile=64), Inference(tile=64, local_statistics=32, self_ensemble=True)])
+@pytest.mark.parametrize("inference", [Inference(64, 16), Inference(64, 16, local_statistics=32, self_ensemble=True)])
 def test_memory_is_that_of_a_tile(mbn, inference):
     """No tensor is larger than the largest one of a single tile, but the image itself."""
 

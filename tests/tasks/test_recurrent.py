@@ -323,7 +323,7 @@ WRONG = {
     ),
     "an overlap that is the tile": (
         ("--model.inference.tile", "32"),
-        "overlap 32: give less than the tile's 32 pixels",
+        "overlap 64: give less than the tile's 32 pixels",
     ),
     "a misspelt key": (("--model.ordre", "[rain]"), "'ordre' is not accepted"),
 }
