@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from restore_lightning.metrics import Protocol
 
 COLUMNS = ("name", "psnr", "ssim")
+WRITTEN = b'{\n  "protocol": ', b"name,psnr,ssim,identical\n"
+"""How this command's files begin."""
 MOST_THREADS = 8
 """More would need the memory of as many pairs of images, and read files no faster."""
 
@@ -36,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scale", type=int, help="by how much images were enlarged: sr-y leaves that border out")
     made.add_argument("--json", metavar="FILE", help="write every image's scores, and their mean")
     made.add_argument("--csv", metavar="FILE", help="the same as a table, the mean in its last row")
-    made.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+    made.add_argument("--overwrite", action="store_true", help="replace files that are no earlier scores")
     return made
 
 
@@ -86,10 +88,16 @@ def _check_outputs(files: dict[str, str | None], overwrite: bool) -> None:
     for flag, path in given.items():
         if path.is_dir() or path.parent.is_file():
             raise UserError(f"{flag} {path} is no place for a file: name another")
-        if path.exists() and not overwrite:
+        if path.exists() and not overwrite and not _earlier_scores(path):
             raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
     if len({path.resolve() for path in given.values()}) < len(given):
         raise UserError(f"{' and '.join(given)} name the same file: give two")
+
+
+def _earlier_scores(path: Path) -> bool:
+    """Whether this command wrote it: scoring again replaces its own scores, no other file."""
+    with path.open("rb") as file:
+        return file.read(30).startswith(WRITTEN)
 
 
 def _scores(scored: "Protocol", matches: "Matches") -> tuple[list[dict[str, Any]], list[str]]:

@@ -189,6 +189,16 @@ def test_overwrite(restore, images):
     assert (images / "out.csv").read_text().startswith("name,psnr,ssim")
 
 
+def test_scores_replace_earlier_scores(restore, images):
+    """Another file of the same name needs --overwrite, as the wrong calls show."""
+    files = ("--json", images / "out.json", "--csv", images / "out.csv")
+    for protocol in ("durn-rgb", "durn-y"):
+        code, _, err = restore("score", images / "noisy", images / "clean", "--protocol", protocol, *files)
+        assert code == 0, err
+    assert json.loads((images / "out.json").read_text())["protocol"] == "durn-y"
+    assert (images / "out.csv").read_text().count("mean") == 1
+
+
 def test_what_cannot_be_scored_is_named_and_the_others_done(restore, images):
     Image.new("RGB", (92, 91)).save(images / "noisy/a.png")
     (images / "noisy/b.png").write_text("no image")
