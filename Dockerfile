@@ -40,7 +40,8 @@ RUN python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb
 COPY --from=wheel /build/wheels wheels
 RUN pip install --no-deps --no-index wheels/*.whl
 
-# Any user may run it (docker run --user, Apptainer): nobody writes to the image, and who has no home has /tmp.
+# Any user may run it (docker run --user, Apptainer): nobody writes to the image, who has no home has /tmp (W&B's logs),
+# and who has no name has one (torch's caches).
 ENV HOME=/tmp USER=restore
 WORKDIR /work
 USER 1000:1000

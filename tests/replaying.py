@@ -43,7 +43,7 @@ class Stage:
         return subprocess.run(
             become + command if os.geteuid() == 0 else command,
             cwd=self.workdir,
-            env=self.variables,
+            env=self.variables | {"OMP_NUM_THREADS": "1"},  # xdist's processes share the cores
             capture_output=True,
             text=True,
             timeout=300,

@@ -108,8 +108,8 @@ def test_a_user_without_rights_trains_and_tests_in_the_image(replay):
 
     assert "usage: restore VERB" in restore()
     assert restore("--version").strip() == version
-    few = ("--trainer.limit_val_batches", "0", "--trainer.limit_test_batches", "1")
-    said = restore("fit", "--config", "quickstart.yaml", "--trainer.max_steps", "2", *few)
+    few = ("--trainer.max_steps", "2", "--trainer.limit_val_batches", "0", "--trainer.limit_test_batches", "1")
+    said = restore("fit", "--config", "quickstart.yaml", "--model.network.width", "2", *few)
     assert re.search(rf"config: {image.root}/opt/restore/lib/.*/restore_lightning/configs/quickstart.yaml", said)
     restore("test", "--config", "runs/quickstart/config.yaml")
     run = image.workdir / "runs/quickstart"
