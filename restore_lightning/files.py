@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from restore_lightning.errors import UserError
+
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
@@ -24,6 +26,24 @@ def written_beside(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def check_output(flag: str, path: Path, replace: bool) -> None:
+    """Refuse a file to write before anything is computed for it.
+
+    Args:
+        flag: That named it, for messages.
+        path: The file.
+        replace: Whether one that exists may be replaced.
+
+    Raises:
+        UserError: There is a file, or a place where none can be.
+    """
+    resolved = path.resolve()  # folders of the path that do not exist yet hide nothing
+    if resolved.is_dir() or any(parent.is_file() for parent in resolved.parents):
+        raise UserError(f"{flag} {path} is no place for a file: name another")
+    if resolved.exists() and not replace:
+        raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, in UTF-8 on every system."""
     with written_beside(path) as beside:
@@ -31,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def json_text(value: Any) -> str:
-    """JSON that every parser reads: infinity as 1e999, which becomes infinity again, NaN as null.
+    """Valid JSON: infinity as 1e999, which Python and JavaScript read as infinity again, NaN as null.
 
     >>> print(json_text({"Infinity": [float("inf"), float("nan")]}), end="")
     {

@@ -80,7 +80,7 @@ def find_images(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def read_array(path: str | Path | BinaryIO, name: str | None = None) -> np.ndarray:
+def read_array(path: str | Path | BinaryIO, name: str | None = None, keep_gray: bool = False) -> np.ndarray:
     """An image file as (H, W, 3) uint8, turned upright by its EXIF entry.
 
     Gray, palette and CMYK images become RGB, 16-bit gray keeps its upper 8 bits, alpha is dropped.
@@ -88,6 +88,7 @@ def read_array(path: str | Path | BinaryIO, name: str | None = None) -> np.ndarr
     Args:
         path: The file, or its content.
         name: What messages call it; None: its path.
+        keep_gray: A gray one as (H, W, 1).
 
     Raises:
         UserError: The file is no image, is damaged, or its header asks for an absurd size.
@@ -100,7 +101,8 @@ def read_array(path: str | Path | BinaryIO, name: str | None = None) -> np.ndarr
                 raise ValueError("32-bit floating point has no fixed range, convert it to 8 or 16 bits")
             if image.mode.startswith("I"):  # Pillow clips these where they should be scaled
                 image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-            return np.asarray(image.convert("RGB"))
+            gray = keep_gray and image.mode in ("1", "L", "LA")
+            return np.atleast_3d(np.asarray(image.convert("L" if gray else "RGB")))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name or path} cannot be read as an image: {error}".splitlines()[0], exit_code=1) from error
 

@@ -87,6 +87,8 @@ def _ranked(
 
     def gain(number: int) -> float:
         before, after = (found[number][version]["psnr"] for version in ("degraded", "restored"))
+        if math.isnan(before) or math.isnan(after):
+            return -math.inf
         return 0.0 if math.isinf(before) and math.isinf(after) else after - before
 
     left = sorted(found, key=gain)

@@ -83,12 +83,14 @@ def results(trainer: Trainer, task: Any) -> dict[str, Any]:
     methods = {version: task.titles.get(version, version) for version in versions if version != "degraded"}
     checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None
     origins = {"restored": checkpoint, **task.compared_checkpoints()}
+    ways = {"restored": task.inference, **{name: method.inference for name, method in task.methods.items()}}
     return {
         "checkpoint": checkpoint,
         "checkpoints": {version: origins.get(version) for version in methods},
         "network": task.network_spec,
         "parameters": parameters(task.network),
         "inference": asdict(task.inference),
+        "inferences": {version: asdict(ways[version]) for version in methods},
         "order": task.order,
         "methods": methods,
         "sets": sets,

@@ -42,7 +42,10 @@ def parser() -> argparse.ArgumentParser:
         " network accepts",
     )
     made.add_argument(
-        "--overlap", type=int, metavar="N", help="pixels that neighbouring tiles share, to be blended (default 64)"
+        "--overlap",
+        type=int,
+        metavar="N",
+        help="pixels that neighbouring tiles share, to be blended (default 64, of small tiles a quarter)",
     )
     made.add_argument(
         "--local-statistics",

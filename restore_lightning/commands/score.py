@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restore_lightning.errors import UserError
+from restore_lightning.files import check_output, json_text, write_text
 
 if TYPE_CHECKING:
     from restore_lightning.image_files import Matches
@@ -86,16 +87,15 @@ def _check_outputs(files: dict[str, str | None], overwrite: bool) -> None:
     """Refuse them before anything is scored."""
     given = {flag: Path(file) for flag, file in files.items() if file}
     for flag, path in given.items():
-        if path.is_dir() or path.parent.is_file():
-            raise UserError(f"{flag} {path} is no place for a file: name another")
-        if path.exists() and not overwrite and not _earlier_scores(path):
-            raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
+        check_output(flag, path, overwrite or _earlier_scores(path))
     if len({path.resolve() for path in given.values()}) < len(given):
         raise UserError(f"{' and '.join(given)} name the same file: give two")
 
 
 def _earlier_scores(path: Path) -> bool:
     """Whether this command wrote it: scoring again replaces its own scores, no other file."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(30).startswith(WRITTEN)
 
@@ -123,7 +123,9 @@ def _scores(scored: "Protocol", matches: "Matches") -> tuple[list[dict[str, Any]
 def _pair_scores(scored: "Protocol", restored: Path, clean: Path) -> dict[str, float]:
     from restore_lightning.image_files import read_array
 
-    images = [read_array(path).transpose(2, 0, 1)[None] for path in (restored, clean)]
+    images = [read_array(path, keep_gray=True).transpose(2, 0, 1)[None] for path in (restored, clean)]
+    if images[0].shape[1] != images[1].shape[1]:  # one of them is gray
+        images = [image.repeat(4 - image.shape[1], axis=1)[:, :3] for image in images]
     if images[0].shape != images[1].shape:
         sizes = [f"{image.shape[3]}x{image.shape[2]}" for image in images]
         raise UserError(f"{restored} is {sizes[0]}, {clean} is {sizes[1]}: sizes must agree")
@@ -154,8 +156,6 @@ def _table(images: Sequence[dict[str, Any]], mean: dict[str, float], identical: 
 
 
 def _write(report: dict[str, Any], json_file: str | None, csv_file: str | None) -> None:
-    from restore_lightning.files import json_text, write_text
-
     if json_file:
         write_text(Path(json_file), json_text(report))
     if csv_file:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from restore_lightning.errors import UserError
-from restore_lightning.files import write_text
+from restore_lightning.files import check_output, write_text
 from restore_lightning.paper_tables.formats import FORMATS
 from restore_lightning.paper_tables.published import table, tables
 from restore_lightning.paper_tables.results import compare, read_reports
@@ -37,10 +37,8 @@ def run(words: list[str]) -> int:
         return 0
     published = table(options.name)
     output = Path(options.output) if options.output else None
-    if output is not None and (output.is_dir() or output.parent.is_file()):
-        raise UserError(f"--output {output} is no place for a file: name another")
-    if output is not None and output.exists() and not options.overwrite:
-        raise UserError(f"--output {output} exists already: give --overwrite or another name")
+    if output is not None:
+        check_output("--output", output, options.overwrite)
     reports, problems = read_reports(Path(options.results)) if options.results else ([], [])
     comparison = compare(published, reports)
     text = FORMATS[options.format](comparison)

@@ -78,7 +78,7 @@ def check_inference(network: Any, factors: Iterable[str | None], inference: Infe
     """
     if inference.tile is not None:
         for factor in factors:
-            tile_layout(size_rule_of(network, factor), inference.tile, inference.overlap)
+            tile_layout(size_rule_of(network, factor), inference.tile, inference.overlap or 0)
     if inference.local_statistics is not None:
         global_statistics(network)
 
@@ -120,7 +120,7 @@ def _restored(network: Any, image: Tensor, factor: str | None, inference: Infere
     if inference.tile is None:
         result = result_of(padded)
     else:
-        result = tiled(result_of, padded, *tile_layout(rule, inference.tile, inference.overlap))
+        result = tiled(result_of, padded, *tile_layout(rule, inference.tile, inference.overlap or 0))
     scale = result.shape[-2] // padded.shape[-2]
     return result[..., : scale * height, : scale * width].to(image.dtype)
 

@@ -71,8 +71,9 @@ class Protocol:
         """To 0..255 in 8 bits, then without the border, then the colour."""
         xp = namespace(image)
         if image.dtype != xp.uint8:
-            # 1e-4 keeps k/255 at k, which single precision may put up to 2e-5 below.
-            image = xp.floor(xp.clip(double(image), 0, 1) * 255 + (1e-4 if self.quantise == "floor" else 0.5))
+            # Keeps k/255 at k, which single precision may put up to 2e-5 below, half precision 64 eps: 0.06.
+            below = max(1e-4, 64 * float(xp.finfo(image.dtype).eps)) if self.quantise == "floor" else 0.5
+            image = xp.floor(xp.clip(double(image), 0, 1) * 255 + below)
         if self.shaves and self.scale > 1:
             image = image[..., self.scale : -self.scale, self.scale : -self.scale]
         if self.colour == "rgb" or image.shape[1] == 1:

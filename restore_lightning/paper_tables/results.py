@@ -5,11 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from restore_lightning.errors import UserError
+from restore_lightning.metrics import mean_over_images
 from restore_lightning.paper_tables.published import Cell, Column, Row, Score, Settings, Table, images_of, known_set
 
 UNKNOWN = "not recorded"
 """For what a file of an older version does not say."""
+PHOTOGRAPHS = "scikit-image's photographs"
+"""What a run without test sets is scored on; its sets are called like their factors, as paper 2's mixed ones."""
 SAME = {"mbn-rgb": "durn-rgb", "din-y": "matlab-y"}
 """Protocols that compute the same as another one."""
 
@@ -76,8 +81,10 @@ def read_reports(folder: Path) -> tuple[list[Report], list[str]]:
     reports, problems = [], []
     for path in paths:
         try:
-            reports.append(Report(path.parent, _checked(json.loads(path.read_text(encoding="utf-8")))))
-        except (OSError, ValueError) as error:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not _of_folders(content):
+                reports.append(Report(path.parent, _checked(content)))
+        except (OSError, ValueError, RecursionError) as error:
             problems.append(f"{path} is no file of restore test: {error}")
     return reports, problems
 
@@ -102,6 +109,11 @@ def compare(table: Table, reports: Sequence[Report] = ()) -> Comparison:
     return Comparison(table, lines, left_out)
 
 
+def _of_folders(content: Any) -> bool:
+    """Whether `restore score` wrote it: of which set and method its scores are, it cannot say."""
+    return isinstance(content, dict) and isinstance(content.get("images"), list) and "protocol" in content
+
+
 def _checked(content: Any) -> Mapping[str, Any]:
     """What a file says, if it says scores.
 
@@ -113,14 +125,23 @@ def _checked(content: Any) -> Mapping[str, Any]:
     for name, entry in content["sets"].items():
         if not isinstance(entry, dict) or not isinstance(entry.get("protocol"), str):
             raise ValueError(f"set {name!r} has no protocol")
-        if not isinstance(entry.get("images"), int):
+        if type(entry.get("images")) is not int:
             raise ValueError(f"set {name!r} has no number of images")
         for version in _versions(entry):
-            if not all(isinstance(entry[version].get(key), int | float) for key in ("psnr", "ssim")):
+            # What is no number was written as null.
+            if not all(isinstance(entry[version].get(key, ""), float | int | None) for key in ("psnr", "ssim")):
                 raise ValueError(f"set {name!r}, {version}: no psnr and ssim")
-    for key, kind in (("methods", dict), ("network", dict), ("inference", dict), ("checkpoints", dict)):
-        if content.get(key) is not None and not isinstance(content[key], kind):
+    network = content.get("network") or {}
+    mappings = {key: content.get(key) for key in ("methods", "network", "inference", "inferences", "checkpoints")}
+    mappings |= {"init_args": network.get("init_args")} if isinstance(network, dict) else {}
+    for key, value in mappings.items():
+        if value is not None and not isinstance(value, dict):
             raise ValueError(f"{key!r} is no mapping")
+    for version, way in (content.get("inferences") or {}).items():
+        if not isinstance(way, dict):
+            raise ValueError(f"inferences of {version!r}: no mapping")
+    if type(content.get("parameters")) not in (int, type(None)):
+        raise ValueError(f"parameters {content['parameters']!r}: no whole number")
     return content
 
 
@@ -140,9 +161,15 @@ def _rows(table: Table, report: Report) -> tuple[list[_Ours], list[str]]:
     chosen = [_chosen(column, scored) for column in table.columns]
     used = {name for names in chosen for name in names}
     left_out = [
-        f"{report.run}: {name} {_reason(table, name, entry['protocol'])}: left out"
+        f"{report.run}: {name} {_reason(table, name, entry)}: left out"
         for name, entry in scored.items()
         if name not in used
+    ]
+    left_out += [
+        f"{report.run}: {name}, {version}: a score is no number (NaN): left out"
+        for name, entry in scored.items()
+        for version in _versions(entry)
+        if name in used and _lacking(entry[version])
     ]
     ours = []
     for version, title, method_facts in _methods(table, content):
@@ -159,7 +186,11 @@ def _rows(table: Table, report: Report) -> tuple[list[_Ours], list[str]]:
 
 def _chosen(column: Column, scored: Mapping[str, Any]) -> list[str]:
     """The names by which a run knows a column's sets, scored by its protocols; a mean is over all that it scored."""
-    known = {name: (known_set(name), _plain(entry["protocol"])) for name, entry in scored.items()}
+    known = {
+        name: (known_set(name), _plain(entry["protocol"]))
+        for name, entry in scored.items()
+        if entry.get("data") != PHOTOGRAPHS
+    }
     wanted = [(test_set, _plain(by)) for test_set, by in column.sets.items()]
     names = [next((name for name in known if known[name] == pair), "") for pair in wanted]
     is_whole = all(names) and (len(names) == 1 or {test_set for test_set, _ in known.values()} == column.sets.keys())
@@ -170,8 +201,11 @@ def _plain(protocol: str) -> str:
     return SAME.get(protocol, protocol)
 
 
-def _reason(table: Table, name: str, protocol: str) -> str:
+def _reason(table: Table, name: str, entry: Mapping[str, Any]) -> str:
     """Why a score of one of the table's sets is not in it."""
+    if entry.get("data") == PHOTOGRAPHS:
+        return f"is {PHOTOGRAPHS}, no published set"
+    protocol = entry["protocol"]
     columns = [column for column in table.columns if known_set(name) in column.sets]
     needed = dict.fromkeys(column.sets[str(known_set(name))] for column in columns)
     if _plain(protocol) not in map(_plain, needed):
@@ -210,10 +244,15 @@ def _own(column: Column, facts: Settings, content: Mapping[str, Any]) -> int | N
 
 
 def _mean(scores: Sequence[Mapping[str, float] | None]) -> Score | None:
-    found = [entry for entry in scores if entry is not None]
+    found = [entry for entry in scores if entry is not None and not _lacking(entry)]
     if len(found) < len(scores):
         return None
-    return Score(*(sum(entry[key] for entry in found) / len(found) for key in ("psnr", "ssim")))
+    return Score(*(mean_over_images(np.array([entry[key] for entry in found])) for key in ("psnr", "ssim")))
+
+
+def _lacking(scores: Mapping[str, float | None]) -> bool:
+    """Whether one of them is no number, which is written as null."""
+    return None in (scores["psnr"], scores["ssim"])
 
 
 def _origin(version: str, content: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
@@ -223,7 +262,7 @@ def _origin(version: str, content: Mapping[str, Any], shown: Mapping[str, Any]) 
         checkpoint = content.get("checkpoint")
     if isinstance(checkpoint, dict):
         checkpoint = ", ".join(f"{factor} {path}" for factor, path in checkpoint.items())
-    parts = [] if version == "degraded" else [f"checkpoint {checkpoint or UNKNOWN}", _way(content)]
+    parts = [] if version == "degraded" else [f"checkpoint {checkpoint or UNKNOWN}", _way(version, content)]
     for name, entry in shown.items():
         published = images_of(str(known_set(name)))
         images = f"{entry['images']} image{'s' * (entry['images'] != 1)}"
@@ -235,8 +274,10 @@ def _origin(version: str, content: Mapping[str, Any], shown: Mapping[str, Any]) 
     return "; ".join(parts)
 
 
-def _way(content: Mapping[str, Any]) -> str:
-    inference = content.get("inference")
+def _way(version: str, content: Mapping[str, Any]) -> str:
+    inference = (content.get("inferences") or {}).get(version)
+    if inference is None and version == "restored":
+        inference = content.get("inference")
     if inference is None:
         return f"inference {UNKNOWN}"
     tile = inference.get("tile")

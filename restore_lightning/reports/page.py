@@ -123,7 +123,7 @@ def _cells(scores: Mapping[str, Any], versions: Sequence[str]) -> list[Cell]:
         Cell(
             entry["psnr"],
             entry["ssim"],
-            None if version == "degraded" else entry["psnr"] - scores["degraded"]["psnr"],
+            None if version == "degraded" else _difference(entry["psnr"], scores["degraded"]["psnr"]),
             entry.get("identical", 0),
             (
                 round(entry["psnr"], DIGITS["psnr"]) == best["psnr"],
@@ -132,6 +132,12 @@ def _cells(scores: Mapping[str, Any], versions: Sequence[str]) -> list[Cell]:
         )
         for version, entry in ((version, scores[version]) for version in versions)
     ]
+
+
+def _difference(after: float, before: float) -> float:
+    """NaN, hence a dash, beside an infinite one."""
+    difference = after - before
+    return difference if math.isfinite(difference) else math.nan
 
 
 def _distributions(

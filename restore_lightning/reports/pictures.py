@@ -118,7 +118,7 @@ def picture(
     clean: Tensor,
     passes: Sequence[Pass] = (),
 ) -> Picture:
-    """Keep of an image what the page shows; a few megabytes, however large the image is.
+    """Keep of an image what the page shows; no version larger than the first of `LEVELS`.
 
     Args:
         set_name: The set it is from.

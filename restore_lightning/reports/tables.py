@@ -5,10 +5,14 @@ The functions read what `restore test` writes to `scores.json`: {"methods": {ver
 images are degraded by all of them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from restore_lightning.data.mixed import COMBINATIONS, PURE
+from restore_lightning.metrics import mean_over_images
 
 MARKS = {True: "x", False: "-"}
 
@@ -27,17 +31,14 @@ def score_tables(report: Mapping[str, Any]) -> str:
 
 def set_table(sets: Mapping[str, Any]) -> str:
     """One line per set: protocol, number of images, degraded, restored, gain in PSNR."""
-    header = (
-        f"{'set':<16}{'factor':<10}{'protocol':<11}{'images':>6}   {'degraded':>17}   {'restored':>17}   {'gain':>8}"
-    )
-    lines = [header]
+    rows = [["set", "factor", "protocol", "images", "degraded", "restored", "gain"]]
     for name, entry in sets.items():
-        shown = "".join(f"   {entry[k]['psnr']:>6.2f} dB / {entry[k]['ssim']:.4f}" for k in ("degraded", "restored"))
-        gain = entry["restored"]["psnr"] - entry["degraded"]["psnr"]
-        lines.append(
-            f"{name:<16}{entry['factor']:<10}{entry['protocol']:<11}{entry['images']:>6}{shown}   {gain:>+5.2f} dB"
-        )
-    return "\n".join(lines)
+        degraded, restored = entry["degraded"], entry["restored"]
+        gain = restored["psnr"] - degraded["psnr"]
+        shown = f"{gain:+.2f} dB" if math.isfinite(gain) else "-"
+        about = [name, entry["factor"], entry["protocol"], str(entry["images"])]
+        rows.append([*about, _shown(degraded), _shown(restored), shown])
+    return _aligned(rows)
 
 
 def method_table(methods: Mapping[str, str], sets: Mapping[str, Any]) -> str:
@@ -65,8 +66,9 @@ def subset_table(methods: Mapping[str, str], sets: Mapping[str, Any]) -> str:
 
 
 def mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean over sets of {"psnr", "ssim"}."""
-    return {score: sum(entry[score] for entry in scores) / len(scores) for score in ("psnr", "ssim")}
+    """The mean over sets of {"psnr", "ssim"}, and how many sets of infinite PSNR are left out of its mean."""
+    means = {score: mean_over_images(np.array([entry[score] for entry in scores])) for score in ("psnr", "ssim")}
+    return {**means, "identical": sum(math.isinf(entry["psnr"]) for entry in scores)}
 
 
 def _shown(score: Mapping[str, float]) -> str:

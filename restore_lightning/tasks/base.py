@@ -58,7 +58,16 @@ class RestorationTask(LightningModule, ABC):
     """How images are restored to be scored."""
     init_from: str | None = None
     """A checkpoint whose weights training starts from."""
-    reserved: ClassVar[tuple[str, ...]] = ("factor", "protocol", "images", "degraded", "restored", "told", "before")
+    reserved: ClassVar[tuple[str, ...]] = (
+        "factor",
+        "protocol",
+        "data",
+        "images",
+        "degraded",
+        "restored",
+        "told",
+        "before",
+    )
     """Entries of a set in `scores.json` that no baseline can be called."""
 
     def __init__(

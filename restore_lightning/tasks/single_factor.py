@@ -77,7 +77,7 @@ class SingleFactorTask(RestorationTask):
         self.size_multiple = size_multiple
         self.inference = inference
         self.init_from = init_from
-        self.titles: Mapping[str, str] = {"restored": title or type(network).__name__ + inference.plus}
+        self.titles: Mapping[str, str] = {"restored": (title or type(network).__name__) + inference.plus}
         self.factor: str | None = None
 
     def setup(self, stage: str) -> None:

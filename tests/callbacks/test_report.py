@@ -39,6 +39,12 @@ def test_identical_images_have_no_gain():
     assert [number for _, number, _ in chosen_images(sets)] == [3, 0, 1, 2]
 
 
+def test_what_is_no_number_is_the_worst():
+    gains = [11, 9, math.nan, 15, 0, 13, math.nan, 8, 14]
+    chosen = chosen_images({"rain": scored(**{f"i{number}": gain for number, gain in enumerate(gains)})})
+    assert [number for _, number, _ in chosen] == [2, 3, 6, 8, 4, 5, 7, 0]
+
+
 @pytest.mark.parametrize(("sets", "each"), [(1, 8), (2, 8), (4, 4), (16, 2), (60, 2)])
 def test_many_sets_show_fewer_images_each(sets, each):
     gains = {f"i{number}": number for number in range(20)}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
+from skimage.metrics import peak_signal_noise_ratio
 
 from restore_lightning.files import json_text
 from restore_lightning.metrics import PROTOCOLS
@@ -145,9 +146,9 @@ def test_gray_alpha_and_16_bit_files(protocol, restore, images, tmp_path):
     code, _, err = restore("score", tmp_path / "restored", tmp_path / "target", *words)
     assert code == 0, err
     found = by_columns(json.loads((tmp_path / "out.json").read_text())["images"])
-    # Gray files are read as three equal channels, which jpeg-gray alone takes as they are.
-    pair = (noisy, gray) if protocol == "jpeg-gray" else (np.dstack([noisy] * 3), np.dstack([gray] * 3))
-    expected = by_scikit_image(*pair, "gray" if protocol == "jpeg-gray" else protocol)
+    of_colours = protocol == "durn-rgb"  # of equal channels the scores of one
+    pair = (np.dstack([noisy] * 3), np.dstack([gray] * 3)) if of_colours else (noisy, gray)
+    expected = by_scikit_image(*pair, protocol if of_colours else "gray")
     for name in ("gray", "deep"):
         assert found[name] == [pytest.approx(expected[0], abs=1e-6), pytest.approx(expected[1], abs=1e-9)]
     psnr, ssim = by_scikit_image(read(images / "noisy/a.png"), clean, protocol)
@@ -170,6 +171,7 @@ def test_gray_alpha_and_16_bit_files(protocol, restore, images, tmp_path):
         (("noisy", "clean", "--protocol", "durn-y", "--csv", "there"), "--csv there exists already: give"),
         (("noisy", "clean", "--protocol", "durn-y", "--json", "clean", "--overwrite"), "is no place for a file"),
         (("noisy", "clean", "--protocol", "durn-y", "--csv", "there/x.csv"), "is no place for a file"),
+        (("noisy", "clean", "--protocol", "durn-y", "--csv", "no/../there"), "no/../there exists already"),
         (("noisy", "clean", "--protocol", "durn-y", "--csv", "x", "--json", "./x"), "--json and --csv name the same"),
     ],
 )
@@ -180,6 +182,25 @@ def test_wrong_calls(words, message, restore, images, monkeypatch):
     assert code == 2
     assert message in err
     assert (images / "there").read_text() == "mine"
+
+
+def test_gray_files_are_scored_as_gray(restore, tmp_path):
+    """MATLAB's luma is of colours only; a gray file beside a colour one is one of equal channels."""
+    noise = np.random.default_rng(0).normal(0, 12, (90, 100))
+    clean = data.camera()[:90, :100]
+    noisy = (clean + noise).clip(0, 255).astype(np.uint8)
+    for name, image in (("clean", clean), ("noisy", noisy)):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        Image.fromarray(image).convert("RGB").save(tmp_path / f"{name}-rgb.png")
+    found = {}
+    for restored, beside in (("noisy", "clean"), ("noisy", "clean-rgb"), ("noisy-rgb", "clean-rgb")):
+        words = ("--protocol", "matlab-y", "--json", tmp_path / "scores.json")
+        code, _, err = restore("score", tmp_path / f"{restored}.png", tmp_path / f"{beside}.png", *words)
+        assert code == 0, err
+        found[restored, beside] = json.loads((tmp_path / "scores.json").read_text())["mean"]["psnr"]
+    assert found["noisy", "clean"] == pytest.approx(peak_signal_noise_ratio(clean, noisy), abs=1e-6)
+    coloured = by_scikit_image(read(tmp_path / "noisy-rgb.png"), read(tmp_path / "clean-rgb.png"), "matlab-y")[0]
+    assert found["noisy", "clean-rgb"] == found["noisy-rgb", "clean-rgb"] == pytest.approx(coloured, abs=1e-6)
 
 
 def test_overwrite(restore, images):

@@ -235,14 +235,19 @@ def test_everything_at_once(mbn, photo):
     ("settings", "message"),
     [
         ({"tile": 0}, "tile 0: give at least 1 pixel"),
-        ({"tile": 64, "overlap": 64}, "overlap 64: give less than the tile's 64 pixels"),
-        ({"tile": 64, "overlap": -1}, "overlap -1: give at least 0 pixels"),
+        ({"tile": 64, "overlap": 64}, "overlap 64: give 0 or more pixels, less than the tile's 64"),
+        ({"tile": 64, "overlap": -1}, "overlap -1: give 0 or more pixels"),
         ({"local_statistics": -3}, "local_statistics -3: give at least 1 pixel"),
     ],
 )
 def test_settings_that_no_network_can_use(settings, message):
     with pytest.raises(ValueError, match=message):
         Inference(**settings)
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(32, 8), (64, 16), (256, 64), (1024, 64), (None, None)])
+def test_tiles_overlap_by_a_quarter_at_most_unless_told(tile, overlap):
+    assert Inference(tile=tile).overlap == overlap
 
 
 def test_settings_that_a_network_cannot_use(mbn):

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from restore_lightning.files import json_text
 from restore_lightning.paper_tables.published import Score, table
-from restore_lightning.paper_tables.results import Report, compare, read_reports
+from restore_lightning.paper_tables.results import PHOTOGRAPHS, Report, compare, read_reports
 
 DRN = {"class_path": "restore_lightning.networks.DRN", "init_args": {"T": 7, "R": 7}}
+LEVELS = ["rain", "blur", "jpeg", "haze"]
+MBN = {"design": "improved", "statistics": ["mean", "tv"], "fusion": True, "hierarchy": LEVELS}
 ORDER = ["jpeg", "haze", "blur", "rain"]
 
 
@@ -114,6 +117,14 @@ def test_the_line_says_where_numbers_are_from():
     ]
 
 
+def test_each_method_is_used_in_a_way_of_its_own():
+    versions = {"restored": "DRN", "plus": "DRN+"}
+    ways = {"restored": {"tile": None}, "plus": {"tile": None, "self_ensemble": True}}
+    given = content({"Rain12": entry(plus=(36.5, 0.961))}, methods=versions, inferences=ways)
+    origins = [line.origin.split("; ")[1] for _, line in ours(compared("drn-1", given))]
+    assert origins == ["whole images", "whole images, self-ensemble"]
+
+
 def test_what_older_files_do_not_say():
     sets = {"Rain12": {key: value for key, value in entry().items() if key != "data"}}
     old = {"checkpoint": "old.ckpt", "order": None, "methods": {"restored": "DRN"}, "sets": sets}
@@ -128,7 +139,7 @@ def methods_of_mbn(title="R-MBN (factor unknown)"):
     methods = {"told": "MBN (factor told)", "before": "MBN before step 2", "cascade": "cascade", "restored": title}
     versions = {version: (20 + i, 0.5) for i, version in enumerate(methods)}
     checkpoints = {"restored": "r.ckpt", "told": "m.ckpt", "cascade": {"rain": "a.ckpt", "blur": "b.ckpt"}}
-    report = content({"GoPro": entry("durn-y", 1111, **versions)}, network("MBN", width=32))
+    report = content({"GoPro": entry("durn-y", 1111, **versions)}, network("MBN", **MBN))
     return report | {"methods": methods, "checkpoints": checkpoints, "order": ORDER}
 
 
@@ -190,7 +201,8 @@ def test_the_order_of_levels_counts():
 
 @pytest.mark.parametrize(("scale", "ensemble", "row"), [(2, False, "DIN (ours)"), (4, True, "DIN+ (ours)")])
 def test_scales_and_self_ensemble(scale, ensemble, row):
-    report = content({"Set5": entry("sr-y", 5)}, network("DIN", scale=scale), "DIN" + "+" * ensemble)
+    given = network("DIN", scale=scale, fusion="asyca", dwc=True, gff=True)
+    report = content({"Set5": entry("sr-y", 5)}, given, "DIN" + "+" * ensemble)
     report["inference"]["self_ensemble"] = ensemble
     comparison = compared("din-3", report)
     (_, degraded), (above, line) = ours(comparison)
@@ -216,6 +228,57 @@ def test_ablations():
     assert line.cells[:3] == ["-", "x", "-"]
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "row"),
+    [
+        ("mbn-3", network("MBN", **MBN), "MBN"),
+        ("mbn-3", network("MBN", **MBN | {"design": "minimal", "statistics": []}), None),
+        ("mbn-3", network("MBN", **MBN | {"hierarchy": ["rain", "blur", "haze"]}), None),
+        ("din-3", network("DIN", scale=2, fusion="asyca", dwc=True, gff=True), "DIN (ours)"),
+        ("din-3", network("DIN", scale=2, fusion="sum", dwc=False, gff=False), None),
+    ],
+)
+def test_ablations_stay_out_of_the_headline_rows(name, given, row):
+    sets = {"LIVE1": entry("durn-y", 29), "Set14": entry("sr-y", 14)}
+    places = {line.method: above.method for above, line in ours(compared(name, content(sets, given)))}
+    assert places["DRN (runs/a)"] == (row or compared(name).lines[-1].method)
+
+
+def test_a_fine_tuned_network_is_no_ablation():
+    given = content({"LIVE1": entry("durn-y", 29)}, network("MBN", **MBN), title="R-MBN", order=ORDER)
+    comparison = compared("mbn-1", given)
+    ((_, line),) = ours(comparison)
+    assert comparison.lines[-1] == line
+
+
+def test_scikit_images_photographs_are_no_published_set():
+    sets = {"haze": entry("mbn-rgb", 5, PHOTOGRAPHS), "rain": entry("mbn-rgb", 492, "shards mixed, split test")}
+    comparison = compared("mbn-4", content(sets, network("MBN", **MBN), title="R-MBN", order=ORDER))
+    ((_, line),) = ours(comparison)
+    assert [cell for cell in line.cells if cell] == [Score(36.146, 0.9605)]
+    assert comparison.left_out == ["runs/a: haze is scikit-image's photographs, no published set: left out"]
+
+
+def test_what_is_no_number_is_left_out_and_named(tmp_path):
+    sets = {"Rain12": entry(restored=(float("nan"), 0.9)), "Rain100L": entry(images=100)}
+    write(tmp_path / "run", json_text(content(sets)))
+    reports, problems = read_reports(tmp_path)
+    comparison = compare(table("drn-1"), reports)
+    assert not problems
+    ((_, line),) = ours(comparison)
+    assert line.cells == [None, Score(36.146, 0.9605), None, 10595]
+    reason = "Rain12, restored: a score is no number (NaN): left out"
+    assert comparison.left_out == [f"{tmp_path / 'run'}: {reason}"]
+
+
+def test_scores_of_folders_are_passed_over(tmp_path):
+    """`restore score --json scores.json` does not say what was scored."""
+    write(tmp_path / "run", content({"Rain12": entry()}))
+    write(tmp_path / "folders", {"protocol": "matlab-y", "images": [], "mean": {"psnr": 1.0, "ssim": 1.0}})
+    reports, problems = read_reports(tmp_path)
+    assert (len(reports), problems) == (1, [])
+
+
 def write(folder, given):
     folder.mkdir(parents=True)
     (folder / "scores.json").write_text(given if isinstance(given, str) else json.dumps(given))
@@ -224,9 +287,11 @@ def write(folder, given):
 @pytest.mark.parametrize(
     "broken",
     [
-        "", "[1]", "{}", '{"sets": 1}', '{"sets": {"Rain12": 1}}', '{"protocol": "matlab-y", "images": [], "mean": {}}',
+        "", "[1]", "{}", '{"sets": 1}', '{"sets": {"Rain12": 1}}',
         {"sets": {"Rain12": entry(restored=("high", 0.9))}}, {"sets": {"Rain12": entry() | {"images": None}}},
-        {"sets": {"Rain12": entry()}, "network": "DRN"},
+        {"sets": {"Rain12": entry()}, "network": "DRN"}, {"sets": {"Rain12": entry()}, "network": {"init_args": "T"}},
+        {"sets": {"Rain12": entry()}, "parameters": 1.5}, {"sets": {"Rain12": entry() | {"images": True}}},
+        {"sets": {"Rain12": entry()}, "inferences": {"restored": "tiles"}}, "[" * 100_000,
     ],
 )  # fmt: skip
 def test_files_that_hold_no_scores(broken, tmp_path):

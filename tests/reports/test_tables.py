@@ -25,16 +25,23 @@ def test_one_method_has_a_line_per_set_with_the_gain():
         "mbn-rgb",
         "2",
         "20.00",
-        "dB",
         "/",
         "0.2000",
         "21.50",
-        "dB",
         "/",
         "0.2150",
         "+1.50",
         "dB",
     ]
+
+
+def test_sets_of_identical_images_do_not_swallow_the_mean():
+    infinite = entry("haze", float("inf"), float("inf"), 50.0)
+    report = {"methods": METHODS, "sets": {"rain": entry("rain", 20, 30, 28), "haze": infinite}}
+    rows = score_tables(report).splitlines()
+    assert rows[-3].split()[1:] == ["20.00", "/", "0.2000", "inf", "/", "inf", "20.00", "/", "0.2000"]
+    single = score_tables({"methods": {"restored": "MBN"}, "sets": {"haze": infinite}}).splitlines()
+    assert single[-1].endswith("  -")
 
 
 def test_several_methods_have_a_row_each_as_in_table_3():

@@ -322,8 +322,12 @@ WRONG = {
         "tile 16: the network takes images from 32 pixels on",
     ),
     "an overlap that is the tile": (
-        ("--model.inference.tile", "32"),
-        "overlap 64: give less than the tile's 32 pixels",
+        ("--model.inference.tile", "32", "--model.inference.overlap", "32"),
+        "overlap 32: give 0 or more pixels, less than the tile's 32",
+    ),
+    "a set's entry as a baseline's name": (
+        ("--model.baselines", "{data: {checkpoint: x.ckpt}}"),
+        "'data' is taken",
     ),
     "a misspelt key": (("--model.ordre", "[rain]"), "'ordre' is not accepted"),
 }
