@@ -66,7 +66,7 @@ def run_loggers(run: Path, resumed: bool = False) -> list[Logger]:
 def run_folder(chosen: str) -> str:
     """Where a run's files go: what was chosen, in a W&B sweep a folder below it, called by W&B's id of the run.
 
-    All runs of a sweep have the same config, and its agents cannot hand over the id.
+    `${envvar:WANDB_RUN_ID}` in a sweep's command cannot do this: the agent fills it in before it sets the run's id.
     """
     run_of_sweep = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
     return str(Path(chosen, run_of_sweep)) if run_of_sweep else chosen
