@@ -63,6 +63,15 @@ def run_loggers(run: Path, resumed: bool = False) -> list[Logger]:
     return [MetricsCSV(run), wandb_logger(run, recorded_run(run) if resumed else None)]
 
 
+def run_folder(chosen: str) -> str:
+    """Where a run's files go: what was chosen, in a W&B sweep a folder below it, called by W&B's id of the run.
+
+    `${envvar:WANDB_RUN_ID}` in a sweep's command cannot do this: the agent fills it in before it sets the run's id.
+    """
+    run_of_sweep = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+    return str(Path(chosen, run_of_sweep)) if run_of_sweep else chosen
+
+
 def wandb_logger(run: Path, recorded: str | None = None) -> WandbLogger:
     """W&B for a run's folder; without an API key it writes there only.
 

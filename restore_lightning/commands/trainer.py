@@ -32,7 +32,7 @@ from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.files import write_text
-from restore_lightning.loggers import recorded_run, run_loggers, wandb_logger
+from restore_lightning.loggers import recorded_run, run_folder, run_loggers, wandb_logger
 from restore_lightning.tasks import RestorationTask
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ class RestoreCLI(LightningCLI):
         missing = lacking(network.as_dict()) if network is not None else []
         if missing:
             raise UserError(f"{network.class_path} needs {', '.join(missing)}: give --model.network.{missing[0]}")
+        if self.subcommand == "fit":
+            config.trainer.default_root_dir = run_folder(config.trainer.default_root_dir)
         checkpoints = Path(config.trainer.default_root_dir, "checkpoints")
         given = config.get("ckpt_path")
         if self.subcommand == "fit":
@@ -274,6 +276,8 @@ def _shortened(message: str) -> str:
     "a.Task: Option 'lrr' is not accepted"
     >>> _shortened("Does not validate against ... Errors: - order [rain]: missing: haze - Expected a None")
     'order [rain]: missing: haze'
+    >>> _shortened("Does not validate ... Errors: - weights: rain has -1 - Expected a None Given value: {'rain': -1}")
+    'weights: rain has -1'
     >>> _shortened('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
     'loss L3: no class of this name; give SSIML1, or a dotted path, e.g. torch.nn.L1Loss'
     """
@@ -287,9 +291,9 @@ def _shortened(message: str) -> str:
     )
     if unsuitable:
         return f"{unsuitable[1]}: {unsuitable[2]}"
-    _, _, innermost = message.rpartition("Problem with given class_path '")
+    _, found, innermost = message.rpartition("Problem with given class_path '")
     name, _, problem = innermost.partition("': ")
-    if problem:
+    if found and problem:
         return f"{name}: {problem.partition(' - Expected a')[0]}"
     # What a task's constructor refuses.
     refused = message.partition("Errors: - ")[2].partition(" - Expected a")[0]

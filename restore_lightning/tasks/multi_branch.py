@@ -34,6 +34,8 @@ class MultiBranchTask(RestorationTask):
         ssim_weight: Weight of the negative SSIM.
         l1_weight: Weight of the mean absolute error.
         scale_weights: Weights of a multi-scale branch's outputs, coarsest first; None: all 1.
+        factor_weights: Weight of a factor's loss by the factor's name in the data, 1 where none is given. Adam divides
+            by the size of the gradients, so that they tell in the stem and the blocks, which all factors train.
         inference: How images are restored to be scored: in tiles, with local statistics, as a self-ensemble.
         optimizer: Makes the optimiser; default Adam with paper 2's values.
         lr_scheduler: Makes the learning-rate schedule; None: constant.
@@ -49,6 +51,7 @@ class MultiBranchTask(RestorationTask):
         ssim_weight: float = 1.1,
         l1_weight: float = 0.75,
         scale_weights: list[float] | None = None,
+        factor_weights: dict[str, float] = {},  # noqa: B006  (never changed)
         inference: Inference = PLAIN,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -62,12 +65,16 @@ class MultiBranchTask(RestorationTask):
             and len(scale_weights) != network.scales
         ):
             raise ValueError(f"scale_weights has {len(scale_weights)} numbers, the network has {network.scales} scales")
+        for factor, weight in factor_weights.items():
+            if not weight > 0:
+                raise ValueError(f"factor_weights: {factor} has {weight}: more than 0, or leave the factor's data out")
         check_inference(network, network.factors, inference)
         self.inference = inference
         self.titles = {"restored": f"MBN{inference.plus} (factor told)"}
         self.ssim_weight = ssim_weight
         self.l1_weight = l1_weight
         self.scale_weights = scale_weights
+        self.factor_weights = dict(factor_weights)
         self.running_losses: dict[str, Tensor] = {}
 
     def passes(self, factor: str) -> Sequence[str]:
@@ -91,6 +98,11 @@ class MultiBranchTask(RestorationTask):
                 for name in self.passes(factor):
                     through = "" if name == factor else f" in the pass that removes {name}"
                     check_crop(self.network.size_rule(name), SMALLEST, factor, plan.crop_size, through)
+        unknown = [factor for factor in self.factor_weights if factor not in plans]
+        if unknown:
+            raise UserError(
+                f"model.factor_weights names {', '.join(unknown)}, the data have {', '.join(plans)}: name one of these"
+            )
         idle = [factor for factor in self.network.factors if factor not in trained]
         if idle and stage == "fit":
             log.warning("the network's factors %s have no data and are not trained", ", ".join(idle))
@@ -109,13 +121,16 @@ class MultiBranchTask(RestorationTask):
         self.running_losses = {factor: torch.tensor(loss, device=self.device) for factor, loss in losses.items()}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """One minibatch; keeps each factor's running mean, whose mean over factors is `train/loss`."""
+        """One minibatch; keeps each factor's running mean, whose mean over factors is `train/loss`.
+
+        Losses are logged without `factor_weights`, so that runs with different ones can be compared.
+        """
         loss = super().training_step(batch, batch_idx)
         last = self.running_losses.get(batch["factor"], loss.detach())
         self.running_losses[batch["factor"]] = last + SMOOTHING * (loss.detach() - last)
         mean = torch.stack(list(self.running_losses.values())).mean()
         self.log("train/loss", mean, logger=False, sync_dist=True)
-        return loss
+        return self.factor_weights.get(batch["factor"], 1.0) * loss
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The loss of one factor's minibatch."""

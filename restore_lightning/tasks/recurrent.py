@@ -40,6 +40,7 @@ class RecurrentTask(MultiBranchTask):
         ssim_weight: Weight of the negative SSIM.
         l1_weight: Weight of the mean absolute error.
         scale_weights: Weights of a multi-scale branch's outputs, coarsest first; None: all 1.
+        factor_weights: Weight of a factor's loss by the factor's name in the data, 1 where none is given.
         inference: How images are restored to be scored, those of step 1's network too: in tiles, with local
             statistics, as a self-ensemble.
         optimizer: Makes the optimiser; default Adam with paper 2's values.
@@ -66,6 +67,7 @@ class RecurrentTask(MultiBranchTask):
         ssim_weight: float = 1.1,
         l1_weight: float = 0.75,
         scale_weights: list[float] | None = None,
+        factor_weights: dict[str, float] = {},  # noqa: B006
         inference: Inference = PLAIN,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -78,6 +80,7 @@ class RecurrentTask(MultiBranchTask):
             ssim_weight,
             l1_weight,
             scale_weights,
+            factor_weights,
             inference,
             optimizer,
             lr_scheduler,
