@@ -8,12 +8,17 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from restore_lightning.checkpoints import (
+    AVERAGED,
+    CURRENT,
+    KIND,
     ORDER,
+    SETTINGS,
     SPEC,
     Trained,
     different,
@@ -29,6 +34,7 @@ from restore_lightning.images import enlarged
 from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, load_method
 from restore_lightning.metrics.scores import SCORES, SetScores
 from restore_lightning.networks import SizeRule
+from restore_lightning.settings import check_resumed
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +64,8 @@ class RestorationTask(LightningModule, ABC):
     """How images are restored to be scored."""
     init_from: str | None = None
     """A checkpoint whose weights training starts from."""
+    idle_branches: ClassVar[bool] = False
+    """Whether a step leaves parts of the network without a gradient."""
     reserved: ClassVar[tuple[str, ...]] = ("factor", "protocol", "images", "degraded", "restored", "told", "before")
     """Entries of a set in `scores.json` that no baseline can be called."""
 
@@ -82,15 +90,27 @@ class RestorationTask(LightningModule, ABC):
         self.lr_scheduler_every = lr_scheduler_every
         self.scores: dict[str, SetScores] = {}
         self.network_spec: dict[str, Any] | None = None
+        self.settings: dict[str, Any] = {}
+        self.weights = CURRENT
         self.steps_trained = 0
         self._losses: dict[str, list[Tensor]] = {}
         self._logged = 0
         self._lr = 0.0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `restore apply` needs: the network's class and arguments (set by the command), the order."""
-        checkpoint[SPEC] = self.network_spec
-        checkpoint[ORDER] = self.order
+        """Keep what `restore apply` needs: the network's class and arguments (set by the command), the order.
+
+        Also the task's settings (set by the command), and whether its weights are the averaged ones.
+        """
+        checkpoint |= {SPEC: self.network_spec, ORDER: self.order, SETTINGS: self.settings}
+        for callback in self.averaging():
+            if "averaging_state" not in checkpoint:  # Lightning forgets them where only weights are saved
+                callback.on_save_checkpoint(self.trainer, self, checkpoint)
+        checkpoint[KIND] = AVERAGED if "averaging_state" in checkpoint else CURRENT
+
+    def averaging(self) -> list[WeightAveraging]:
+        """The trainer's callbacks that average weights."""
+        return [one for one in self.trainer.callbacks if isinstance(one, WeightAveraging)]  # type: ignore[attr-defined]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of another network.
@@ -104,6 +124,7 @@ class RestorationTask(LightningModule, ABC):
                 " give it as --model.init_from"
             )
         self.steps_trained = checkpoint.get("global_step", 0)
+        self.weights = checkpoint.get(KIND, CURRENT)
         problem = misfit(shapes(self.network), network_state(checkpoint), most=3)
         if self.network_spec and checkpoint.get(SPEC):
             problem = problem or different(self.network_spec, checkpoint[SPEC])
@@ -112,6 +133,13 @@ class RestorationTask(LightningModule, ABC):
                 f"the checkpoint is of another network than the config's: {problem};"
                 " give model.network the settings it was trained with (config.yaml in its run)"
             )
+        if self.trainer.training:
+            check_resumed(checkpoint.get(SETTINGS) or {}, self.settings)
+            if self.weights == AVERAGED and not self.averaging():
+                raise UserError(
+                    "--ckpt_path names a checkpoint of a run that averages its weights, this one does not: go on with"
+                    " --config config.yaml of its folder, or give the callback, --trainer.callbacks EMAWeightAveraging"
+                )
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> Tensor:
@@ -211,8 +239,10 @@ class RestorationTask(LightningModule, ABC):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One minibatch of one factor."""
         loss = self.loss(batch)
-        self._losses.setdefault(batch["factor"], []).append(loss.detach())
-        self.log(f"train/{batch['factor']}/loss", loss, prog_bar=True, logger=False, batch_size=len(batch["clean"]))
+        # Of all processes: they step one learning-rate schedule, and the first one's numbers are those of the run.
+        mean = torch.as_tensor(self.all_gather(loss.detach())).mean()
+        self._losses.setdefault(batch["factor"], []).append(mean)
+        self.log(f"train/{batch['factor']}/loss", mean, prog_bar=True, logger=False, batch_size=len(batch["clean"]))
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:

@@ -42,6 +42,7 @@ class MultiBranchTask(RestorationTask):
     """
 
     network: MBN
+    idle_branches = True
 
     def __init__(
         self,
@@ -111,10 +112,10 @@ class MultiBranchTask(RestorationTask):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One minibatch; keeps each factor's running mean, whose mean over factors is `train/loss`."""
         loss = super().training_step(batch, batch_idx)
-        last = self.running_losses.get(batch["factor"], loss.detach())
-        self.running_losses[batch["factor"]] = last + SMOOTHING * (loss.detach() - last)
-        mean = torch.stack(list(self.running_losses.values())).mean()
-        self.log("train/loss", mean, logger=False, sync_dist=True)
+        mean = self._losses[batch["factor"]][-1]  # over all processes
+        last = self.running_losses.get(batch["factor"], mean)
+        self.running_losses[batch["factor"]] = last + SMOOTHING * (mean - last)
+        self.log("train/loss", torch.stack(list(self.running_losses.values())).mean(), logger=False)
         return loss
 
     def loss(self, batch: dict[str, Any]) -> Tensor:

@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
+from restore_lightning.data.batches import ScheduledBatches
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.training import ScheduledBatches
 
 PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}
 
