@@ -1,10 +1,16 @@
 """Several processes train one network."""
 
+import logging
 import os
 
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from restore_lightning.errors import UserError
+from restore_lightning.tasks import RestorationTask
+
+log = logging.getLogger(__name__)
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 """Variables by which Lightning, torchrun and Slurm number processes and machines."""
@@ -15,16 +21,30 @@ def first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
-def look_for_idle(strategy: Strategy) -> None:
-    """Let DDP look for the parameters that a step leaves without a gradient, as branches do that are not its turn.
+def prepare(trainer: Trainer, task: RestorationTask, sync_batchnorm: bool) -> None:
+    """Make DDP look for the parameters that a step leaves without a gradient, as of branches that are not its turn.
 
-    DDP waits for gradients of all parameters otherwise, and fails in the second step.
+    It waits for gradients of all parameters otherwise, and fails in the second step.
+
+    Args:
+        trainer: Of the run.
+        task: What it trains.
+        sync_batchnorm: Whether it was told to normalise over the batches of all processes.
 
     Raises:
-        UserError: It was told not to.
+        UserError: It was told not to look.
     """
-    if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.setdefault("find_unused_parameters", True):
-        raise UserError(
-            "trainer.strategy says find_unused_parameters false, and the branches of this network are idle in turn:"
-            " give --trainer.strategy ddp, or leave it out"
+    strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy) and task.idle_branches:
+        looks = strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+        if not looks:
+            raise UserError(
+                "trainer.strategy says find_unused_parameters false, and the branches of this network are idle in turn:"
+                " give --trainer.strategy ddp, or leave it out"
+            )
+    if trainer.world_size > 1 and not sync_batchnorm and any(isinstance(m, _BatchNorm) for m in task.modules()):
+        log.warning(
+            "the network normalises by its batch: each of %d processes by its own one. On GPUs give"
+            " --trainer.sync_batchnorm true",
+            trainer.world_size,
         )

@@ -33,7 +33,7 @@ from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.files import write_text
 from restore_lightning.loggers import recorded_run, run_loggers, wandb_logger
-from restore_lightning.processes import first_process, look_for_idle
+from restore_lightning.processes import first_process, prepare
 from restore_lightning.settings import named, of_task
 from restore_lightning.tasks import RestorationTask
 
@@ -177,8 +177,8 @@ class RestoreCLI(LightningCLI):
         if not trainer.plugins:
             kwargs["plugins"] = [AtomicCheckpointIO()]
         made = super().instantiate_trainer(**kwargs)
-        if self.subcommand == "fit" and self.model.idle_branches:
-            look_for_idle(made.strategy)
+        if self.subcommand == "fit":
+            prepare(made, self.model, trainer.sync_batchnorm)
         return made
 
     def _loggers(self, run: Path) -> list[Logger] | bool:
