@@ -20,13 +20,23 @@ from tests.conftest import CONF
 
 STEPS = 20
 RESTORE = [sys.executable, "-m", "restore_lightning"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CONF.parents[1])}
+# One thread for each process: sums over several differ in the last bit, and the cores are few.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CONF.parents[1]), "OMP_NUM_THREADS": "1"}
 TIMEOUT = 600
 
 
 def trained(config, run, batch, devices, *words) -> dict:
     """The last checkpoint of a run of so many processes."""
-    sizes = ("--data.batch_size", batch, "--trainer.devices", devices, "--trainer.max_steps", STEPS)
+    sizes = (
+        "--data.crop_size",
+        32,
+        "--data.batch_size",
+        batch,
+        "--trainer.devices",
+        devices,
+        "--trainer.max_steps",
+        STEPS,
+    )
     command = [*RESTORE, "fit", "--config", CONF / config, "--trainer.default_root_dir", run, *sizes, *words]
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, timeout=TIMEOUT, env=ENVIRONMENT, check=False
