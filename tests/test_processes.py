@@ -27,17 +27,8 @@ TIMEOUT = 600
 
 def trained(config, run, batch, devices, *words) -> dict:
     """The last checkpoint of a run of so many processes."""
-    sizes = (
-        "--data.crop_size",
-        32,
-        "--data.batch_size",
-        batch,
-        "--trainer.devices",
-        devices,
-        "--trainer.max_steps",
-        STEPS,
-    )
-    command = [*RESTORE, "fit", "--config", CONF / config, "--trainer.default_root_dir", run, *sizes, *words]
+    command = [*RESTORE, "fit", "--config", CONF / config, "--trainer.default_root_dir", run, "--data.crop_size", 32]
+    command += ["--data.batch_size", batch, "--trainer.devices", devices, "--trainer.max_steps", STEPS, *words]
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, timeout=TIMEOUT, env=ENVIRONMENT, check=False
     )
@@ -120,6 +111,21 @@ def test_samples_go_on_when_their_number_per_step_changes(two, tmp_path):
     begun = torch.load(two[0] / "checkpoints/10.ckpt", weights_only=True)["RestorationData"]["drawn"]
     assert sum(draws for draws, _ in begun.values()) == 10 * 4
     assert sum(draws for draws, _ in last["RestorationData"]["drawn"].values()) == 10 * 4 + 10 * 2
+
+
+def test_a_checkpoint_goes_on_with_other_numbers_of_batches_per_step(restore, tmp_path):
+    """3 steps of one batch of 2, then steps of two batches of 1, against steps of one."""
+    for name, batch, accumulate, steps in (("whole", 2, 1, 8), ("parts", 2, 1, 3), ("parts", 1, 2, 8)):
+        words = ("fit", "--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / name, *NO_VALIDATION)
+        sizes = ("--data.batch_size", batch, "--trainer.accumulate_grad_batches", accumulate)
+        code, _, err = restore(*words, *sizes, "--trainer.max_steps", steps, "--ckpt_path", "last")
+        assert code == 0, err
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("whole", "parts")
+    )
+    assert whole["global_step"] == parts["global_step"] == 8
+    assert moved(parts, whole) < 1e-5
+    assert parts["RestorationData"]["drawn"] == whole["RestorationData"]["drawn"]
 
 
 @pytest.mark.slow

@@ -213,7 +213,7 @@ def _earlier_run(run: Path, overwrite: bool) -> list[Path]:
     if not first_process():
         return []
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
-    existing += sorted(path for path in (run / "checkpoints").glob("*.ckpt") if path not in existing)
+    existing += sorted(path for path in (run / "checkpoints").glob("[!.]*.ckpt") if path not in existing)
     if existing and not overwrite:
         raise UserError(
             f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"

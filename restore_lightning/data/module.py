@@ -113,14 +113,13 @@ class RestorationData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Find the images of a stage and say which they are; all processes must find the same."""
-        agreed(lambda: self._find(stage), self._compared)
+        agreed(lambda: self._find(stage), lambda: self._compared("val" if stage in ("fit", "validate") else "test"))
 
-    def _compared(self) -> dict[str, Any]:
+    def _compared(self, split: str) -> dict[str, Any]:
         """What processes compare: settings, folders, shards."""
         groups: dict[str, Mapping[str, FactorData | ImageSet]] = {
             "factors": self.factors,
-            "val_sets": self.own_sets["val"],
-            "test_sets": self.own_sets["test"],
+            f"{split}_sets": self.own_sets[split],
         }
         places = {"data.root": self.root} | {
             f"data.{group}.{name}.{key}": getattr(data, key)

@@ -135,11 +135,19 @@ class RestorationTask(LightningModule, ABC):
             )
         if self.trainer.training:
             check_resumed(checkpoint.get(SETTINGS) or {}, self.settings)
+            self._count_batches(checkpoint)
             if self.weights == AVERAGED and not self.averaging():
                 raise UserError(
                     "--ckpt_path names a checkpoint of a run that averages its weights, this one does not: go on with"
                     " --config config.yaml of its folder, or give the callback, --trainer.callbacks EMAWeightAveraging"
                 )
+
+    def _count_batches(self, checkpoint: dict[str, Any]) -> None:
+        """Let Lightning, which counts batches, begin with a whole step where more or fewer of them make one now."""
+        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+        batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+        if counted["processed"] != batches:
+            counted.update(dict.fromkeys(counted, batches))
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> Tensor:
