@@ -130,9 +130,9 @@ def test_a_checkpoint_goes_on_with_other_numbers_of_batches_per_step(restore, tm
 
 @pytest.mark.slow
 def test_recurrent_fine_tuning_by_two_processes(step_1, tmp_path):
-    """With an eps by which Adam does not make whole steps of gradients that are hardly more than rounding."""
-    adam = json.dumps({"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3, "eps": 1e-3}})
-    words = (*NO_VALIDATION, "--model.init_from", step_1, "--model.optimizer", adam)
+    """By SGD: in four passes a clamp or ReLU may flip by rounding, and Adam makes whole steps of small gradients."""
+    sgd = json.dumps({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}})
+    words = (*NO_VALIDATION, "--model.init_from", step_1, "--model.optimizer", sgd)
     runs = [trained("recurrent.yaml", tmp_path / str(n), 2 // n, n, *words) for n in (1, 2)]
     assert distance(*runs) < 1e-5
     assert moved(runs[0], torch.load(step_1, weights_only=True)) > 1e-3
