@@ -130,12 +130,18 @@ def test_a_checkpoint_goes_on_with_other_numbers_of_batches_per_step(restore, tm
 
 @pytest.mark.slow
 def test_recurrent_fine_tuning_by_two_processes(step_1, tmp_path):
-    """By SGD: in four passes a clamp or ReLU may flip by rounding, and Adam makes whole steps of small gradients."""
-    sgd = json.dumps({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}})
-    words = (*NO_VALIDATION, "--model.init_from", step_1, "--model.optimizer", sgd)
-    runs = [trained("recurrent.yaml", tmp_path / str(n), 2 // n, n, *words) for n in (1, 2)]
+    """As one process with twice the batch, and as one that accumulates two batches, whose rounding is the same.
+
+    The first by SGD: in four passes a clamp or ReLU flips by rounding, and Adam makes whole steps of small gradients.
+    """
+    words = (*NO_VALIDATION, "--model.init_from", step_1)
+    sgd = ("--model.optimizer", json.dumps({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}}))
+    runs = [trained("recurrent.yaml", tmp_path / f"sgd-{n}", 2 // n, n, *words, *sgd) for n in (1, 2)]
     assert distance(*runs) < 1e-5
     assert moved(runs[0], torch.load(step_1, weights_only=True)) > 1e-3
+    two = ("--trainer.accumulate_grad_batches", 2)
+    alone = trained("recurrent.yaml", tmp_path / "adam-1", 1, 1, *words, *two)
+    assert distance(alone, trained("recurrent.yaml", tmp_path / "adam-2", 1, 2, *words)) < 1e-7
 
 
 @pytest.mark.slow
