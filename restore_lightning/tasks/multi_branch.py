@@ -14,7 +14,8 @@ from restore_lightning.errors import UserError
 from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, check_inference
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
-from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
+from restore_lightning.tasks.base import RestorationTask, adam
+from restore_lightning.tasks.fitting import check_colour, check_crop
 
 log = logging.getLogger(__name__)
 
