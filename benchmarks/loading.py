@@ -34,9 +34,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from restore_lightning.cli import main as restore
+from restore_lightning.data.batches import ScheduledBatches
 from restore_lightning.data.module import RestorationData
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.training import FactorData, ScheduledBatches, collate
+from restore_lightning.data.training import FactorData, collate
 
 WIDTH, HEIGHT, CROP, BATCH = 1280, 720, 256, 16
 

@@ -56,6 +56,8 @@ def report_of(images, methods=("restored",), **more):
     network = {"class_path": "restore_lightning.networks.MBN", "init_args": {"width": 8, "hierarchy": ["rain", "jpeg"]}}
     return {
         "checkpoint": "runs/x/checkpoints/best.ckpt",
+        "weights": "averaged",
+        "step": 2000,
         "order": ["jpeg", "rain"],
         "network": network,
         "parameters": 1234567,

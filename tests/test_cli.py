@@ -418,18 +418,6 @@ def test_a_photo_that_breaks_off_is_named_with_workers_too(restore, tmp_path, ph
         assert "Traceback" not in err
 
 
-@pytest.mark.slow
-def test_two_processes_train_the_same_network(tmp_path):
-    """Lightning starts the second process with our command line; both end with the same weights."""
-    command = [
-        Path(sys.executable).with_name("restore"), "fit", "--config", TINY, "--trainer.default_root_dir", tmp_path,
-        "--trainer.devices", "2", "--trainer.strategy", "ddp_find_unused_parameters_true", "--trainer.max_steps", "4",
-    ]  # fmt: skip
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
-
-
 def test_a_run_on_photos_does_not_go_on_with_scenes(restore, tmp_path, photos):
     words = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path)
     assert restore(*words, "--data.root", photos, "--trainer.max_steps", 1)[0] == 0

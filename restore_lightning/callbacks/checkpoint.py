@@ -77,11 +77,15 @@ class LastCheckpoint(_RunCheckpoint):
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the end of the run."""
-        # Always: a save in the last step came before its validation.
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the end of the run, which is one long epoch."""
+        # Always: a save in the last step came before its validation. And not when training has ended: by then averaged
+        # weights have taken the place of those that a resumed run goes on with.
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The end has been saved."""
 
 
 class BestCheckpoint(_RunCheckpoint):

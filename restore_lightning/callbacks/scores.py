@@ -87,6 +87,8 @@ def results(trainer: Trainer, task: Any) -> dict[str, Any]:
     return {
         "checkpoint": checkpoint,
         "checkpoints": {version: origins.get(version) for version in methods},
+        "weights": task.weights,
+        "step": task.steps_trained,
         "network": task.network_spec,
         "parameters": parameters(task.network),
         "inference": asdict(task.inference),
@@ -118,4 +120,5 @@ class PredictionWriter(Callback):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where they are."""
-        print(f"restored images: {Path(trainer.default_root_dir, 'predictions')}", flush=True)
+        if trainer.is_global_zero:
+            print(f"restored images: {Path(trainer.default_root_dir, 'predictions')}", flush=True)

@@ -3,13 +3,13 @@
 import argparse
 import inspect
 import logging
-import os
 import re
 import sys
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
+import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -33,6 +33,8 @@ from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.files import write_text
 from restore_lightning.loggers import recorded_run, run_folder, run_loggers, wandb_logger
+from restore_lightning.processes import first_process, prepare
+from restore_lightning.settings import named, of_task
 from restore_lightning.tasks import RestorationTask
 
 log = logging.getLogger(__name__)
@@ -123,6 +125,9 @@ class RestoreCLI(LightningCLI):
             raise UserError(_shortened(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
+        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
+        self.datamodule.settings = named(yaml.safe_load(text))
+        self.model.settings = of_task(self.datamodule.settings)
         if self.subcommand == "fit" and self.model.network_spec is not None:
             rebuildable(self.model.network_spec)
 
@@ -135,6 +140,9 @@ class RestoreCLI(LightningCLI):
         """Say where everything is."""
         if self.trainer.is_global_zero:
             run = self.trainer.default_root_dir
+            for callback in self.trainer.early_stopping_callbacks:
+                if callback.stopping_reason_message:
+                    print(f"stopped early: {callback.stopping_reason_message}", flush=True)
             print(f"run: {run}; next: restore test --config {Path(run, 'config.yaml')}", flush=True)
 
     def validate(self, **arguments: Any) -> None:
@@ -170,7 +178,10 @@ class RestoreCLI(LightningCLI):
             kwargs["logger"] = self._loggers(Path(trainer.default_root_dir))
         if not trainer.plugins:
             kwargs["plugins"] = [AtomicCheckpointIO()]
-        return super().instantiate_trainer(**kwargs)
+        made = super().instantiate_trainer(**kwargs)
+        if self.subcommand == "fit":
+            prepare(made, self.model, trainer.sync_batchnorm)
+        return made
 
     def _loggers(self, run: Path) -> list[Logger] | bool:
         """Those of the run; `test` adds to what W&B has of it."""
@@ -196,14 +207,15 @@ def _resume_point(checkpoints: Path, given: str | None) -> str | None:
 def _earlier_run(run: Path, overwrite: bool) -> list[Path]:
     """Files of an earlier run in this folder, which the new one replaces.
 
-    Processes that Lightning starts for other devices leave this to the first one.
+    The other processes of a run leave this to the first one.
 
     Raises:
         UserError: There are some, and `--overwrite` was not given.
     """
-    if "LOCAL_RANK" in os.environ:
+    if not first_process():
         return []
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
+    existing += sorted(path for path in (run / "checkpoints").glob("[!.]*.ckpt") if path not in existing)
     if existing and not overwrite:
         raise UserError(
             f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
@@ -255,15 +267,20 @@ def _types_in_order() -> None:
 def _quiet() -> None:
     """Leave out what Lightning says of every run."""
     logger = logging.getLogger("restore_lightning")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if first_process() else logging.WARNING)
     logger.propagate = False
     logger.handlers = [logging.StreamHandler()]
     # Evaluation is image by image; workers are the user's choice, made by data.num_workers.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning's own use of torch.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather is deprecated.*")
+    # Scores are those of all processes' images already.
+    warnings.filterwarnings("ignore", message=".*It is recommended to use .*sync_dist=True.*")
     # It is: by the position, which the sampler asks the trainer for.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    # What is tested are the averages, which the checkpoint holds.
+    warnings.filterwarnings("ignore", message=".*loading a checkpoint outside the 'fit' stage.*")
     # last.ckpt and best.ckpt are meant to be replaced.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)

@@ -1,6 +1,7 @@
 """The DataModule: multi-task training by the cyclic schedule, and the validation and test sets."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
+from restore_lightning.data.agreement import agreed, check_continued, listed
+from restore_lightning.data.batches import ScheduledBatches
 from restore_lightning.data.evaluation import (
     EvaluationSet,
     ImageSet,
@@ -33,7 +36,6 @@ from restore_lightning.data.training import (
     FactorPlan,
     OnTheFly,
     PairSource,
-    ScheduledBatches,
     TrainingSet,
     augment,
     collate,
@@ -104,9 +106,31 @@ class RestorationData(LightningDataModule):
         self.own_sets = {"val": val_sets or {}, "test": test_sets or {}}
         self.val_sets: list[EvaluationSet] = []
         self.test_sets: list[EvaluationSet] = []
+        self._batches: ScheduledBatches | None = None
+        self._drawn: dict[str, list[int]] | None = None
+        self.settings: dict[str, Any] = {}
+        """What else all processes of a run must have in common, by name (set by the command)."""
 
     def setup(self, stage: str) -> None:
-        """Find the images of a stage and say which they are."""
+        """Find the images of a stage and say which they are; all processes must find the same."""
+        agreed(lambda: self._find(stage), lambda: self._compared("val" if stage in ("fit", "validate") else "test"))
+
+    def _compared(self, split: str) -> dict[str, Any]:
+        """What processes compare: settings, folders, shards."""
+        groups: dict[str, Mapping[str, FactorData | ImageSet]] = {
+            "factors": self.factors,
+            f"{split}_sets": self.own_sets[split],
+        }
+        places = {"data.root": self.root} | {
+            f"data.{group}.{name}.{key}": getattr(data, key)
+            for group, entries in groups.items()
+            for name, data in entries.items()
+            for key in ("clean", "degraded", "shards")
+        }
+        found = {f"{key} {name}": listed(_folder(name)) for key, name in places.items() if name and not is_url(name)}
+        return self.settings | found | {"the index of shards": self._told()["shards"]}
+
+    def _find(self, stage: str) -> None:
         if self.folder is not None and not self.folder.is_dir():
             raise UserError(f"data.root {self.folder} is no folder: give a folder of clean photographs, or of shards")
         stored = self.folder is not None and ((self.folder / INDEX).is_file() or (self.folder / MANIFEST).is_file())
@@ -147,50 +171,34 @@ class RestorationData(LightningDataModule):
         return data.shards is None and data.clean is None and not data.scenes
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint says of its data."""
-        sizes = {
-            factor: [self.schedule.minibatches[factor], plan.batch_size, plan.crop_size]
-            for factor, plan in self.plans.items()
-        }
-        root = self.root if self.folder is None else str(self.folder.resolve())
+        """What a checkpoint says of its data, and how far the run is in them."""
+        drawn = self._drawn
+        if self.trainer is not None and self._batches is not None:
+            drawn = self._batches.drawn(self.trainer.global_step)
+        return self._told() | {"drawn": drawn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on in the data; say where they differ from what the run was trained on, see `check_continued`."""
+        if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
+            return  # any data may be scored
+        check_continued(state, self._told())
+        self._drawn = state.get("drawn")
+
+    def _told(self) -> dict[str, Any]:
+        """What resumed runs and processes compare."""
+        together = 1 if self.trainer is None else self.trainer.accumulate_grad_batches * self.trainer.world_size
         return {
-            "root": root,
+            "root": self.root if self.folder is None else str(self.folder.resolve()),
             "seed": self.seed,
-            "factors (minibatches, batch, crop)": sizes,
+            "minibatches": self.schedule.minibatches,
+            "samples per step": {factor: plan.batch_size * together for factor, plan in self.plans.items()},
+            "crop": {factor: plan.crop_size for factor, plan in self.plans.items()},
             "folders": {f: [data.degraded, data.clean, data.shards] for f, data in self.factors.items()},
             "scenes": {f: data.scenes for f, data in self.factors.items()},
             "augment": {f: list(plan.augment) for f, plan in self.plans.items()},
             "shards": {f: shards.checksum for f in self.plans if (shards := self._stored(f)[0]) is not None},
             "degradations": {f: [str(p.degradation), p.colour, p.repeats] for f, p in self.plans.items()},
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Say where a resumed run's data differ from what it was trained on.
-
-        Raises:
-            UserError: Photographs before, procedural scenes now, or the other way round.
-        """
-        if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
-            return  # any data may be scored
-        now = self.state_dict()
-        if (state["root"] is None) != (now["root"] is None):
-            raise UserError(
-                f"the run was trained with data.root {state['root']}, now it is {now['root']}:"
-                " go on with --config config.yaml of its folder"
-            )
-        if any(map(any, state.get("folders", {}).values())) != any(map(any, now["folders"].values())):
-            raise UserError(
-                f"the run was trained with data.factors' folders {state.get('folders')}, now they are"
-                f" {now['folders']}: go on with --config config.yaml of its folder"
-            )
-        for key, was in state.items():
-            before, after = (each if isinstance(each, dict) else {"": each} for each in (was, now.get(key)))
-            for factor in before | after:
-                if before.get(factor) != after.get(factor):
-                    of = f" of {factor}" * bool(factor)
-                    log.warning(
-                        "resuming with other data: %s%s was %s, is %s", key, of, before.get(factor), after.get(factor)
-                    )
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Batches from the run's position on; the position is all there is to resume."""
@@ -207,7 +215,7 @@ class RestorationData(LightningDataModule):
                 f"trainer.val_check_interval {interval} counts batches, and {accumulate} make a step"
                 f" (accumulate_grad_batches): give a multiple of {accumulate}"
             )
-        batches = ScheduledBatches(
+        self._batches = ScheduledBatches(
             self.schedule,
             {factor: plan.batch_size for factor, plan in self.plans.items()},
             lambda: trainer.global_step * accumulate,
@@ -216,10 +224,11 @@ class RestorationData(LightningDataModule):
             trainer.global_rank,
             trainer.world_size,
             {factor: plan.repeats for factor, plan in self.plans.items()},
+            self._drawn,
         )
         return DataLoader(
             self.training_set,
-            batch_sampler=batches,
+            batch_sampler=self._batches,
             collate_fn=collate,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
@@ -370,13 +379,10 @@ class RestorationData(LightningDataModule):
     def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader[dict[str, Any]]:
         trainer = self.trainer
         rank, processes = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        if len(dataset) < processes:
-            raise UserError(
-                f"set {dataset.name!r} has {len(dataset)} images for {processes} processes: give it more images, or the"
-                " run fewer devices"
-            )
-        # Each image once, whatever the number of processes.
-        return DataLoader(dataset, batch_size=1, sampler=range(rank, len(dataset), processes), collate_fn=_one)
+        # Each image once, whatever the number of processes; one that is left over takes an image of another, which the
+        # scores know by its number, because all of them have to come to the same gatherings.
+        mine = range(rank, len(dataset), processes) or [rank % len(dataset)]
+        return DataLoader(dataset, batch_size=1, sampler=mine, collate_fn=_one)
 
 
 def _one(samples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -61,6 +61,12 @@ class CyclicSchedule:
         factor = order[place]
         return Turn(factor, cycle, cycle * self.minibatches[factor] + order[:place].count(factor))
 
+    def occurrences(self, step: int) -> dict[str, int]:
+        """Factor -> how many minibatches of it come before optimiser step `step`."""
+        cycle, place = divmod(step, self.length)
+        begun = self.order(cycle)[:place]
+        return {factor: cycle * count + begun.count(factor) for factor, count in self.minibatches.items()}
+
     def _shuffled(self, cycle: int) -> tuple[str, ...]:
         factors = [factor for factor, count in self.minibatches.items() for _ in range(count)]
         return tuple(factors[i] for i in generator(self.seed, "cycle", cycle).permutation(self.length))

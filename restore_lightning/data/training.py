@@ -1,14 +1,13 @@
-"""Training samples: which draw goes into which batch, and how a draw becomes a pair of crops."""
+"""Training samples: how a draw becomes a pair of crops."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from restore_lightning.data.schedule import CyclicSchedule
 from restore_lightning.data.sources import Clean, CleanSource, Window, whole_multiple
 from restore_lightning.degradations import DEGRADATIONS, Degradation, Mixture, stand_in_depth
 from restore_lightning.errors import UserError
@@ -180,64 +179,6 @@ class Draw(NamedTuple):
     cycle: int
     number: int
     crop: int
-
-
-class ScheduledBatches(Sampler[list[Draw]]):
-    """Batches of draws by the cyclic schedule; a pure function of the position.
-
-    One optimiser step trains one factor, also when `accumulate` batches make a step, and the
-    samples of a step are numbered alike however they are split into batches and ranks.
-
-    Args:
-        schedule: Which factor when.
-        batch_sizes: Samples per batch and rank of each factor.
-        start: Position of the next batch on this rank; asked whenever batches are drawn.
-        end: Batches of the whole run on this rank.
-        accumulate: Batches per optimiser step.
-        rank: This process's number.
-        world_size: Number of processes.
-        repeats: Factor -> how many of its steps in a row have the same clean crops; 1 where it is missing.
-    """
-
-    def __init__(
-        self,
-        schedule: CyclicSchedule,
-        batch_sizes: Mapping[str, int],
-        start: Callable[[], int],
-        end: int,
-        accumulate: int = 1,
-        rank: int = 0,
-        world_size: int = 1,
-        repeats: Mapping[str, int] | None = None,
-    ) -> None:
-        self.schedule = schedule
-        self.batch_sizes = dict(batch_sizes)
-        self.repeats = dict(repeats or {})
-        self.start = start
-        self.end = end
-        self.accumulate = accumulate
-        self.rank = rank
-        self.world_size = world_size
-
-    def batch(self, position: int) -> list[Draw]:
-        """The draws of one batch."""
-        step, part = divmod(position, self.accumulate)
-        factor, cycle, occurrence = self.schedule.turn(step)
-        size = self.batch_sizes[factor]
-
-        def first(occurrence: int) -> int:
-            return ((occurrence * self.accumulate + part) * self.world_size + self.rank) * size
-
-        number, crop = first(occurrence), first(occurrence // self.repeats.get(factor, 1))
-        return [Draw(factor, cycle, number + i, crop + i) for i in range(size)]
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        """The batches still to come."""
-        return (self.batch(position) for position in range(self.start(), self.end))
-
-    def __len__(self) -> int:
-        """Batches of the whole run: Lightning counts those before the first one still to come."""
-        return self.end
 
 
 class OnTheFly:

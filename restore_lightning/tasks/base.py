@@ -8,12 +8,17 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from restore_lightning.checkpoints import (
+    AVERAGED,
+    CURRENT,
+    KIND,
     ORDER,
+    SETTINGS,
     SPEC,
     Trained,
     different,
@@ -23,12 +28,12 @@ from restore_lightning.checkpoints import (
     shapes,
 )
 from restore_lightning.data.evaluation import EvaluationSet
-from restore_lightning.data.training import FactorPlan
 from restore_lightning.errors import UserError
 from restore_lightning.images import enlarged
 from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, load_method
 from restore_lightning.metrics.scores import SCORES, SetScores
-from restore_lightning.networks import SizeRule
+from restore_lightning.settings import check_resumed
+from restore_lightning.tasks.fitting import size_of
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +63,8 @@ class RestorationTask(LightningModule, ABC):
     """How images are restored to be scored."""
     init_from: str | None = None
     """A checkpoint whose weights training starts from."""
+    idle_branches: ClassVar[bool] = False
+    """Whether a step leaves parts of the network without a gradient."""
     reserved: ClassVar[tuple[str, ...]] = (
         "factor",
         "protocol",
@@ -91,15 +98,27 @@ class RestorationTask(LightningModule, ABC):
         self.lr_scheduler_every = lr_scheduler_every
         self.scores: dict[str, SetScores] = {}
         self.network_spec: dict[str, Any] | None = None
+        self.settings: dict[str, Any] = {}
+        self.weights = CURRENT
         self.steps_trained = 0
         self._losses: dict[str, list[Tensor]] = {}
         self._logged = 0
         self._lr = 0.0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `restore apply` needs: the network's class and arguments (set by the command), the order."""
-        checkpoint[SPEC] = self.network_spec
-        checkpoint[ORDER] = self.order
+        """Keep what `restore apply` needs: the network's class and arguments (set by the command), the order.
+
+        Also the task's settings (set by the command), and whether its weights are the averaged ones.
+        """
+        checkpoint |= {SPEC: self.network_spec, ORDER: self.order, SETTINGS: self.settings}
+        for callback in self.averaging():
+            if "averaging_state" not in checkpoint:  # Lightning forgets them where only weights are saved
+                callback.on_save_checkpoint(self.trainer, self, checkpoint)
+        checkpoint[KIND] = AVERAGED if "averaging_state" in checkpoint else CURRENT
+
+    def averaging(self) -> list[WeightAveraging]:
+        """The trainer's callbacks that average weights."""
+        return [one for one in self.trainer.callbacks if isinstance(one, WeightAveraging)]  # type: ignore[attr-defined]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of another network.
@@ -113,6 +132,7 @@ class RestorationTask(LightningModule, ABC):
                 " give it as --model.init_from"
             )
         self.steps_trained = checkpoint.get("global_step", 0)
+        self.weights = checkpoint.get(KIND, CURRENT)
         problem = misfit(shapes(self.network), network_state(checkpoint), most=3)
         if self.network_spec and checkpoint.get(SPEC):
             problem = problem or different(self.network_spec, checkpoint[SPEC])
@@ -121,6 +141,21 @@ class RestorationTask(LightningModule, ABC):
                 f"the checkpoint is of another network than the config's: {problem};"
                 " give model.network the settings it was trained with (config.yaml in its run)"
             )
+        if self.trainer.training:
+            check_resumed(checkpoint.get(SETTINGS) or {}, self.settings)
+            self._count_batches(checkpoint)
+            if self.weights == AVERAGED and not self.averaging():
+                raise UserError(
+                    "--ckpt_path names a checkpoint of a run that averages its weights, this one does not: go on with"
+                    " --config config.yaml of its folder, or give the callback, --trainer.callbacks EMAWeightAveraging"
+                )
+
+    def _count_batches(self, checkpoint: dict[str, Any]) -> None:
+        """Let Lightning, which counts batches, begin with a whole step where more or fewer of them make one now."""
+        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+        batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+        if counted["processed"] != batches:
+            counted.update(dict.fromkeys(counted, batches))
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> Tensor:
@@ -220,8 +255,10 @@ class RestorationTask(LightningModule, ABC):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One minibatch of one factor."""
         loss = self.loss(batch)
-        self._losses.setdefault(batch["factor"], []).append(loss.detach())
-        self.log(f"train/{batch['factor']}/loss", loss, prog_bar=True, logger=False, batch_size=len(batch["clean"]))
+        # Of all processes: they step one learning-rate schedule, and the first one's numbers are those of the run.
+        mean = torch.as_tensor(self.all_gather(loss.detach())).mean()
+        self._losses.setdefault(batch["factor"], []).append(mean)
+        self.log(f"train/{batch['factor']}/loss", mean, prog_bar=True, logger=False, batch_size=len(batch["clean"]))
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:
@@ -308,43 +345,3 @@ class RestorationTask(LightningModule, ABC):
         except ValueError as error:
             raise UserError(f"set {batch['set']!r}, image {batch['name']}: {error}", exit_code=1) from error
         return restored
-
-
-def size_of(images: Tensor) -> str:
-    """Channels x height x width of (B, C, H, W), for messages."""
-    return "x".join(map(str, images.shape[1:]))
-
-
-def check_crop(rule: SizeRule, smallest: int, data: str, crop: int, through: str = "") -> None:
-    """Refuse crops that a network or its loss cannot take.
-
-    Args:
-        rule: What the network accepts.
-        smallest: Pixels per side that the loss needs.
-        data: Name of the crops' data.
-        crop: Their side in pixels.
-        through: In which part of the network, for the message.
-
-    Raises:
-        UserError: The network accepts other sizes only.
-    """
-    usable = rule.padded(max(crop, smallest))
-    if usable != crop:
-        raise UserError(
-            f"crop_size {crop} of factor {data!r}: the network{through} takes multiples of {rule.multiple} from"
-            f" {max(rule.minimum, smallest)} on; the next is {usable}"
-        )
-
-
-def check_colour(network: nn.Module, data: str, plan: FactorPlan) -> None:
-    """Refuse gray images for a network that reads colours.
-
-    Raises:
-        UserError: The data are gray, the network declares three channels.
-    """
-    channels = getattr(network, "image_channels", 1)
-    if plan.colour != "rgb" and channels != 1:
-        raise UserError(
-            f"data.factors.{data}.colour is {plan.colour}, the network reads {channels} channels: give a network for"
-            " gray images (model.network.image_channels 1), or colour rgb"
-        )

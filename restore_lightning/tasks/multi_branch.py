@@ -14,7 +14,8 @@ from restore_lightning.errors import UserError
 from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, check_inference
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
-from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop
+from restore_lightning.tasks.base import RestorationTask, adam
+from restore_lightning.tasks.fitting import check_colour, check_crop
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class MultiBranchTask(RestorationTask):
     """
 
     network: MBN
+    idle_branches = True
 
     def __init__(
         self,
@@ -126,10 +128,10 @@ class MultiBranchTask(RestorationTask):
         Losses are logged without `factor_weights`, so that runs with different ones can be compared.
         """
         loss = super().training_step(batch, batch_idx)
-        last = self.running_losses.get(batch["factor"], loss.detach())
-        self.running_losses[batch["factor"]] = last + SMOOTHING * (loss.detach() - last)
-        mean = torch.stack(list(self.running_losses.values())).mean()
-        self.log("train/loss", mean, logger=False, sync_dist=True)
+        mean = self._losses[batch["factor"]][-1]  # over all processes
+        last = self.running_losses.get(batch["factor"], mean)
+        self.running_losses[batch["factor"]] = last + SMOOTHING * (mean - last)
+        self.log("train/loss", torch.stack(list(self.running_losses.values())).mean(), logger=False)
         return self.factor_weights.get(batch["factor"], 1.0) * loss
 
     def loss(self, batch: dict[str, Any]) -> Tensor:

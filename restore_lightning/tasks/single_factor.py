@@ -22,7 +22,8 @@ from restore_lightning.inference import (
 from restore_lightning.losses import SSIML1, increasing
 from restore_lightning.networks import DIN, SizeRule, has_branches
 from restore_lightning.networks.layers import halve
-from restore_lightning.tasks.base import RestorationTask, adam, check_colour, check_crop, size_of
+from restore_lightning.tasks.base import RestorationTask, adam
+from restore_lightning.tasks.fitting import check_colour, check_crop, size_of
 
 
 class SingleFactorTask(RestorationTask):

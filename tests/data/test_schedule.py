@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
+from restore_lightning.data.batches import ScheduledBatches
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.training import ScheduledBatches
 
 PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}
 
@@ -110,3 +110,35 @@ def test_repeated_minibatches_have_the_same_clean_crops(accumulate, world_size):
     assert sorted(numbers) == list(range(len(numbers)))
     crops = {draw.crop for step in steps for draw in step}
     assert crops == set(range(len(numbers) // 10))
+
+
+@pytest.mark.parametrize(("accumulate", "world_size"), [(1, 1), (2, 2), (1, 4)])
+def test_other_numbers_of_samples_per_step_go_on_with_the_next_sample(accumulate, world_size):
+    """90 steps of one process, then 90 of another size: no sample twice, none left out, the schedule as ever."""
+    schedule, step = CyclicSchedule(PAPER, 7), 90
+    before = ScheduledBatches(schedule, BATCH, start, step)
+    ranks = [
+        ScheduledBatches(
+            schedule, BATCH, lambda: step * accumulate, 2 * step * accumulate, accumulate, rank, world_size,
+            drawn=before.drawn(step),
+        )
+        for rank in range(world_size)
+    ]  # fmt: skip
+    after = [[draw for batch in batches for draw in batch] for batches in zip(*map(list, ranks), strict=True)]
+    turns = [schedule.turn(step + number // accumulate).factor for number in range(step * accumulate)]
+    assert [draws[0].factor for draws in after] == turns
+    draws = [draw for batch in before for draw in batch] + [draw for batch in after for draw in batch]
+    for factor in PAPER:
+        numbers = [draw.number for draw in draws if draw.factor == factor]
+        assert numbers == list(range(len(numbers)))
+    assert ranks[0].drawn(2 * step) == {f: [sum(d.factor == f for d in draws)] * 2 for f in PAPER}
+
+
+def test_repeated_crops_go_on_too():
+    schedule = CyclicSchedule({"noise": 1}, 0)
+    before = ScheduledBatches(schedule, {"noise": 2}, start, 10, repeats={"noise": 5})
+    drawn = before.drawn(10)
+    assert drawn == {"noise": [20, 4]}
+    more = ScheduledBatches(schedule, {"noise": 6}, lambda: 10, 12, repeats={"noise": 5}, drawn=drawn)
+    assert [[draw.crop for draw in batch] for batch in more] == [list(range(4, 10))] * 2
+    assert [[draw.number for draw in batch] for batch in more] == [list(range(20, 26)), list(range(26, 32))]

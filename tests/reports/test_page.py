@@ -107,8 +107,8 @@ def test_the_table_holds_means_gains_and_marks_the_best(visit, sample, chosen):
 def test_the_run_is_described(visit, sample):
     text = visit(sample).locator("body").inner_text()
     expected = [
-        "1,234,567 parameters", "jpeg → rain", "runs/x/checkpoints/best.ckpt", "2026-01-31 12:30", "self_ensemble",
-        '["rain", "jpeg"]', "folder of rain",
+        "1,234,567 parameters", "jpeg → rain", "runs/x/checkpoints/best.ckpt (averaged weights, step 2000)",
+        "2026-01-31 12:30", "self_ensemble", '["rain", "jpeg"]', "folder of rain",
     ]  # fmt: skip
     assert [phrase for phrase in expected if phrase not in text] == []
 
