@@ -3,16 +3,16 @@
 import argparse
 import inspect
 import logging
-import os
 import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from restore_lightning.callbacks import (
     AtomicCheckpointIO,
@@ -31,7 +31,7 @@ from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
-from restore_lightning.files import write_text
+from restore_lightning.files import claimed, write_text
 from restore_lightning.loggers import recorded_run, run_loggers, wandb_logger
 from restore_lightning.tasks import RestorationTask
 
@@ -85,6 +85,8 @@ class RestoreCLI(LightningCLI):
     earlier: list[Path]
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
+    claim: TextIO
+    """Keeps other processes from writing to the run's folder, for as long as it is open."""
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -109,7 +111,8 @@ class RestoreCLI(LightningCLI):
             found = _resume_point(checkpoints, given)
             config["ckpt_path"] = found
             self.resumed = found is not None and Path(found).resolve().parent == checkpoints.resolve()
-            self.earlier = [] if self.resumed else _earlier_run(checkpoints.parent, self.overwrite)
+            replace = self.overwrite or given == "last"  # a start that was cut short before it saved anything
+            self.earlier = [] if self.resumed else _earlier_run(checkpoints.parent, replace)
         else:
             config["ckpt_path"] = _trained(checkpoints, given, str(self.subcommand))
 
@@ -126,6 +129,8 @@ class RestoreCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """What can be refused is refused before loggers make files."""
+        if rank_zero_only.rank == 0:
+            self.claim = claimed(Path(self.trainer.default_root_dir))
         if self.config[self.subcommand].ckpt_path is None:
             self.model.start_anew()
 
@@ -168,7 +173,10 @@ class RestoreCLI(LightningCLI):
             kwargs["logger"] = self._loggers(Path(trainer.default_root_dir))
         if not trainer.plugins:
             kwargs["plugins"] = [AtomicCheckpointIO()]
-        return super().instantiate_trainer(**kwargs)
+        made = super().instantiate_trainer(**kwargs)
+        # Lightning's handlers save and broadcast within the handler, which hangs; `LastCheckpoint` stops the run.
+        made._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        return made
 
     def _loggers(self, run: Path) -> list[Logger] | bool:
         """Those of the run; `test` adds to what W&B has of it."""
@@ -191,18 +199,18 @@ def _resume_point(checkpoints: Path, given: str | None) -> str | None:
     return None
 
 
-def _earlier_run(run: Path, overwrite: bool) -> list[Path]:
+def _earlier_run(run: Path, replace: bool) -> list[Path]:
     """Files of an earlier run in this folder, which the new one replaces.
 
-    Processes that Lightning starts for other devices leave this to the first one.
+    The processes of other devices leave this to the first one.
 
     Raises:
-        UserError: There are some, and `--overwrite` was not given.
+        UserError: There are some, and they are not to be replaced.
     """
-    if "LOCAL_RANK" in os.environ:
+    if rank_zero_only.rank != 0:
         return []
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
-    if existing and not overwrite:
+    if existing and not replace:
         raise UserError(
             f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
             " choose another --trainer.default_root_dir, or start over with --overwrite"

@@ -1,0 +1,38 @@
+"""How all processes of a run stop together when one of them has got a signal."""
+
+import logging
+import signal
+
+import torch
+from lightning.pytorch import Trainer
+
+from restore_lightning.stopping import Stopped, noted
+
+log = logging.getLogger(__name__)
+
+
+def agreed_signal(trainer: Trainer) -> int:
+    """The signal that any process of the run has got; 0: none.
+
+    All processes must ask at the same place.
+    """
+    if trainer.world_size == 1:
+        return noted()
+    mine = torch.tensor(noted(), device=trainer.strategy.root_device)
+    return int(trainer.strategy.reduce(mine, reduce_op="max"))
+
+
+def stop(trainer: Trainer, number: int) -> None:
+    """End training.
+
+    Raises:
+        Stopped: Always, with an exit code that names the signal.
+    """
+    if trainer.is_global_zero:
+        log.info(
+            "stopped by %s after step %d of %d: go on with --ckpt_path last",
+            signal.Signals(number).name,
+            trainer.global_step,
+            trainer.max_steps,
+        )
+    raise Stopped(number, trainer.is_global_zero)
