@@ -2,12 +2,14 @@
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
 
 METRICS = ExperimentWriter.NAME_METRICS_FILE
 """What a run's folder calls the logged numbers."""
@@ -40,10 +42,20 @@ class MetricsCSV(CSVLogger):
 
     def keep_before(self, step: int) -> None:
         """Go on with an existing file: rows from `step` on, which the resumed run writes again, are dropped."""
+        self._keep(lambda row: int(row["step"]) < step)
+
+    def drop_validation(self, step: int) -> None:
+        """Without the scores of a validation that is done again."""
+        self._keep(
+            lambda row: int(row["step"]) != step or not any(row[name] for name in row if name.startswith("val/"))
+        )
+
+    @rank_zero_only
+    def _keep(self, wanted: Callable[[dict[str, str]], bool]) -> None:
         path = Path(self.log_dir, METRICS)
         if path.is_file():
             with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+                kept = [row for row in csv.DictReader(file) if wanted(row)]
             path.unlink()
             self.experiment.metrics = kept + self.experiment.metrics
             self.experiment.save()  # at once: a run killed before its next row keeps them

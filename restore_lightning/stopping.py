@@ -21,7 +21,7 @@ class Stopped(SystemExit):
 
     Args:
         number: Of the signal.
-        first: Whether this is the run's first process. The others end with 0: whoever started them takes any other code
+        first: Whether this is the run's first process. The others end with 0: what started them takes any other code
             for a crash, and kills the first one before it has closed its logs.
     """
 

@@ -1,30 +1,42 @@
-"""A callback that ends its process as a power cut would."""
+"""A callback that ends its process as a power cut would, or sends it another signal; runs that are compared."""
 
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Literal
 
+import torch
 from lightning.pytorch import Callback
 
-Moment = Literal["step", "validation", "after validation", "save"]
+Moment = Literal["start", "step", "validation", "after validation", "save"]
 
 
 class KillAt(Callback):
-    """SIGKILL at a moment.
+    """A signal at a moment.
 
     Args:
         step: Optimiser steps that are done.
-        moment: Before the next batch, within the first validation from then on, behind it, or while a checkpoint is
-            saved: it is written, and not renamed yet.
+        moment: Before training, before the next batch, within the first validation from then on, behind it, or while a
+            checkpoint is saved: it is written, and not renamed yet.
+        number: Of the signal.
     """
 
-    def __init__(self, step: int, moment: Moment) -> None:
+    def __init__(self, step: int, moment: Moment, number: int = signal.SIGKILL) -> None:
         self.step = step
         self.moment = moment
+        self.number = number
+
+    @classmethod
+    def words(cls, step: int, moment: Moment, number: int = signal.SIGKILL) -> list[str]:
+        """Options of `restore fit` that add it."""
+        arguments = {"step": step, "moment": moment, "number": int(number)}
+        callback = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}
+        return ["--trainer.callbacks", json.dumps([callback])]
 
     def on_fit_start(self, trainer, pl_module):
         replace = Path.replace
+        self.undo = lambda: setattr(Path, "replace", replace)
 
         def watched(path, target):
             if Path(target).suffix == ".ckpt":
@@ -32,6 +44,13 @@ class KillAt(Callback):
             return replace(path, target)
 
         Path.replace = watched
+        self.reached("start", trainer)
+
+    def teardown(self, trainer, pl_module, stage):
+        self.undo()
+
+    def on_exception(self, trainer, pl_module, exception):
+        self.undo()
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.reached("step", trainer)
@@ -45,4 +64,15 @@ class KillAt(Callback):
 
     def reached(self, moment, trainer):
         if moment == self.moment and trainer.global_step >= self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
+
+
+def assert_same_weights(expected: Path, found: Path) -> None:
+    """Two checkpoints of the same step hold the same weights and the same state of the optimiser, bit by bit."""
+    one, other = (torch.load(path, weights_only=True) for path in (expected, found))
+    assert one["global_step"] == other["global_step"]
+    assert one["state_dict"].keys() == other["state_dict"].keys()
+    for key, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, other["state_dict"][key]), key
+    for key, state in one["optimizer_states"][0]["state"].items():
+        assert all(torch.equal(state[name], other["optimizer_states"][0]["state"][key][name]) for name in state), key

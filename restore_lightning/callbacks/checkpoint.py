@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from restore_lightning.callbacks.stop import agreed_signal, stop
 from restore_lightning.errors import UserError
 from restore_lightning.files import written_beside
+from restore_lightning.loggers import MetricsCSV
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -93,6 +94,7 @@ class LastCheckpoint(_RunCheckpoint):
         if state.get("validation_due") and checkpoint["global_step"] == trainer.max_steps:
             self._max_steps = trainer.max_steps
             trainer.fit_loop.epoch_loop.max_steps += 1
+            checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate where the run that goes on was to do it next."""
@@ -101,7 +103,11 @@ class LastCheckpoint(_RunCheckpoint):
         if self._max_steps is not None:
             loop.max_steps, self._max_steps = self._max_steps, None
         if self.validation_due:
+            for logger in trainer.loggers:
+                if isinstance(logger, MetricsCSV):
+                    logger.drop_validation(trainer.global_step - 1)  # it may have been done, and not saved
             trainer.validating = True
+            loop.val_loop.restarting = False  # else it goes on behind the last one's images
             loop.val_loop.run()
             trainer.training = True
 
@@ -111,8 +117,8 @@ class LastCheckpoint(_RunCheckpoint):
         """Save where a step ends; within it, what its first batches gave would be lost."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        every = trainer.val_check_batch
-        self.validation_due = trainer.enable_validation and bool(every) and (batch_idx + 1) % every == 0
+        every = trainer.val_check_batch  # None: by time
+        self.validation_due = trainer.enable_validation and every is not None and (batch_idx + 1) % every == 0
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         signal = agreed_signal(trainer)
         if (signal or self.validation_due) and self._last_global_step_saved != trainer.global_step:

@@ -2,10 +2,12 @@
 
 import logging
 import signal
+from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
 
+from restore_lightning.files import write_text
 from restore_lightning.stopping import Stopped, noted
 
 log = logging.getLogger(__name__)
@@ -23,15 +25,17 @@ def agreed_signal(trainer: Trainer) -> int:
 
 
 def stop(trainer: Trainer, number: int) -> None:
-    """End training.
+    """End training; `<run>/.stopped` names the signal, for scripts that start the run again.
 
     Raises:
         Stopped: Always, with an exit code that names the signal.
     """
     if trainer.is_global_zero:
+        name = signal.Signals(number).name
+        write_text(Path(trainer.default_root_dir, ".stopped"), f"{name}\n")
         log.info(
             "stopped by %s after step %d of %d: go on with --ckpt_path last",
-            signal.Signals(number).name,
+            name,
             trainer.global_step,
             trainer.max_steps,
         )

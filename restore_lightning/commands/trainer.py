@@ -129,7 +129,7 @@ class RestoreCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """What can be refused is refused before loggers make files."""
-        if rank_zero_only.rank == 0:
+        if _first():
             self.claim = claimed(Path(self.trainer.default_root_dir))
         if self.config[self.subcommand].ckpt_path is None:
             self.model.start_anew()
@@ -186,6 +186,11 @@ class RestoreCLI(LightningCLI):
         return [wandb_logger(run, recorded)] if recorded else False
 
 
+def _first() -> bool:
+    """Whether this is the run's first process, by the environment: there is no Trainer yet."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 def _resume_point(checkpoints: Path, given: str | None) -> str | None:
     if given is None:
         return None
@@ -207,7 +212,7 @@ def _earlier_run(run: Path, replace: bool) -> list[Path]:
     Raises:
         UserError: There are some, and they are not to be replaced.
     """
-    if rank_zero_only.rank != 0:
+    if not _first():
         return []
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
     if existing and not replace:
@@ -261,7 +266,7 @@ def _types_in_order() -> None:
 def _quiet() -> None:
     """Leave out what Lightning says of every run."""
     logger = logging.getLogger("restore_lightning")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if _first() else logging.WARNING)
     logger.propagate = False
     logger.handlers = [logging.StreamHandler()]
     # Evaluation is image by image; workers are the user's choice, made by data.num_workers.
