@@ -29,6 +29,7 @@ train() {
     if [ "$status" = 138 ] || grep -qs SIGUSR1 "$run/.stopped"; then
         echo "requeued: goes on in $run"
         scontrol requeue "$SLURM_JOB_ID"
+        exit 0
     fi
     exit "$status"
 }

@@ -3,13 +3,23 @@
 import json
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import torch
 from lightning.pytorch import Callback
 
+from restore_lightning.stopping import noted
+
 Moment = Literal["start", "step", "validation", "after validation", "save"]
+
+
+def added(callback: type[Callback], **arguments: object) -> list[str]:
+    """Options of `restore fit` that add a callback."""
+    spec = {"class_path": f"{callback.__module__}.{callback.__qualname__}", "init_args": arguments}
+    return ["--trainer.callbacks", json.dumps([spec])]
 
 
 class KillAt(Callback):
@@ -30,9 +40,7 @@ class KillAt(Callback):
     @classmethod
     def words(cls, step: int, moment: Moment, number: int = signal.SIGKILL) -> list[str]:
         """Options of `restore fit` that add it."""
-        arguments = {"step": step, "moment": moment, "number": int(number)}
-        callback = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": arguments}
-        return ["--trainer.callbacks", json.dumps([callback])]
+        return added(cls, step=step, moment=moment, number=int(number))
 
     def on_fit_start(self, trainer, pl_module):
         replace = Path.replace
@@ -65,6 +73,44 @@ class KillAt(Callback):
     def reached(self, moment, trainer):
         if moment == self.moment and trainer.global_step >= self.step:
             os.kill(os.getpid(), self.number)
+
+
+def waited(what: str, done: Callable[[], bool], seconds: float, seen: Callable[[], str] = str) -> None:
+    """Return once something is done.
+
+    Raises:
+        TimeoutError: It was not; with what is seen then.
+    """
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {seconds} s\n{seen()}")
+        time.sleep(0.2)
+
+
+class WaitForSignal(Callback):
+    """The first start of a run waits for a signal before a step; `<run>/waiting` says that it does.
+
+    Args:
+        step: Optimiser steps that are done then.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.resumed = False
+
+    @classmethod
+    def words(cls, step: int) -> list[str]:
+        """Options of `restore fit` that add it."""
+        return added(cls, step=step)
+
+    def on_train_start(self, trainer, pl_module):
+        self.resumed = trainer.global_step > 0
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.is_global_zero and trainer.global_step == self.step and not self.resumed:
+            Path(trainer.default_root_dir, "waiting").touch()
+            waited("a signal", lambda: noted() > 0, seconds=120)
 
 
 def assert_same_weights(expected: Path, found: Path) -> None:

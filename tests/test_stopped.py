@@ -2,16 +2,19 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from restore_lightning.cli import main
+from restore_lightning.files import claimed
 from tests.conftest import CONF
-from tests.killing import KillAt, assert_same_weights
+from tests.killing import KillAt, WaitForSignal, assert_same_weights, waited
 
 STEPS, EVERY = 8, 4
 
@@ -90,3 +93,91 @@ def test_a_validation_that_was_not_saved_is_done_again(step, moment, whole, tmp_
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert restore(*run)[0] == 0
     assert rows(tmp_path) == rows(whole(1))
+
+
+@pytest.mark.slow
+def test_a_signal_to_every_process_of_a_run(tmp_path):
+    """Two ranks, their loaders' workers and W&B's service get SIGTERM, as at the end of a job; all of them end."""
+    run = [
+        *(
+            "fit",
+            "--config",
+            CONF / "single.yaml",
+            "--trainer.default_root_dir",
+            tmp_path / "run",
+            "--ckpt_path",
+            "last",
+        ),
+        *("--trainer.devices", 2, "--trainer.strategy", "ddp", "--trainer.logger", "true", "--data.num_workers", 1),
+    ]
+    command = [sys.executable, "-m", "restore_lightning", *map(str, run), *WaitForSignal.words(2)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    output = (tmp_path / "output").open("w+")
+    process = subprocess.Popen(
+        command, cwd=CONF.parents[1], env=environment, stdout=output, stderr=output, start_new_session=True
+    )
+    try:
+        waited("training", (tmp_path / "run/waiting").exists, 300, (tmp_path / "output").read_text)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=120)
+        text = (tmp_path / "output").read_text()
+        assert process.returncode == 128 + signal.SIGTERM, text
+        assert "stopped by SIGTERM after step 3 of 4" in text
+        assert "Traceback" not in text
+        assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
+        waited("the end of all processes", lambda: not members(process.pid), 60, lambda: str(members(process.pid)))
+    finally:
+        if members(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def members(group):
+    """Processes of a group, without those that have ended and were not waited for."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        state, _, of_group = rest.split()[:3]
+        if int(of_group) == group and state != "Z":
+            found.append(name)
+    return found
+
+
+def test_an_ignored_signal_stays_ignored(whole, tmp_path, restore):
+    """What the jobs do where Slurm may not requeue."""
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        assert restore(*words_of(tmp_path, 1), *KillAt.words(3, "step", signal.SIGUSR1))[0] == 0
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert_same_weights(whole(1) / "checkpoints/last.ckpt", tmp_path / "checkpoints/last.ckpt")
+
+
+def test_a_run_folder_serves_one_process(tmp_path, restore):
+    hold = """
+import sys
+from pathlib import Path
+from restore_lightning.files import claimed
+held = claimed(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"SLURM_JOB_ID": "17"},
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        code, _, err = restore(*words_of(tmp_path, 1))
+        assert code == 2
+        assert f"{tmp_path} is in use by job 17, process {holder.pid} on " in err
+        assert "wait for its end or stop it, or choose another --trainer.default_root_dir" in err
+        assert not (tmp_path / "checkpoints").exists()
+        holder.stdin.close()
+        holder.wait(timeout=60)
+    claimed(tmp_path).close()

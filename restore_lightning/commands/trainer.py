@@ -32,7 +32,7 @@ from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.files import claimed, write_text
-from restore_lightning.loggers import recorded_run, run_loggers, wandb_logger
+from restore_lightning.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
 from restore_lightning.tasks import RestorationTask
 
 log = logging.getLogger(__name__)
@@ -347,6 +347,5 @@ def run(verb: str, words: list[str]) -> int:
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))
-        if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
-            sys.modules["wandb"].finish()
+        finish_wandb()
     return 0
