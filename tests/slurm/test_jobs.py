@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.requeue import measure
 from tests.conftest import CONF
 from tests.killing import WaitForSignal, assert_same_weights
+from tests.slurm.cluster import MINUTES
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]  # one cluster at a time
 
@@ -92,3 +94,8 @@ def test_the_other_jobs(cluster, whole, step_1, photos):
     assert (whole / "scores.json").is_file()
     assert (cluster.folder / "runs/finetune" / submitted["finetune"] / "checkpoints/last.ckpt").is_file()
     assert list((cluster.folder / "shards").glob("*.tar"))
+
+
+def test_benchmark(cluster):
+    report = measure(cluster, repetitions=1, seed=0, seconds=5 * MINUTES)
+    assert (report["identical"], report["hung"], report["failed"]) == (1, 0, [])
