@@ -22,7 +22,7 @@ from tests.conftest import CONF
 from tests.killing import assert_same_weights, waited
 from tests.slurm.cluster import MINUTES, Cluster, local_cluster, slurm_up
 
-STEPS, LAST = 60, 30
+STEPS, LAST = 30, 20
 LAYOUTS = (("--nodes=1", "--ntasks-per-node=2"), ("--nodes=2", "--ntasks-per-node=1"))
 FIT = (
     *("slurm/fit.sbatch", "--config", str(CONF / "single.yaml"), "--trainer.max_steps", str(STEPS)),

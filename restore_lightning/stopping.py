@@ -44,6 +44,7 @@ def noted_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        _noted = 0
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
 

@@ -63,8 +63,12 @@ class KillAt(Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.reached("step", trainer)
 
+    def on_validation_start(self, trainer, pl_module):
+        self.images = 0
+
     def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
-        if dataloader_idx == 1:
+        self.images += 1
+        if self.images == 2:
             self.reached("validation", trainer)
 
     def on_validation_end(self, trainer, pl_module):

@@ -22,7 +22,7 @@ STEPS, EVERY = 8, 4
 def words_of(run, accumulate):
     logger = {"class_path": "restore_lightning.loggers.MetricsCSV", "init_args": {"run": str(run)}}
     return [
-        *("fit", "--config", CONF / "tiny.yaml", "--trainer.default_root_dir", run),
+        *("fit", "--config", CONF / "single.yaml", "--trainer.default_root_dir", run, "--trainer.limit_val_batches", 2),
         *("--ckpt_path", "last", "--trainer.max_steps", STEPS, "--trainer.accumulate_grad_batches", accumulate),
         *("--trainer.val_check_interval", EVERY * accumulate, "--trainer.logger", json.dumps(logger)),
     ]
