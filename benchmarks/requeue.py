@@ -6,7 +6,7 @@ A fit on two processes, in turn on one node and on two, gets SIGUSR1 once its lo
 step, a validation or a save, as it happens. It must requeue itself, go on, and end with the weights of a run that
 nobody signalled, bit by bit, within `--minutes`. Needs the root user, and SLURM_UP or the shared folder, as the tests
 in tests/slurm do. Progress on standard error, one JSON object on standard output: `repetitions`; `identical`, how many
-of them ended as they must; `hung`, how many did not end; `failed`, what the others did; `seconds` of each.
+of them ended as they must; `hung`, how many did not end; `failed`, how many ended otherwise; `seconds` of each.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ FIT = (
 
 
 def measure(cluster: Cluster, repetitions: int, seed: int, seconds: float) -> dict[str, Any]:
-    """Signal so many jobs.
+    """Signal so many jobs, two at a time.
 
     Args:
         cluster: Where they run.
@@ -40,33 +42,44 @@ def measure(cluster: Cluster, repetitions: int, seed: int, seconds: float) -> di
         seed: Of the steps.
         seconds: A job takes at most; after that it counts as hung.
     """
-    draw = random.Random(seed)
-    report: dict[str, Any] = {"repetitions": repetitions, "identical": 0, "hung": 0, "failed": [], "seconds": []}
     whole = submitted(cluster, LAYOUTS[0])
     cluster.wait(whole, "COMPLETED", seconds)
-    for number in range(repetitions):
-        start, step = time.monotonic(), draw.randrange(LAST)
-        job = submitted(cluster, LAYOUTS[number % len(LAYOUTS)])
-        try:
-            waited(f"step {step} of job {job}", lambda job=job, step=step: logged(cluster, job) > step, seconds)
-            cluster.call("scancel", "--signal=USR1", job)
-            cluster.wait(job, "COMPLETED", seconds)
-            if cluster.about(job, "Restarts") != "1":
-                raise AssertionError(f"job {job} was not requeued")
-            for name in ("last.ckpt", "best.ckpt"):
-                assert_same_weights(
-                    *(cluster.folder / "runs/fit" / each / "checkpoints" / name for each in (whole, job))
-                )
-            report["identical"] += 1
-        except TimeoutError as error:
-            report["hung"] += 1
-            print(error, file=sys.stderr, flush=True)
-            cluster.call("scancel", "--signal=KILL", job)
-        except AssertionError as error:
-            report["failed"].append(str(error))
-        report["seconds"].append(round(time.monotonic() - start, 1))
-        print(f"{number + 1}: signalled at step {step}, {report['seconds'][-1]} s", file=sys.stderr, flush=True)
-    return report
+
+    def one(number: int) -> tuple[str, float]:
+        start, step = time.monotonic(), random.Random(f"{seed} {number}").randrange(LAST)
+        end = signalled(cluster, LAYOUTS[number % len(LAYOUTS)], step, whole, seconds)
+        taken = round(time.monotonic() - start, 1)
+        print(f"{number + 1}: signalled behind step {step}, {taken} s: {end}", file=sys.stderr, flush=True)
+        return end, taken
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(one, range(repetitions)))
+    counts = Counter(end if end in ("identical", "hung") else "failed" for end, _ in ends)
+    return {
+        "repetitions": repetitions,
+        **{end: counts[end] for end in ("identical", "hung", "failed")},
+        "seconds": [taken for _, taken in ends],
+    }
+
+
+def signalled(cluster: Cluster, layout: tuple[str, ...], step: int, whole: str, seconds: float) -> str:
+    """How a job that is signalled behind a step ends: identical to the job `whole`, hung, or what is wrong."""
+    job = submitted(cluster, layout)
+    try:
+        waited(f"step {step} of job {job}", lambda: logged(cluster, job) > step, seconds)
+        cluster.call("scancel", "--signal=USR1", job)
+        cluster.wait(job, "COMPLETED", seconds)
+        if cluster.about(job, "Restarts") != "1":
+            return f"job {job} was not requeued"
+        for name in ("last.ckpt", "best.ckpt"):
+            assert_same_weights(*(cluster.folder / "runs/fit" / each / "checkpoints" / name for each in (whole, job)))
+    except TimeoutError as error:
+        print(error, file=sys.stderr, flush=True)
+        cluster.call("scancel", "--signal=KILL", job)
+        return "hung"
+    except AssertionError as error:
+        return str(error)
+    return "identical"
 
 
 def submitted(cluster: Cluster, layout: tuple[str, ...]) -> str:
