@@ -33,7 +33,7 @@ class Stopped(SystemExit):
 def noted_signals() -> Iterator[None]:
     """Within the block `SIGNALS` are noted instead of ending the process.
 
-    Signals that are ignored (`env --ignore-signal=USR1`) or handled by the caller stay so.
+    Signals that whoever started the process ignores (`trap "" USR1`), or that the caller handles, stay so.
     """
     global _noted
     _noted = 0

@@ -19,7 +19,8 @@ train() {
     local launch=("${restore[@]}") status=0
     if ! scontrol show job "$SLURM_JOB_ID" | grep -q "Requeue=1"; then
         echo "this job may not be requeued: SIGUSR1 is ignored, it trains until its end or SIGTERM"
-        launch=(env --ignore-signal=USR1 "${launch[@]}")
+        # shellcheck disable=SC2016  # for the step's shell
+        launch=(bash -c 'trap "" USR1; exec "$@"' bash "${launch[@]}")
     fi
     rm -f "$run/.stopped"
     srun --kill-on-bad-exit=1 "${launch[@]}" fit "$@" --ckpt_path last --trainer.default_root_dir "$run" \

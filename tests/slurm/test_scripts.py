@@ -81,7 +81,7 @@ def test_submit_as_it_is_asks_for_no_gpu(call):
         ("finetune", "--ntasks-per-node=4 --cpus-per-task=6 --gpus-per-node=4"),
         ("test", "--ntasks-per-node=1 --cpus-per-task=6 --gpus-per-node=1"),
         ("sweep", "--ntasks-per-node=1 --cpus-per-task=6 --gpus-per-node=1"),
-        ("pack", "--ntasks-per-node=1 --cpus-per-task=6"),
+        ("pack", "--ntasks-per-node=1"),
     ],
 )
 def test_submit_asks_for_what_the_site_says(job, options, call):
@@ -165,7 +165,7 @@ def test_a_job_that_may_not_be_requeued_ignores_the_signal(call):
     code, output = call(*FIT, REQUEUE="0")
     assert code == 0
     assert "this job may not be requeued" in output
-    assert "srun --kill-on-bad-exit=1 env --ignore-signal=USR1 restore fit" in output
+    assert """srun --kill-on-bad-exit=1 bash -c trap "" USR1; exec "$@" bash restore fit""" in output
 
 
 @pytest.mark.parametrize(
