@@ -83,6 +83,7 @@ def test_stopped_runs_end_like_whole_ones(step, moment, number, accumulate, stop
     assert [row["step"] for row in rows(tmp_path)] == [row["step"] for row in rows(whole(accumulate))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "moment"), [(4, "after validation"), (8, "after validation")])
 def test_a_validation_that_was_not_saved_is_done_again(step, moment, whole, tmp_path, restore):
     """A kill between the validation and the next save: its row stands once in metrics.csv."""
