@@ -110,6 +110,7 @@ class LastCheckpoint(_RunCheckpoint):
             loop.val_loop.restarting = False  # else it goes on behind the last one's images
             loop.val_loop.run()
             trainer.training = True
+            self._save(trainer)  # at the last step nothing else does
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -10,7 +10,7 @@ from tests.conftest import CONF
 from tests.killing import WaitForSignal, assert_same_weights
 from tests.slurm.cluster import MINUTES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]  # one cluster at a time
+pytestmark = pytest.mark.slow
 
 STEPS, EVERY, STOP = 12, 4, 7
 FIT = (
