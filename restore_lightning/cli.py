@@ -3,11 +3,13 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 
 from restore_lightning import __version__
 from restore_lightning.commands import COMMANDS, TRAINER_VERBS
 from restore_lightning.errors import UserError
+from restore_lightning.stopping import noted_signals
 
 HELP = """usage: restore VERB ...
 
@@ -18,7 +20,8 @@ train and score, by a config:
   predict    write the test images restored
              --config C.yaml [--key value ...]; C.yaml is a file or a shipped config
 {configs}
-             fit --ckpt_path last goes on where the run stopped, --overwrite starts it over
+             fit --ckpt_path last goes on where the run stopped, --overwrite starts it over;
+             SIGTERM and SIGUSR1 stop it after the next step, saved, with exit code 143 and 138
 
 use a trained network:
   apply      restore image files and folders
@@ -47,7 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Words after `restore`; None: those of the process.
 
     Returns:
-        Exit code: 0, 2 for a wrong call, 1 for a run that failed.
+        Exit code: 0, 2 for a wrong call, 1 for a run that failed, 128 + N for training that signal N stopped.
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
@@ -64,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _run(words)
-    except SystemExit as stop:  # argparse, after --help or an error of its own
+    except SystemExit as stop:  # a signal; argparse, after --help or an error of its own
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
         print("restore: interrupted", file=sys.stderr)
@@ -83,9 +86,11 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     verb, *rest = words
     if verb in TRAINER_VERBS:
-        from restore_lightning.commands.trainer import run
+        # Before torch is imported, which takes seconds.
+        with noted_signals() if verb == "fit" else nullcontext():
+            from restore_lightning.commands.trainer import run
 
-        return run(verb, rest)
+            return run(verb, rest)
     if verb in COMMANDS:
         return int(import_module(f"restore_lightning.commands.{verb}").run(rest))
     raise UserError(f"unknown verb {verb!r}: choose one of {', '.join((*TRAINER_VERBS, *COMMANDS))}")

@@ -1,14 +1,19 @@
 """Files that appear whole or not at all, and the text of JSON files."""
 
+import fcntl
 import json
+import logging
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from restore_lightning.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -48,6 +53,32 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, in UTF-8 on every system."""
     with written_beside(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def claimed(folder: Path) -> TextIO:
+    """Keep a folder for this process, for as long as the returned file is open; the lock goes with the process.
+
+    Raises:
+        UserError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    file = path.open("a+", encoding="utf-8")
+    try:
+        # Of the process, unlike flock: children that outlive it for a moment do not hold it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        holder = path.read_text(encoding="utf-8").strip()
+        raise UserError(
+            f"{folder} is in use by {holder}: wait for its end or stop it, or choose another --trainer.default_root_dir"
+        ) from error
+    except OSError as error:
+        log.warning("%s cannot be locked (%s): make sure that no other job writes to it", folder, error.strerror)
+    job = os.environ.get("SLURM_JOB_ID")
+    file.truncate(0)
+    file.write(f"{f'job {job}, ' if job else ''}process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    return file
 
 
 def json_text(value: Any) -> str:

@@ -1,13 +1,24 @@
 """The loggers of a run: `metrics.csv`, which survives a resume, and W&B, offline where there is no key."""
 
 import csv
+import logging
 import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from restore_lightning.stopping import noted
+
+log = logging.getLogger(__name__)
 
 METRICS = ExperimentWriter.NAME_METRICS_FILE
 """What a run's folder calls the logged numbers."""
@@ -40,16 +51,52 @@ class MetricsCSV(CSVLogger):
 
     def keep_before(self, step: int) -> None:
         """Go on with an existing file: rows from `step` on, which the resumed run writes again, are dropped."""
+        self._keep(lambda row: int(row["step"]) < step)
+
+    def drop_validation(self, step: int) -> None:
+        """Without the scores of a validation that is done again."""
+        self._keep(
+            lambda row: int(row["step"]) != step or not any(row[name] for name in row if name.startswith("val/"))
+        )
+
+    @rank_zero_only
+    def _keep(self, wanted: Callable[[dict[str, str]], bool]) -> None:
         path = Path(self.log_dir, METRICS)
         if path.is_file():
             with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+                kept = [row for row in csv.DictReader(file) if wanted(row)]
             path.unlink()
             self.experiment.metrics = kept + self.experiment.metrics
             self.experiment.save()  # at once: a run killed before its next row keeps them
 
     def log_hyperparams(self, params: Any = None) -> None:
         """`config.yaml` holds them all."""
+
+
+class RunWandb(WandbLogger):
+    """W&B, left alone after SIGTERM: a cluster sends it to all processes of a job, W&B's too, and writing fails then.
+
+    `metrics.csv` has what is logged until the step ends.
+    """
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """W&B's run."""
+        return DummyLogger().experiment if noted() == signal.SIGTERM else super().experiment
+
+
+def finish_wandb() -> None:
+    """End this process's W&B run, if it has one."""
+    wandb = sys.modules.get("wandb")
+    if wandb is None or wandb.run is None:
+        return
+    try:
+        wandb.finish()
+    except OSError:
+        log.info("W&B's service got the signal too: what was logged until then is kept")
+        with suppress(OSError):
+            wandb.teardown()  # else it tries again at exit
 
 
 def run_loggers(run: Path, resumed: bool = False) -> list[Logger]:
@@ -86,7 +133,7 @@ def wandb_logger(run: Path, recorded: str | None = None) -> WandbLogger:
     # Not `offline=True`: it works by an environment variable, which wandb has read by now.
     settings: dict[str, Any] = {} if chosen else {"mode": "offline"}
     given = {"WANDB_RUN_ID", "WANDB_SWEEP_ID"} & os.environ.keys()
-    return WandbLogger(
+    return RunWandb(
         name=run.name, save_dir=run, project="restore-lightning", id=None if given else recorded, **settings
     )
 

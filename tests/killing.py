@@ -1,30 +1,50 @@
-"""A callback that ends its process as a power cut would."""
+"""A callback that ends its process as a power cut would, or sends it another signal; runs that are compared."""
 
+import json
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import torch
 from lightning.pytorch import Callback
 
-Moment = Literal["step", "validation", "after validation", "save"]
+from restore_lightning.stopping import noted
+
+Moment = Literal["start", "step", "validation", "after validation", "save"]
+
+
+def added(callback: type[Callback], **arguments: object) -> list[str]:
+    """Options of `restore fit` that add a callback."""
+    spec = {"class_path": f"{callback.__module__}.{callback.__qualname__}", "init_args": arguments}
+    return ["--trainer.callbacks", json.dumps([spec])]
 
 
 class KillAt(Callback):
-    """SIGKILL at a moment.
+    """A signal at a moment.
 
     Args:
         step: Optimiser steps that are done.
-        moment: Before the next batch, within the first validation from then on, behind it, or while a checkpoint is
-            saved: it is written, and not renamed yet.
+        moment: Before training, before the next batch, within the first validation from then on, behind it, or while a
+            checkpoint is saved: it is written, and not renamed yet.
+        number: Of the signal.
     """
 
-    def __init__(self, step: int, moment: Moment) -> None:
+    def __init__(self, step: int, moment: Moment, number: int = signal.SIGKILL) -> None:
         self.step = step
         self.moment = moment
+        self.number = number
+
+    @classmethod
+    def words(cls, step: int, moment: Moment, number: int = signal.SIGKILL) -> list[str]:
+        """Options of `restore fit` that add it."""
+        return added(cls, step=step, moment=moment, number=int(number))
 
     def on_fit_start(self, trainer, pl_module):
         replace = Path.replace
+        self.undo = lambda: setattr(Path, "replace", replace)
 
         def watched(path, target):
             if Path(target).suffix == ".ckpt":
@@ -32,12 +52,23 @@ class KillAt(Callback):
             return replace(path, target)
 
         Path.replace = watched
+        self.reached("start", trainer)
+
+    def teardown(self, trainer, pl_module, stage):
+        self.undo()
+
+    def on_exception(self, trainer, pl_module, exception):
+        self.undo()
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.reached("step", trainer)
 
+    def on_validation_start(self, trainer, pl_module):
+        self.images = 0
+
     def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
-        if dataloader_idx == 1:
+        self.images += 1
+        if self.images == 2:
             self.reached("validation", trainer)
 
     def on_validation_end(self, trainer, pl_module):
@@ -45,4 +76,53 @@ class KillAt(Callback):
 
     def reached(self, moment, trainer):
         if moment == self.moment and trainer.global_step >= self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
+
+
+def waited(what: str, done: Callable[[], bool], seconds: float, seen: Callable[[], str] = str) -> None:
+    """Return once something is done.
+
+    Raises:
+        TimeoutError: It was not; with what is seen then.
+    """
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {seconds} s\n{seen()}")
+        time.sleep(0.2)
+
+
+class WaitForSignal(Callback):
+    """The first start of a run waits for a signal before a step; `<run>/waiting` says that it does.
+
+    Args:
+        step: Optimiser steps that are done then.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.resumed = False
+
+    @classmethod
+    def words(cls, step: int) -> list[str]:
+        """Options of `restore fit` that add it."""
+        return added(cls, step=step)
+
+    def on_train_start(self, trainer, pl_module):
+        self.resumed = trainer.global_step > 0
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.is_global_zero and trainer.global_step == self.step and not self.resumed:
+            Path(trainer.default_root_dir, "waiting").touch()
+            waited("a signal", lambda: noted() > 0, seconds=120)
+
+
+def assert_same_weights(expected: Path, found: Path) -> None:
+    """Two checkpoints of the same step hold the same weights and the same state of the optimiser, bit by bit."""
+    one, other = (torch.load(path, weights_only=True) for path in (expected, found))
+    assert one["global_step"] == other["global_step"]
+    assert one["state_dict"].keys() == other["state_dict"].keys()
+    for key, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, other["state_dict"][key]), key
+    for key, state in one["optimizer_states"][0]["state"].items():
+        assert all(torch.equal(state[name], other["optimizer_states"][0]["state"][key][name]) for name in state), key

@@ -8,9 +8,12 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
+from restore_lightning.callbacks.stop import agreed_signal, stop
 from restore_lightning.errors import UserError
 from restore_lightning.files import written_beside
+from restore_lightning.loggers import MetricsCSV
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -59,30 +62,104 @@ class _RunCheckpoint(ModelCheckpoint):
 class LastCheckpoint(_RunCheckpoint):
     """Keeps `last.ckpt`: where `fit --ckpt_path last` goes on.
 
+    It is saved every so many steps, before each validation, when a signal stops the run, and at the run's end; always
+    where a step ends, which is where the resumed run goes on: with the validation, if one is due after that step.
+
     Args:
-        every_n_train_steps: Optimiser steps between two saves; the run's end is always saved.
+        every_n_train_steps: Optimiser steps between two saves.
     """
 
     kept = "last"
+    validation_due: bool = False
+    """Whether the last step's validation is still to come."""
 
     def __init__(self, every_n_train_steps: int = 1000) -> None:
         super().__init__(
             save_last=True, save_top_k=0, every_n_train_steps=every_n_train_steps, enable_version_counter=False
         )
+        self._max_steps: int | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """With what is due."""
+        return super().state_dict() | {"validation_due": self.validation_due}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Earlier versions did not say what is due."""
+        super().load_state_dict(state_dict)
+        self.validation_due = state_dict.get("validation_due", False)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Lightning takes a run for finished at its last step, before a validation that is due."""
+        state = checkpoint["callbacks"].get(self.state_key, {})
+        if state.get("validation_due") and checkpoint["global_step"] == trainer.max_steps:
+            self._max_steps = trainer.max_steps
+            trainer.fit_loop.epoch_loop.max_steps += 1
+            checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Validate where the run that goes on was to do it next."""
+        super().on_train_start(trainer, pl_module)
+        loop = trainer.fit_loop.epoch_loop
+        if self._max_steps is not None:
+            loop.max_steps, self._max_steps = self._max_steps, None
+        if self.validation_due:
+            for logger in trainer.loggers:
+                if isinstance(logger, MetricsCSV):
+                    logger.drop_validation(trainer.global_step - 1)  # it may have been done, and not saved
+            trainer.validating = True
+            loop.val_loop.restarting = False  # else it goes on behind the last one's images
+            loop.val_loop.run()
+            trainer.training = True
+            self._save(trainer)  # at the last step nothing else does
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save where a step ends; within it, what its first batches gave would be lost."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if (batch_idx + 1) % trainer.accumulate_grad_batches or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        every = trainer.val_check_batch  # None: by time
+        self.validation_due = trainer.enable_validation and every is not None and (batch_idx + 1) % every == 0
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        signal = agreed_signal(trainer)
+        if (signal or self.validation_due) and self._last_global_step_saved != trainer.global_step:
+            self._save(trainer)
+        if signal:
+            pl_module.on_train_batch_end(outputs, batch, batch_idx)  # comes after callbacks; writes the step's losses
+            stop(trainer, signal)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop within a validation too, it can take longer than a signal leaves time; it was saved before."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        loaders: Any = trainer.val_dataloaders
+        # Some processes have one image more than others.
+        if batch_idx < len(loaders[dataloader_idx].dataset) // trainer.world_size:
+            signal = agreed_signal(trainer)
+            if signal:
+                stop(trainer, signal)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """It is done."""
+        self.validation_due = False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the run, which is one long epoch."""
         # Always: a save in the last step came before its validation. And not when training has ended: by then averaged
         # weights have taken the place of those that a resumed run goes on with.
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The end has been saved."""

@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 import yaml
 from lightning.pytorch import LightningModule, Trainer
@@ -31,8 +31,8 @@ from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
-from restore_lightning.files import write_text
-from restore_lightning.loggers import recorded_run, run_folder, run_loggers, wandb_logger
+from restore_lightning.files import claimed, write_text
+from restore_lightning.loggers import finish_wandb, recorded_run, run_folder, run_loggers, wandb_logger
 from restore_lightning.processes import first_process, prepare
 from restore_lightning.settings import named, of_task
 from restore_lightning.tasks import RestorationTask
@@ -87,6 +87,8 @@ class RestoreCLI(LightningCLI):
     earlier: list[Path]
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
+    claim: TextIO
+    """Keeps other processes from writing to the run's folder, for as long as it is open."""
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -113,7 +115,9 @@ class RestoreCLI(LightningCLI):
             found = _resume_point(checkpoints, given)
             config["ckpt_path"] = found
             self.resumed = found is not None and Path(found).resolve().parent == checkpoints.resolve()
-            self.earlier = [] if self.resumed else _earlier_run(checkpoints.parent, self.overwrite)
+            # "last", and nothing was saved: a start that was cut short.
+            replace = self.overwrite or (given == "last" and not _saved(checkpoints))
+            self.earlier = [] if self.resumed else _earlier_run(checkpoints.parent, replace)
         else:
             config["ckpt_path"] = _trained(checkpoints, given, str(self.subcommand))
 
@@ -133,6 +137,8 @@ class RestoreCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """What can be refused is refused before loggers make files."""
+        if first_process():
+            self.claim = claimed(Path(self.trainer.default_root_dir))
         if self.config[self.subcommand].ckpt_path is None:
             self.model.start_anew()
 
@@ -179,6 +185,8 @@ class RestoreCLI(LightningCLI):
         if not trainer.plugins:
             kwargs["plugins"] = [AtomicCheckpointIO()]
         made = super().instantiate_trainer(**kwargs)
+        # Lightning's handlers save and broadcast within the handler, which hangs; `LastCheckpoint` stops the run.
+        made._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         if self.subcommand == "fit":
             prepare(made, self.model, trainer.sync_batchnorm)
         return made
@@ -204,19 +212,24 @@ def _resume_point(checkpoints: Path, given: str | None) -> str | None:
     return None
 
 
-def _earlier_run(run: Path, overwrite: bool) -> list[Path]:
+def _saved(checkpoints: Path) -> list[Path]:
+    """A run's checkpoints; those that begin with a dot were not finished."""
+    return sorted(checkpoints.glob("[!.]*.ckpt"))
+
+
+def _earlier_run(run: Path, replace: bool) -> list[Path]:
     """Files of an earlier run in this folder, which the new one replaces.
 
     The other processes of a run leave this to the first one.
 
     Raises:
-        UserError: There are some, and `--overwrite` was not given.
+        UserError: There are some, and they are not to be replaced.
     """
     if not first_process():
         return []
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
-    existing += sorted(path for path in (run / "checkpoints").glob("[!.]*.ckpt") if path not in existing)
-    if existing and not overwrite:
+    existing += [path for path in _saved(run / "checkpoints") if path not in existing]
+    if existing and not replace:
         raise UserError(
             f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
             " choose another --trainer.default_root_dir, or start over with --overwrite"
@@ -355,6 +368,5 @@ def run(verb: str, words: list[str]) -> int:
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))
-        if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
-            sys.modules["wandb"].finish()
+        finish_wandb()
     return 0

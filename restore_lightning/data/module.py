@@ -47,6 +47,7 @@ from restore_lightning.errors import UserError
 from restore_lightning.images import to_float
 from restore_lightning.metrics import protocol
 from restore_lightning.metrics.functional import WINDOW_SIZE
+from restore_lightning.stopping import leave_to_trainer
 
 log = logging.getLogger(__name__)
 
@@ -231,6 +232,7 @@ class RestorationData(LightningDataModule):
             batch_sampler=self._batches,
             collate_fn=collate,
             num_workers=self.num_workers,
+            worker_init_fn=leave_to_trainer,
             pin_memory=torch.cuda.is_available(),
         )
 

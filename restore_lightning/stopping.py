@@ -1,0 +1,70 @@
+"""Signals that end training: noted when they come, acted on where a step ends.
+
+SIGTERM is what systems, schedulers and `kill` send, SIGUSR1 what Slurm sends ahead of a job's time limit
+(`#SBATCH --signal=SIGUSR1@120`). Saving within a handler would hang: other processes may be in another collective.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+"""What stops training; where processes got different ones, the larger number counts."""
+
+_noted = 0
+
+
+class Stopped(SystemExit):
+    """Training ended early because of a signal; what it needs to go on is saved.
+
+    Args:
+        number: Of the signal.
+        first: Whether this is the run's first process. The others end with 0: what started them takes any other code
+            for a crash, and kills the first one before it has closed its logs.
+    """
+
+    def __init__(self, number: int, first: bool) -> None:
+        super().__init__(128 + number if first else 0)
+
+
+@contextmanager
+def noted_signals() -> Iterator[None]:
+    """Within the block `SIGNALS` are noted instead of ending the process.
+
+    Signals that whoever started the process ignores (`trap "" USR1`), or that the caller handles, stay so.
+    """
+    global _noted
+    _noted = 0
+    in_main = threading.current_thread() is threading.main_thread()  # others cannot set handlers
+    ours = [number for number in SIGNALS if in_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _note)
+    try:
+        yield
+    finally:
+        _noted = 0
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def noted() -> int:
+    """Number of the signal that came; 0: none."""
+    return _noted
+
+
+def leave_to_trainer(worker: int) -> None:
+    """In a data loader's worker: signals to the whole job are not for it, its end would be an error of the run.
+
+    Args:
+        worker: Its number.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    # One SIGTERM only: at its end the trainer sends it to workers that hang.
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    global _noted
+    _noted = max(_noted, number)
