@@ -129,7 +129,7 @@ class RestoreCLI(LightningCLI):
             raise UserError(_shortened(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
-        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
+        text = self._parser(self.subcommand).dump(self.config[self.subcommand].clone(), skip_unset=False)
         self.datamodule.settings = named(yaml.safe_load(text))
         self.model.settings = of_task(self.datamodule.settings)
         if self.subcommand == "fit" and self.model.network_spec is not None:

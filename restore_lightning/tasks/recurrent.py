@@ -139,14 +139,14 @@ class RecurrentTask(MultiBranchTask):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to go on where nothing was fine-tuned, and say when the order is another one."""
-        super().on_load_checkpoint(checkpoint)
-        self._started = True
         order = checkpoint.get(ORDER)
         if order is None and self.trainer.training:
             raise UserError(
                 "--ckpt_path names a checkpoint of step 1, there is no fine-tuning to go on with:"
                 " give it as --model.init_from"
             )
+        super().on_load_checkpoint(checkpoint)
+        self._started = True
         if order is None:
             self.titles = {**self.titles, "restored": f"MBN{self.inference.plus} (factor unknown, not fine-tuned)"}
         elif order != self.order and self.trainer.training:
