@@ -13,6 +13,7 @@ from lightning.pytorch import Callback
 
 from restore_lightning.stopping import noted
 
+KILL = int(signal.SIGKILL)  # a plain number, for YAML
 Moment = Literal["start", "step", "validation", "after validation", "save"]
 
 
@@ -32,13 +33,13 @@ class KillAt(Callback):
         number: Of the signal.
     """
 
-    def __init__(self, step: int, moment: Moment, number: int = signal.SIGKILL) -> None:
+    def __init__(self, step: int, moment: Moment, number: int = KILL) -> None:
         self.step = step
         self.moment = moment
         self.number = number
 
     @classmethod
-    def words(cls, step: int, moment: Moment, number: int = signal.SIGKILL) -> list[str]:
+    def words(cls, step: int, moment: Moment, number: int = KILL) -> list[str]:
         """Options of `restore fit` that add it."""
         return added(cls, step=step, moment=moment, number=int(number))
 

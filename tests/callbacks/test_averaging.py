@@ -85,7 +85,7 @@ def test_validation_test_and_apply_use_the_average(averaged, restore):
     assert restore("test", "--config", run / "config.yaml")[0] == 0
     scores = json.loads((run / "scores.json").read_text())
     assert (scores["weights"], scores["step"]) == ("averaged", best["global_step"])
-    psnr = [float(line.split(" dB")[-3].split()[-1]) for line in out.splitlines() if line.count(" dB") == 3]
+    psnr = [float(line.split(" / ")[1].split()[-1]) for line in out.splitlines() if line.endswith(" dB")]
     assert len(psnr) == 4
     assert sum(psnr) / 4 == pytest.approx(float(state["best_model_score"]), abs=0.01)
     network = load_trained(run / "checkpoints/best.ckpt").network

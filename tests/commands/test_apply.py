@@ -90,7 +90,7 @@ GREEDY = """
 
 
 def test_the_help_names_the_default_overlap(restore):
-    assert f"(default {PLAIN.overlap})" in " ".join(restore("apply", "--help")[1].split())
+    assert f"(default {Inference(tile=1024).overlap}, of" in " ".join(restore("apply", "--help")[1].split())
 
 
 def test_too_little_memory(restore, photos, tmp_path, monkeypatch):
@@ -189,7 +189,7 @@ WRONG = {
     "an overlap of nothing": (("--factor", "rain", "--overlap", 8), "--overlap 8 is of tiles: give --tile too"),
     "an overlap that is the tile": (
         ("--factor", "rain", "--tile", 64, "--overlap", 64),
-        "--overlap 64: give less than the tile's 64 pixels",
+        "--overlap 64: give 0 or more pixels, less than the tile's 64",
     ),
     "tiles that do not move on": (
         ("--factor", "blur", "--tile", 64, "--overlap", 60),
