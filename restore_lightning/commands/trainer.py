@@ -137,10 +137,10 @@ class RestoreCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """What can be refused is refused before loggers make files."""
-        if first_process():
-            self.claim = claimed(Path(self.trainer.default_root_dir))
         if self.config[self.subcommand].ckpt_path is None:
             self.model.start_anew()
+        if first_process():
+            self.claim = claimed(Path(self.trainer.default_root_dir))
 
     def after_fit(self) -> None:
         """Say where everything is."""

@@ -71,7 +71,11 @@ def page(
     template = _environment().get_template("report.html")
     sets = report["sets"]
     versions = ["degraded", *report["methods"]]
-    means = {version: mean_scores([entry[version] for entry in sets.values()]) for version in versions if len(sets) > 1}
+    scores = {version: [entry[version] for entry in sets.values()] for version in versions if len(sets) > 1}
+    means = {
+        version: {**mean_scores(of_sets), "identical": sum(math.isinf(entry["psnr"]) for entry in of_sets)}
+        for version, of_sets in scores.items()
+    }
 
     def rendered(shown: Sequence[Shown]) -> str:
         names = [f"picture-{index}" for index, _ in enumerate(shown, start=1)]
