@@ -1,6 +1,7 @@
 """The loggers of a run: `metrics.csv`, which survives a resume, and W&B, offline where there is no key."""
 
 import csv
+import io
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from restore_lightning.files import write_text
 from restore_lightning.stopping import noted
 
 log = logging.getLogger(__name__)
@@ -63,11 +65,15 @@ class MetricsCSV(CSVLogger):
     def _keep(self, wanted: Callable[[dict[str, str]], bool]) -> None:
         path = Path(self.log_dir, METRICS)
         if path.is_file():
+            text = io.StringIO()
             with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if wanted(row)]
-            path.unlink()
-            self.experiment.metrics = kept + self.experiment.metrics
-            self.experiment.save()  # at once: a run killed before its next row keeps them
+                rows = csv.DictReader(file)
+                names = sorted({*(rows.fieldnames or ()), *self.experiment.metrics_keys})
+                table = csv.DictWriter(text, names, restval="", lineterminator="\n")
+                table.writeheader()
+                table.writerows(row for row in rows if wanted(row))
+            write_text(path, text.getvalue())
+            self.experiment.metrics_keys = names  # the writer's next rows have these columns
 
     def log_hyperparams(self, params: Any = None) -> None:
         """`config.yaml` holds them all."""

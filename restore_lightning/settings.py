@@ -12,6 +12,8 @@ PLACES = {"default_root_dir", "root", "clean", "degraded", "shards", "init_from"
 """Last words of names that say where files lie, which may differ between machines."""
 KEPT = ("model.class_path", "model.init_args.optimizer", "model.init_args.lr_scheduler")
 """Beginnings of the names of settings that a resumed run cannot change: its checkpoint holds the state of these."""
+OF_STEPS = ("model.", "trainer.gradient_clip", "trainer.callbacks")
+"""Beginnings of the names of settings that steps depend on; what the data are says `data.agreement`."""
 FREE = ("network", "order", "inference", "init_from", "baselines", "title", "recompute")
 """Arguments of a task that change no step of training, or that are compared elsewhere."""
 
@@ -24,7 +26,7 @@ def named(config: Mapping[str, Any]) -> dict[str, Any]:
 def of_task(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `named` that decide how a task trains."""
     free = tuple(f"model.init_args.{name}" for name in FREE)
-    return {name: value for name, value in settings.items() if name.startswith("model.") and not name.startswith(free)}
+    return {name: value for name, value in settings.items() if name.startswith(OF_STEPS) and not name.startswith(free)}
 
 
 def check_resumed(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -4,8 +4,10 @@ SIGTERM is what systems, schedulers and `kill` send, SIGUSR1 what Slurm sends ah
 (`#SBATCH --signal=SIGUSR1@120`). Saving within a handler would hang: other processes may be in another collective.
 """
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,7 +15,11 @@ from types import FrameType
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 """What stops training; where processes got different ones, the larger number counts."""
 
+PATIENCE = 60.0
+"""Seconds after a signal from which on SIGTERM ends the process at once: it waits for others, or hangs."""
+
 _noted = 0
+_since = 0.0
 
 
 class Stopped(SystemExit):
@@ -66,5 +72,10 @@ def leave_to_trainer(worker: int) -> None:
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    global _noted
+    global _noted, _since
+    if _noted == 0:
+        _since = time.monotonic()
+    elif number == signal.SIGTERM and time.monotonic() - _since > PATIENCE:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     _noted = max(_noted, number)

@@ -5,8 +5,8 @@
 partition=
 account=
 time=
-# GPUs of a node, a process each; 0: one process on the CPUs.
-gpus=0
+# GPUs of a node, a process each; 0: one process on the CPUs. For one job: gpus=2 slurm/submit ...
+gpus=${gpus:-0}
 # CPUs of a process: data.num_workers and one more.
 cpus=2
 

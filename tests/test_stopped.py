@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from restore_lightning.callbacks.checkpoint import _images_of_all
 from restore_lightning.cli import main
 from restore_lightning.files import claimed
 from tests.conftest import CONF
@@ -147,6 +149,42 @@ def members(group):
         if int(of_group) == group and state != "Z":
             found.append(name)
     return found
+
+
+def test_a_second_sigterm_ends_what_makes_no_step():
+    script = """
+import os, signal
+from restore_lightning import stopping
+stopping.PATIENCE = 0
+with stopping.noted_signals():
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(stopping.noted(), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("still here")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "15\n")
+
+
+def test_a_due_validation_is_done_where_the_run_goes_on_with_other_saves(whole, tmp_path, restore):
+    """The interval of saves is no part of the run."""
+    run = words_of(tmp_path, 1)
+    assert restore(*run, *KillAt.words(STEPS, "validation", signal.SIGUSR1))[0] == 138
+    assert restore(*run, "--checkpoint.every_n_train_steps", 100)[0] == 0
+    assert validations(tmp_path) == validations(whole(1))
+
+
+@pytest.mark.parametrize(
+    ("images", "ranks", "limit", "all_have"),
+    [(7, 2, 1.0, 3), (7, 2, 0.5, 1), (7, 2, 2, 2), (2, 4, 1.0, 0), (8, 2, 9, 4)],
+)
+def test_a_validation_asks_only_for_images_that_every_process_has(images, ranks, limit, all_have):
+    """Lightning takes a part of each process's own images."""
+    loader = SimpleNamespace(dataset=range(images))
+    trainer = SimpleNamespace(val_dataloaders=[loader], world_size=ranks, limit_val_batches=limit)
+    of_each = [len(range(rank, images, ranks)) for rank in range(ranks)]
+    least = min(int(of * limit) if isinstance(limit, float) else min(of, limit) for of in of_each)
+    assert _images_of_all(trainer, 0) == least == all_have
 
 
 def test_an_ignored_signal_stays_ignored(whole, tmp_path, restore):

@@ -79,6 +79,11 @@ class LastCheckpoint(_RunCheckpoint):
         )
         self._max_steps: int | None = None
 
+    @property
+    def state_key(self) -> str:
+        """One name whatever the arguments: a run that goes on may save more often."""
+        return type(self).__name__
+
     def state_dict(self) -> dict[str, Any]:
         """With what is due."""
         return super().state_dict() | {"validation_due": self.validation_due}
@@ -99,6 +104,8 @@ class LastCheckpoint(_RunCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate where the run that goes on was to do it next."""
         super().on_train_start(trainer, pl_module)
+        if Path(str(self.dirpath), "last.ckpt").is_file():
+            self._last_global_step_saved = trainer.global_step
         loop = trainer.fit_loop.epoch_loop
         if self._max_steps is not None:
             loop.max_steps, self._max_steps = self._max_steps, None
@@ -140,9 +147,8 @@ class LastCheckpoint(_RunCheckpoint):
         """Stop within a validation too, it can take longer than a signal leaves time; it was saved before."""
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
-        loaders: Any = trainer.val_dataloaders
-        # Some processes have one image more than others.
-        if batch_idx < len(loaders[dataloader_idx].dataset) // trainer.world_size:
+        saved = self._last_global_step_saved == trainer.global_step  # not before a validation by time
+        if saved and batch_idx < _images_of_all(trainer, dataloader_idx):
             signal = agreed_signal(trainer)
             if signal:
                 stop(trainer, signal)
@@ -163,6 +169,14 @@ class LastCheckpoint(_RunCheckpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The end has been saved."""
+
+
+def _images_of_all(trainer: Trainer, loader: int) -> int:
+    """How many images of a validation set every process has: some have one more than others, or a part of it more."""
+    loaders: Any = trainer.val_dataloaders
+    least = len(loaders[loader].dataset) // trainer.world_size
+    limit = trainer.limit_val_batches
+    return int(least * limit) if isinstance(limit, float) else min(least, limit)
 
 
 class BestCheckpoint(_RunCheckpoint):

@@ -12,6 +12,9 @@ from restore_lightning.stopping import Stopped, noted
 
 log = logging.getLogger(__name__)
 
+STOPPED = ".stopped"
+"""The file in a run's folder that names the signal which ended it."""
+
 
 def agreed_signal(trainer: Trainer) -> int:
     """The signal that any process of the run has got; 0: none.
@@ -32,7 +35,7 @@ def stop(trainer: Trainer, number: int) -> None:
     """
     if trainer.is_global_zero:
         name = signal.Signals(number).name
-        write_text(Path(trainer.default_root_dir, ".stopped"), f"{name}\n")
+        write_text(Path(trainer.default_root_dir, STOPPED), f"{name}\n")
         log.info(
             "stopped by %s after step %d of %d: go on with --ckpt_path last",
             name,

@@ -26,6 +26,7 @@ from restore_lightning.callbacks import (
     RunStart,
     ScoreReport,
 )
+from restore_lightning.callbacks.stop import STOPPED
 from restore_lightning.checkpoints import lacking, rebuildable
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.configs import find_config, shipped
@@ -140,7 +141,9 @@ class RestoreCLI(LightningCLI):
         if self.config[self.subcommand].ckpt_path is None:
             self.model.start_anew()
         if first_process():
-            self.claim = claimed(Path(self.trainer.default_root_dir))
+            run = Path(self.trainer.default_root_dir)
+            self.claim = claimed(run)
+            (run / STOPPED).unlink(missing_ok=True)
 
     def after_fit(self) -> None:
         """Say where everything is."""

@@ -147,15 +147,17 @@ class RestorationTask(LightningModule, ABC):
             if self.weights == AVERAGED and not self.averaging():
                 raise UserError(
                     "--ckpt_path names a checkpoint of a run that averages its weights, this one does not: go on with"
-                    " --config config.yaml of its folder, or give the callback, --trainer.callbacks EMAWeightAveraging"
+                    " --config config.yaml of its folder"
                 )
 
     def _count_batches(self, checkpoint: dict[str, Any]) -> None:
         """Let Lightning, which counts batches, begin with a whole step where more or fewer of them make one now."""
-        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
-        if counted["processed"] != batches:
-            counted.update(dict.fromkeys(counted, batches))
+        for counted in (progress["total"], progress["current"]):
+            # All by the same: where a step's end saved, its batch is not completed, which Lightning makes up for.
+            more = batches - counted["processed"]
+            counted.update({name: number + more for name, number in counted.items()})
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> Tensor:

@@ -77,10 +77,10 @@ def test_submit_as_it_is_asks_for_no_gpu(call):
 @pytest.mark.parametrize(
     ("job", "options"),
     [
-        ("fit", "--ntasks-per-node=4 --cpus-per-task=6 --gpus-per-node=4"),
-        ("finetune", "--ntasks-per-node=4 --cpus-per-task=6 --gpus-per-node=4"),
-        ("test", "--ntasks-per-node=1 --cpus-per-task=6 --gpus-per-node=1"),
-        ("sweep", "--ntasks-per-node=1 --cpus-per-task=6 --gpus-per-node=1"),
+        ("fit", "--ntasks-per-node=4 --cpus-per-task=6 --gres=gpu:4"),
+        ("finetune", "--ntasks-per-node=4 --cpus-per-task=6 --gres=gpu:4"),
+        ("test", "--ntasks-per-node=1 --cpus-per-task=6 --gres=gpu:1"),
+        ("sweep", "--ntasks-per-node=1 --cpus-per-task=6 --gres=gpu:1"),
         ("pack", "--ntasks-per-node=1"),
     ],
 )
@@ -151,6 +151,33 @@ def test_the_run_directory_is_the_jobs_or_the_given_one(environment, run, call):
 def test_only_a_job_that_sigusr1_stopped_is_requeued(stopped, code, requeued, call):
     assert (REQUEUED in call(*FIT, STOPPED=stopped, CODE=code)[1]) == requeued
     assert call(*FIT, STOPPED=stopped, CODE=code)[0] == (0 if requeued else int(code))
+
+
+def test_a_task_of_an_array_requeues_itself_alone(call):
+    """One task of each array has the number of the whole array."""
+    array = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
+    (call.folder / "runs/fit/7_3").mkdir()
+    code, output = call(*FIT, **array, CODE="138")
+    assert code == 0
+    assert output.splitlines()[-1] == "scontrol requeue 7_3"
+
+
+def test_a_limit_too_short_for_a_start_is_no_endless_loop(call):
+    assert REQUEUED in call(*FIT, CODE="138", SLURM_RESTART_COUNT="9")[1]
+    code, output = call(*FIT, CODE="138", SLURM_RESTART_COUNT="10")
+    assert code == 138
+    assert REQUEUED not in output
+
+
+@pytest.mark.parametrize("word", ["--ckpt_path", "--ckpt_path=best.ckpt", "--trainer.default_root_dir=runs/x"])
+def test_what_the_job_gives_itself_is_refused(word, call):
+    code, output = call(*FIT, word, "x")
+    assert code == 2
+    assert "the job gives it; RESTORE_RUN=FOLDER before slurm/submit goes on with a run" in output
+
+
+def test_gpus_of_one_job(call):
+    assert "--gres=gpu:2 " in call("slurm/submit", *FIT, gpus="2")[1]
 
 
 def test_an_earlier_stop_does_not_count(call):
