@@ -59,24 +59,29 @@ def claimed(folder: Path) -> TextIO:
     """Keep a folder for this process, for as long as the returned file is open; the lock goes with the process.
 
     Raises:
-        UserError: Another process holds it.
+        UserError: Another process holds it, other than this Slurm job's on a node where it ran before.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
+    job, host = os.environ.get("SLURM_JOB_ID"), socket.gethostname()
     file = path.open("a+", encoding="utf-8")
     try:
         # Of the process, unlike flock: children that outlive it for a moment do not hold it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
         holder = path.read_text(encoding="utf-8").strip()
-        raise UserError(
-            f"{folder} is in use by {holder}: wait for its end or stop it, or choose another --trainer.default_root_dir"
-        ) from error
+        # A job that was requeued because its node failed: a network file system keeps that node's lock for a while.
+        own = job is not None and holder.startswith(f"job {job},") and not holder.endswith(f" on {host}")
+        if not own:
+            raise UserError(
+                f"{folder} is in use by {holder}: wait for its end or stop it,"
+                " or choose another --trainer.default_root_dir"
+            ) from error
+        log.warning("%s is still locked by this job's earlier start, %s: going on", folder, holder)
     except OSError as error:
         log.warning("%s cannot be locked (%s): make sure that no other job writes to it", folder, error.strerror)
-    job = os.environ.get("SLURM_JOB_ID")
     file.truncate(0)
-    file.write(f"{f'job {job}, ' if job else ''}process {os.getpid()} on {socket.gethostname()}\n")
+    file.write(f"{f'job {job}, ' if job else ''}process {os.getpid()} on {host}\n")
     file.flush()
     return file
 

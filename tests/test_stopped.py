@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 from restore_lightning.callbacks.checkpoint import _images_of_all
 from restore_lightning.cli import main
+from restore_lightning.errors import UserError
 from restore_lightning.files import claimed
 from tests.conftest import CONF
 from tests.killing import KillAt, WaitForSignal, assert_same_weights, waited
@@ -197,7 +199,7 @@ def test_an_ignored_signal_stays_ignored(whole, tmp_path, restore):
     assert_same_weights(whole(1) / "checkpoints/last.ckpt", tmp_path / "checkpoints/last.ckpt")
 
 
-def test_a_run_folder_serves_one_process(tmp_path, restore):
+def test_a_run_folder_serves_one_process(tmp_path, restore, monkeypatch):
     hold = """
 import sys
 from pathlib import Path
@@ -220,6 +222,12 @@ sys.stdin.read()
         assert f"{tmp_path} is in use by job 17, process {holder.pid} on " in err
         assert "wait for its end or stop it, or choose another --trainer.default_root_dir" in err
         assert not (tmp_path / "checkpoints").exists()
+        monkeypatch.setenv("SLURM_JOB_ID", "17")
+        with pytest.raises(UserError, match="in use by job 17"):  # on this node
+            claimed(tmp_path)
+        monkeypatch.setattr(socket, "gethostname", lambda: "another-node")
+        claimed(tmp_path).close()
+        monkeypatch.undo()
         holder.stdin.close()
         holder.wait(timeout=60)
     claimed(tmp_path).close()
