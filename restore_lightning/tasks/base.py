@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -104,6 +105,13 @@ class RestorationTask(LightningModule, ABC):
         self._losses: dict[str, list[Tensor]] = {}
         self._logged = 0
         self._lr = 0.0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RestorationTask":
+        """Averaged weights are kept in a copy; what makes optimisers knows the command, with open files."""
+        memo |= {id(factory): factory for factory in (self.optimizer, self.lr_scheduler)}
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied.__setstate__(deepcopy(self.__getstate__(), memo))  # type: ignore[no-untyped-call]  # of nn.Module
+        return copied
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what `restore apply` needs: the network's class and arguments (set by the command), the order.

@@ -133,6 +133,14 @@ def test_an_averaging_run_does_not_go_on_without(averaged, restore, tmp_path):
     assert "averages its weights, this one does not: go on with" in err
 
 
+def test_averages_beside_a_schedule(restore, tmp_path):
+    """The average is a copy of the task; the schedule's maker, which leads to the command's open files, stays one."""
+    plateau = {"class_path": "lightning.pytorch.cli.ReduceLROnPlateau", "init_args": {"monitor": "train/loss"}}
+    code, _, err = restore(*words(tmp_path, 2, AVERAGE), "--model.lr_scheduler", json.dumps(plateau))
+    assert code == 0, err
+    assert read(tmp_path)["weights"] == "averaged"
+
+
 def test_a_misspelt_argument_of_a_callback(restore, tmp_path):
     code, _, err = restore(*words(tmp_path, 1, AVERAGE | {"init_args": {"decey": 0.9}}))
     assert code == 2
