@@ -34,10 +34,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from restore_lightning.cli import main as restore
-from restore_lightning.data.batches import ScheduledBatches
+from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.module import RestorationData
+from restore_lightning.data.sampler import ScheduledBatches
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.training import FactorData, collate
+from restore_lightning.data.training import collate
 
 WIDTH, HEIGHT, CROP, BATCH = 1280, 720, 256, 16
 
@@ -140,7 +141,7 @@ def main() -> None:
 
 def figures(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Crops per second and memory of both ways, with one worker and with two."""
-    module = RestorationData({"blur": FactorData(shards=str(root / "shards"))}, crop_size=CROP)
+    module = RestorationData({"blur": FactorConfig(shards=str(root / "shards"))}, crop_size=CROP)
     module.setup("fit")
     schedule = CyclicSchedule({"blur": 1}, 0)
 

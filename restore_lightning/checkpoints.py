@@ -62,7 +62,7 @@ def load_trained(path: str | Path) -> Trained:
         )
     network = build(checkpoint[SPEC])
     state = network_state(checkpoint)
-    problem = misfit(shapes(network), state, most=3)
+    problem = state_dict_mismatch(shapes(network), state, most=3)
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
     network.load_state_dict(state)
@@ -104,7 +104,9 @@ def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
-def misfit(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, Tensor], most: int | None = None) -> str | None:
+def state_dict_mismatch(
+    expected: Mapping[str, tuple[int, ...]], given: Mapping[str, Tensor], most: int | None = None
+) -> str | None:
     """What keeps tensors from being loaded, or None.
 
     Args:
@@ -151,7 +153,7 @@ def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix(WEIGHTS): value for name, value in state.items() if name.startswith(WEIGHTS)}
 
 
-def rebuildable(spec: dict[str, Any]) -> None:
+def check_serialisable(spec: dict[str, Any]) -> None:
     """Refuse a network that could be trained, but not built again from what a checkpoint may hold.
 
     Args:
@@ -168,7 +170,7 @@ def rebuildable(spec: dict[str, Any]) -> None:
         )
 
 
-def lacking(spec: dict[str, Any]) -> list[str]:
+def missing_arguments(spec: dict[str, Any]) -> list[str]:
     """Arguments that a network's class needs and the config leaves out; the parser gives None for them."""
     given = _arguments(spec)
     parameters = inspect.signature(_class_of(spec)).parameters.values()
@@ -198,7 +200,7 @@ def _class_of(spec: dict[str, Any]) -> type[nn.Module]:
     return network_class
 
 
-def different(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+def architecture_difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     """Settings that make another network of theirs than of mine, or None; how weights were initialised does not.
 
     A setting that an older checkpoint does not know has its default.

@@ -9,7 +9,7 @@ from importlib import import_module
 from restore_lightning import __version__
 from restore_lightning.commands import COMMANDS, TRAINER_VERBS
 from restore_lightning.errors import UserError
-from restore_lightning.stopping import noted_signals
+from restore_lightning.runs.signals import receiving_signals
 
 HELP = """usage: restore VERB ...
 
@@ -87,7 +87,7 @@ def _run(words: list[str]) -> int:
     verb, *rest = words
     if verb in TRAINER_VERBS:
         # Before torch is imported, which takes seconds.
-        with noted_signals() if verb == "fit" else nullcontext():
+        with receiving_signals() if verb == "fit" else nullcontext():
             from restore_lightning.commands.trainer import run
 
             return run(verb, rest)

@@ -80,10 +80,10 @@ class SSIML1(nn.Module):
         return ssim_l1(restored, clean, self.ssim_weight, self.l1_weight)
 
 
-def increasing(count: int) -> list[float]:
+def stage_weights(count: int) -> list[float]:
     """Weights of the outputs of `count` stages: 0.1 t, and 1 more for the last (paper 4, section 3, for 7 stages).
 
-    >>> [round(weight, 1) for weight in increasing(7)]
+    >>> [round(weight, 1) for weight in stage_weights(7)]
     [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.7]
     """
     return [0.1 * t for t in range(1, count)] + [0.1 * count + 1]

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from lightning.pytorch import Callback
 
-from restore_lightning.stopping import noted
+from restore_lightning.runs.signals import received_signal
 
 KILL = int(signal.SIGKILL)  # a plain number, for YAML
 Moment = Literal["start", "step", "validation", "after validation", "save"]
@@ -115,7 +115,7 @@ class WaitForSignal(Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.is_global_zero and trainer.global_step == self.step and not self.resumed:
             Path(trainer.default_root_dir, "waiting").touch()
-            waited("a signal", lambda: noted() > 0, seconds=120)
+            waited("a signal", lambda: received_signal() > 0, seconds=120)
 
 
 def assert_same_weights(expected: Path, found: Path) -> None:

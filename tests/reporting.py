@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restore_lightning.images import from_array, to_array, to_float, to_uint8
+from restore_lightning.io.images import from_array, to_array, to_float, to_uint8
 from restore_lightning.reports import Pass
 
 DESKTOP, PHONE, SMALL_PHONE = (1280, 900), (390, 844), (360, 740)

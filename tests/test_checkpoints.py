@@ -5,13 +5,13 @@ import itertools
 import pytest
 import torch
 
-from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, different, load_trained
+from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, architecture_difference, load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference import outputs_of, with_factors
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.networks.durn import PRESETS
 from restore_lightning.published import NETWORKS, load_network
-from tests.test_published import published
+from tests.published.test_load import published
 
 TINY_DIN = {"D": 1, "B": 2, "M": 2, "growth": 2, "width": 4}
 TINY_MBN = {"width": 2, "stem": [[3, 3, 1]], "extra": [[3, 3, 1]] * 3}
@@ -70,7 +70,7 @@ def test_round_trip(network_class, arguments, tmp_path):
     for mine, theirs in zip(outputs(network), outputs(trained.network), strict=True):
         assert torch.equal(mine, theirs)
     assert with_factors(trained).factors == (network.factors if network_class is MBN else ["rain"])
-    assert different(trained.spec, trained.spec) is None
+    assert architecture_difference(trained.spec, trained.spec) is None
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "MBN"])
@@ -111,8 +111,8 @@ def test_what_makes_another_network():
     def spec(**arguments):
         return {"class_path": "restore_lightning.networks.DIN", "init_args": arguments}
 
-    assert different(spec(scale=2), spec(scale=2, D=5)) is None  # a default
-    assert different(spec(released=True), spec()) == "released is True, was False"
+    assert architecture_difference(spec(scale=2), spec(scale=2, D=5)) is None  # a default
+    assert architecture_difference(spec(released=True), spec()) == "released is True, was False"
     other = {"class_path": "restore_lightning.networks.din.DIN", "init_args": {"scale": 1}}
-    assert different(spec(), other) is None  # the same class by another path
-    assert different(spec(), {"class_path": "restore_lightning.networks.DRN"}).startswith("it is")
+    assert architecture_difference(spec(), other) is None  # the same class by another path
+    assert architecture_difference(spec(), {"class_path": "restore_lightning.networks.DRN"}).startswith("it is")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from restore_lightning.commands import TRAINER_VERBS
-from restore_lightning.paper_tables.published import known_set, tables
+from restore_lightning.paper_tables.printed import known_set, tables
 from restore_lightning.published import NETWORKS
 
 PAGE = Path(__file__).parents[1] / "docs/reproduce.md"

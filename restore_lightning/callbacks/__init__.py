@@ -2,12 +2,12 @@
 
 from restore_lightning.callbacks.activation_maps import ActivationMaps
 from restore_lightning.callbacks.branch_table import BranchTable
-from restore_lightning.callbacks.checkpoint import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
-from restore_lightning.callbacks.pictures import PictureGrid
+from restore_lightning.callbacks.checkpointing import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from restore_lightning.callbacks.picture_grid import PictureGrid
 from restore_lightning.callbacks.progress import FactorProgress
-from restore_lightning.callbacks.report import ReportPage
+from restore_lightning.callbacks.report_page import ReportPage
 from restore_lightning.callbacks.run_start import RunStart
-from restore_lightning.callbacks.scores import PredictionWriter, ScoreReport
+from restore_lightning.callbacks.score_report import PredictionWriter, ScoreReport
 
 __all__ = [
     "ActivationMaps",

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from restore_lightning.errors import UserError
-from restore_lightning.images import enlarged, to_uint8, write_image
 from restore_lightning.inference import size_rule_of
+from restore_lightning.io.images import enlarged, to_uint8, write_image
 
 
 def normalised(features: Tensor) -> Tensor:

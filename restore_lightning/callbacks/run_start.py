@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from restore_lightning.loggers import MetricsCSV
+from restore_lightning.runs.loggers import MetricsCSV
 
 
 class RunStart(Callback):

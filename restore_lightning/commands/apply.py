@@ -76,8 +76,8 @@ def run(words: list[str]) -> int:
     from tqdm import tqdm
 
     from restore_lightning.checkpoints import load_trained
-    from restore_lightning.images import read_image, to_float, to_uint8, write_image
     from restore_lightning.inference import Inference, check_inference, restore_in_order, with_factors
+    from restore_lightning.io.images import read_image, to_float, to_uint8, write_image
 
     trained = load_trained(options.checkpoint)
     network: Any = with_factors(trained)
@@ -125,7 +125,7 @@ def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[J
     Raises:
         UserError: A missing input, no images, two inputs for one output, or outputs that exist.
     """
-    from restore_lightning.image_files import find_images
+    from restore_lightning.io.image_files import find_images
 
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file: name a folder")

@@ -47,7 +47,7 @@ def run(words: list[str]) -> int:
     from lightning import __version__ as lightning_version
 
     from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, WEIGHTS
-    from restore_lightning.files import written_beside
+    from restore_lightning.io.files import written_beside
     from restore_lightning.networks import has_branches, parameters
     from restore_lightning.published import card, import_network
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from restore_lightning.errors import UserError, shortened
 
 if TYPE_CHECKING:
-    from restore_lightning.data.mixed import Original
+    from restore_lightning.data.mixed_set import Original
 
 TEST_SHARE = 492 / 8970
 """Of paper 2's scenes."""
@@ -56,9 +56,9 @@ def run(words: list[str]) -> int:
             raise UserError(f"--{name.replace('_', '-')} {value}: give at least {least}")
     output = Path(options.output).resolve()
 
-    from restore_lightning.data.mixed import MixedSample, originals, scenes
-    from restore_lightning.data.packing import check_output, pack
-    from restore_lightning.data.shards import MANIFEST
+    from restore_lightning.data.mixed_set import MixedSample, originals, scenes
+    from restore_lightning.data.shards.reader import MANIFEST
+    from restore_lightning.data.shards.writer import check_output, pack
 
     check_output(output, options.overwrite)
     images = originals(Path(options.root)) if options.root else scenes(options.scenes, options.size, options.seed)

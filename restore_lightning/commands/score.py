@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restore_lightning.errors import UserError
-from restore_lightning.files import check_output, json_text, write_text
+from restore_lightning.io.files import check_output, json_text, write_text
 
 if TYPE_CHECKING:
-    from restore_lightning.image_files import Matches
+    from restore_lightning.io.image_files import Matches
     from restore_lightning.metrics import Protocol
 
 COLUMNS = ("name", "psnr", "ssim")
@@ -49,7 +49,7 @@ def run(words: list[str]) -> int:
     scored = _protocol(options.protocol, options.scale)
     _check_outputs({"--json": options.json, "--csv": options.csv}, options.overwrite)
 
-    from restore_lightning.image_files import match
+    from restore_lightning.io.image_files import match
 
     restored, clean = Path(options.restored), Path(options.clean)
     matches = match(restored, clean)
@@ -121,7 +121,7 @@ def _scores(scored: "Protocol", matches: "Matches") -> tuple[list[dict[str, Any]
 
 
 def _pair_scores(scored: "Protocol", restored: Path, clean: Path) -> dict[str, float]:
-    from restore_lightning.image_files import read_array
+    from restore_lightning.io.image_files import read_array
 
     images = [read_array(path, keep_gray=True).transpose(2, 0, 1)[None] for path in (restored, clean)]
     if images[0].shape[1] != images[1].shape[1]:  # one of them is gray

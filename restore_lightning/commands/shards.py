@@ -71,9 +71,9 @@ def _pack(options: argparse.Namespace) -> int:
         raise UserError("--size and --store files: files are kept as they are, give one of them")
     output, root = Path(options.output).resolve(), Path(options.root)
 
-    from restore_lightning.data.arrangement import arrange
-    from restore_lightning.data.layouts import layout
-    from restore_lightning.data.packing import check_output, pack
+    from restore_lightning.data.layouts.layout import layout
+    from restore_lightning.data.layouts.matching import arrange
+    from restore_lightning.data.shards.writer import check_output, pack
 
     chosen = layout(options.layout)
     check_output(output, options.overwrite)
@@ -109,8 +109,8 @@ def _pack(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     import numpy as np
 
-    from restore_lightning.data.index import DTYPES
-    from restore_lightning.data.shards import CLEAN, ShardSet
+    from restore_lightning.data.shards.index import DTYPES
+    from restore_lightning.data.shards.reader import CLEAN, ShardSet
 
     shards = ShardSet(Path(options.output))
     index = shards.index
@@ -136,8 +136,8 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from restore_lightning.data.shards import ShardSet
-    from restore_lightning.data.verification import verify
+    from restore_lightning.data.shards.reader import ShardSet
+    from restore_lightning.data.shards.verify import verify
 
     shards = ShardSet(Path(options.output))
     problems = verify(shards, _workers(options))
@@ -151,7 +151,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _layouts(options: argparse.Namespace) -> int:
-    from restore_lightning.data.layouts import layout, layouts
+    from restore_lightning.data.layouts.layout import layout, layouts
 
     if options.layout is not None:
         chosen = layout(options.layout)

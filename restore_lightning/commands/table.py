@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from restore_lightning.errors import UserError
-from restore_lightning.files import check_output, write_text
+from restore_lightning.io.files import check_output, write_text
 from restore_lightning.paper_tables.formats import FORMATS
-from restore_lightning.paper_tables.published import table, tables
+from restore_lightning.paper_tables.printed import table, tables
 from restore_lightning.paper_tables.results import compare, read_reports
 
 

@@ -3,7 +3,6 @@
 import argparse
 import inspect
 import logging
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -26,16 +25,25 @@ from restore_lightning.callbacks import (
     RunStart,
     ScoreReport,
 )
-from restore_lightning.callbacks.stop import STOPPED
-from restore_lightning.checkpoints import lacking, rebuildable
+from restore_lightning.checkpoints import check_serialisable, missing_arguments
 from restore_lightning.commands import TRAINER_VERBS
+from restore_lightning.commands.parser_messages import one_line
 from restore_lightning.configs import find_config, shipped
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
-from restore_lightning.files import claimed, write_text
-from restore_lightning.loggers import finish_wandb, recorded_run, run_folder, run_loggers, wandb_logger
-from restore_lightning.processes import first_process, prepare
-from restore_lightning.settings import named, of_task
+from restore_lightning.io.files import write_text
+from restore_lightning.runs.distributed import configure_ddp, is_rank_zero
+from restore_lightning.runs.folder import (
+    earlier_run,
+    lock_run_folder,
+    resume_point,
+    run_folder,
+    saved_checkpoints,
+    trained_checkpoint,
+)
+from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
+from restore_lightning.runs.resume import flatten_config, task_settings
+from restore_lightning.runs.signals import STOPPED
 from restore_lightning.tasks import RestorationTask
 
 log = logging.getLogger(__name__)
@@ -50,14 +58,6 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
     "default_root_dir": "runs/run",
 }
-KNOWN_CLASSES = {
-    "network": "MBN, DuRN, DRN, DIN, or a dotted path, e.g. mynetwork.Net",
-    "loss": "SSIML1, or a dotted path, e.g. torch.nn.L1Loss",
-}
-RUN_FILES = (
-    *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
-    *("metrics.csv", "scores.json", "scores.csv", "report/index.html"),
-)
 
 
 class RunConfig(SaveConfigCallback):
@@ -105,7 +105,7 @@ class RestoreCLI(LightningCLI):
         self.earlier = []
         config = self.config[self.subcommand]
         network = config.model.init_args.get("network")
-        missing = lacking(network.as_dict()) if network is not None else []
+        missing = missing_arguments(network.as_dict()) if network is not None else []
         if missing:
             raise UserError(f"{network.class_path} needs {', '.join(missing)}: give --model.network.{missing[0]}")
         if self.subcommand == "fit":
@@ -113,36 +113,36 @@ class RestoreCLI(LightningCLI):
         checkpoints = Path(config.trainer.default_root_dir, "checkpoints")
         given = config.get("ckpt_path")
         if self.subcommand == "fit":
-            found = _resume_point(checkpoints, given)
+            found = resume_point(checkpoints, given)
             config["ckpt_path"] = found
             self.resumed = found is not None and Path(found).resolve().parent == checkpoints.resolve()
             # "last", and nothing was saved: a start that was cut short.
-            replace = self.overwrite or (given == "last" and not _saved(checkpoints))
-            self.earlier = [] if self.resumed else _earlier_run(checkpoints.parent, replace)
+            replace = self.overwrite or (given == "last" and not saved_checkpoints(checkpoints))
+            self.earlier = [] if self.resumed else earlier_run(checkpoints.parent, replace)
         else:
-            config["ckpt_path"] = _trained(checkpoints, given, str(self.subcommand))
+            config["ckpt_path"] = trained_checkpoint(checkpoints, given, str(self.subcommand))
 
     def instantiate_classes(self) -> None:
         """What a class refuses is a wrong call."""
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise UserError(_shortened(str(error))) from error
+            raise UserError(one_line(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
         text = self._parser(self.subcommand).dump(self.config[self.subcommand].clone(), skip_unset=False)
-        self.datamodule.settings = named(yaml.safe_load(text))
-        self.model.settings = of_task(self.datamodule.settings)
+        self.datamodule.settings = flatten_config(yaml.safe_load(text))
+        self.model.settings = task_settings(self.datamodule.settings)
         if self.subcommand == "fit" and self.model.network_spec is not None:
-            rebuildable(self.model.network_spec)
+            check_serialisable(self.model.network_spec)
 
     def before_fit(self) -> None:
         """What can be refused is refused before loggers make files."""
         if self.config[self.subcommand].ckpt_path is None:
-            self.model.start_anew()
-        if first_process():
+            self.model.load_initial_weights()
+        if is_rank_zero():
             run = Path(self.trainer.default_root_dir)
-            self.claim = claimed(run)
+            self.claim = lock_run_folder(run)
             (run / STOPPED).unlink(missing_ok=True)
 
     def after_fit(self) -> None:
@@ -191,7 +191,7 @@ class RestoreCLI(LightningCLI):
         # Lightning's handlers save and broadcast within the handler, which hangs; `LastCheckpoint` stops the run.
         made._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         if self.subcommand == "fit":
-            prepare(made, self.model, trainer.sync_batchnorm)
+            configure_ddp(made, self.model, self.model.idle_branches, trainer.sync_batchnorm)
         return made
 
     def _loggers(self, run: Path) -> list[Logger] | bool:
@@ -200,57 +200,6 @@ class RestoreCLI(LightningCLI):
             return run_loggers(run, self.resumed)
         recorded = recorded_run(run) if self.subcommand == "test" else None
         return [wandb_logger(run, recorded)] if recorded else False
-
-
-def _resume_point(checkpoints: Path, given: str | None) -> str | None:
-    if given is None:
-        return None
-    path = checkpoints / "last.ckpt" if given == "last" else Path(given)
-    if path.is_file():
-        log.info("resuming from %s", path)
-        return str(path)
-    if given != "last":
-        raise UserError(f"--ckpt_path {given}: no such file; give a checkpoint or 'last'")
-    log.info("no checkpoint in %s yet: starting anew", checkpoints)
-    return None
-
-
-def _saved(checkpoints: Path) -> list[Path]:
-    """A run's checkpoints; those that begin with a dot were not finished."""
-    return sorted(checkpoints.glob("[!.]*.ckpt"))
-
-
-def _earlier_run(run: Path, replace: bool) -> list[Path]:
-    """Files of an earlier run in this folder, which the new one replaces.
-
-    The other processes of a run leave this to the first one.
-
-    Raises:
-        UserError: There are some, and they are not to be replaced.
-    """
-    if not first_process():
-        return []
-    existing = [run / name for name in RUN_FILES if (run / name).exists()]
-    existing += [path for path in _saved(run / "checkpoints") if path not in existing]
-    if existing and not replace:
-        raise UserError(
-            f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
-            " choose another --trainer.default_root_dir, or start over with --overwrite"
-        )
-    return existing
-
-
-def _trained(checkpoints: Path, given: str | None, verb: str) -> str:
-    names = {None: ("best", "last"), "best": ("best",), "last": ("last",)}.get(given)
-    candidates = [Path(str(given))] if names is None else [checkpoints / f"{name}.ckpt" for name in names]
-    for path in candidates:
-        if path.is_file():
-            log.info("weights: %s", path)
-            return str(path)
-    raise UserError(
-        f"{verb} needs a trained network, there is no {' or '.join(map(str, candidates))}: run fit first,"
-        " or give --ckpt_path FILE"
-    )
 
 
 def _with_found_configs(words: list[str]) -> list[str]:
@@ -283,7 +232,7 @@ def _types_in_order() -> None:
 def _quiet() -> None:
     """Leave out what Lightning says of every run."""
     logger = logging.getLogger("restore_lightning")
-    logger.setLevel(logging.INFO if first_process() else logging.WARNING)
+    logger.setLevel(logging.INFO if is_rank_zero() else logging.WARNING)
     logger.propagate = False
     logger.handlers = [logging.StreamHandler()]
     # Evaluation is image by image; workers are the user's choice, made by data.num_workers.
@@ -300,37 +249,6 @@ def _quiet() -> None:
     # last.ckpt and best.ckpt are meant to be replaced.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
-
-
-def _shortened(message: str) -> str:
-    """The parser's message without the types that it tried in vain.
-
-    >>> _shortened("... Problem with given class_path 'a.Task': Option 'lrr' is not accepted - Expected a None")
-    "a.Task: Option 'lrr' is not accepted"
-    >>> _shortened("Does not validate against ... Errors: - order [rain]: missing: haze - Expected a None")
-    'order [rain]: missing: haze'
-    >>> _shortened("Does not validate ... Errors: - weights: rain has -1 - Expected a None Given value: {'rain': -1}")
-    'weights: rain has -1'
-    >>> _shortened('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
-    'loss L3: no class of this name; give SSIML1, or a dotted path, e.g. torch.nn.L1Loss'
-    """
-    message = " ".join(message.split())
-    unknown = re.search(r'.*Parser key "(\w+)": .*Expected a dot import path string: (\S+)', message)
-    if unknown:
-        known = KNOWN_CLASSES.get(unknown[1], "a dotted path, e.g. torch.optim.Adam")
-        return f"{unknown[1]} {unknown[2]}: no class of this name; give {known}"
-    unsuitable = re.search(
-        r'.*Parser key "(\w+)": .*(Import path \S+ does not correspond to a subclass of \w+)', message
-    )
-    if unsuitable:
-        return f"{unsuitable[1]}: {unsuitable[2]}"
-    _, found, innermost = message.rpartition("Problem with given class_path '")
-    name, _, problem = innermost.partition("': ")
-    if found and problem:
-        return f"{name}: {problem.partition(' - Expected a')[0]}"
-    # What a task's constructor refuses.
-    refused = message.partition("Errors: - ")[2].partition(" - Expected a")[0]
-    return refused if message.startswith("Does not validate") and refused else message
 
 
 def _no_advertisement(record: logging.LogRecord) -> bool:
@@ -367,7 +285,7 @@ def run(verb: str, words: list[str]) -> int:
             raise UserError(
                 f"{verb} needs a model and data: give --config FILE, or a shipped one ({', '.join(shipped())})"
             ) from error
-        raise UserError(_shortened(str(error))) from error
+        raise UserError(one_line(str(error))) from error
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))

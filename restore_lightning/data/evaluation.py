@@ -9,66 +9,29 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from restore_lightning.data.pairs import PairedFiles, scale_of
-from restore_lightning.data.shards import CLEAN, ShardSet
-from restore_lightning.data.sources import BUNDLED, Clean, Window, bundled, photographs, sizes_of
-from restore_lightning.data.stored import stored_pair
-from restore_lightning.data.streaming import is_url
-from restore_lightning.data.training import Pair, degrade, factors_of
+from restore_lightning.data.config import factors_of
+from restore_lightning.data.shards.reader import CLEAN, ShardSet
+from restore_lightning.data.sources.base import CleanImage, Pair, sizes_of
+from restore_lightning.data.sources.folders import PairedFiles, photographs, scale_of
+from restore_lightning.data.sources.photographs import BUNDLED, bundled
+from restore_lightning.data.sources.shards import shard_pair
+from restore_lightning.data.sources.synthetic import degrade
 from restore_lightning.degradations import Degradation
-from restore_lightning.errors import UserError
-from restore_lightning.images import Colour, read_image
+from restore_lightning.io.images import Colour, read_image
+from restore_lightning.io.windows import Window
 from restore_lightning.seeding import derive
 
 DRAWS = 5
 
 
-@dataclass
-class ImageSet:
-    """A validation or test set of one's own.
-
-    Args:
-        clean: Folder of clean images.
-        degraded: Folder of degraded ones of the same names; None: degraded on the fly, as the factor's training data.
-        factor: What degrades them, one of `data.factors`; None: the only one.
-        protocol: How they are scored; None: as the factor's.
-        shards: Folder of tar shards, in place of `clean`: pairs, or clean images that are degraded on the fly.
-        split: Of the shards; None: "val" or "test", whichever the set is for.
-        multiple: Degraded images are cut to multiples of so many pixels, at the right and the bottom; clean ones before
-            they are degraded. Paper 2 cuts JPEG images to 16.
-    """
-
-    clean: str | None = None
-    degraded: str | None = None
-    factor: str | None = None
-    protocol: str | None = None
-    shards: str | None = None
-    split: str | None = None
-    multiple: int = 1
-
-    def check(self, where: str) -> None:
-        """Refuse what says too little or too much; `where` is its key, for messages."""
-        if (self.shards is None) == (self.clean is None):
-            raise UserError(f"{where}: give shards (a folder of them) or clean (a folder of images), one of the two")
-        for key, other in (("degraded", "shards"), ("split", "clean")):
-            if getattr(self, key) is not None and getattr(self, other) is not None:
-                raise UserError(f"{where}.{key} says nothing beside {other}: leave it out")
-        if self.shards is not None and is_url(self.shards):
-            raise UserError(
-                f"{where}.shards {self.shards}: validation and test sets are read from local folders; copy it"
-            )
-        if self.multiple < 1:
-            raise UserError(f"{where}.multiple {self.multiple}: give at least 1 pixel")
-
-
-class Item(NamedTuple):
+class CleanEntry(NamedTuple):
     """One image: a name for files and tables, and what reads it."""
 
     name: str
-    clean: Callable[[], Clean]
+    clean: Callable[[], CleanImage]
 
 
-class Scored(NamedTuple):
+class PairEntry(NamedTuple):
     """One image to score: a name for files and tables, and what reads the pair."""
 
     name: str
@@ -76,7 +39,7 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SetSpec:
+class SetInfo:
     """What a set is called, and how its images are taken and scored.
 
     Args:
@@ -84,8 +47,8 @@ class SetSpec:
         factor: What degrades its images: a factor, several joined by "+", or another name for varying ones.
         protocol: How they are scored.
         crop_size: Cut the centre of this size (pixels of the degraded image) from each; None: whole images.
-        colour: See `FactorData`.
-        multiple: See `ImageSet`.
+        colour: See `FactorConfig`.
+        multiple: See `EvaluationConfig`.
     """
 
     name: str
@@ -108,7 +71,7 @@ class EvaluationSet(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, spec: SetSpec, images: Sequence[Scored], factors: Iterable[str], data: str, scale: int = 1
+        self, spec: SetInfo, images: Sequence[PairEntry], factors: Iterable[str], data: str, scale: int = 1
     ) -> None:
         self.name, self.factor, self.protocol = spec.name, spec.factor, spec.protocol
         self.crop_size = spec.crop_size
@@ -134,44 +97,44 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         return Window((height - h) // 2, (width - w) // 2, h, w)
 
 
-def degraded_set(spec: SetSpec, degradation: Degradation, items: Sequence[Item], where: str) -> EvaluationSet:
+def degraded_set(spec: SetInfo, degradation: Degradation, items: Sequence[CleanEntry], where: str) -> EvaluationSet:
     """Clean images of a place, degraded as they are read."""
 
-    def scored(index: int, item: Item) -> Scored:
+    def scored(index: int, item: CleanEntry) -> PairEntry:
         seed = derive(0, spec.factor, spec.factor, index)
 
         def pair() -> Pair:
             clean = item.clean().multiple_of(spec.multiple * degradation.scale).in_colour(spec.colour)
             return degrade(clean, spec.factor, degradation, seed)
 
-        return Scored(item.name, pair)
+        return PairEntry(item.name, pair)
 
     images = [scored(i, item) for i, item in enumerate(items)]
     factors, data = factors_of(spec.factor, degradation), f"{where}, degraded on the fly by {degradation}"
     return EvaluationSet(spec, images, factors, data, degradation.scale)
 
 
-def paired_set(spec: SetSpec, pairs: Sequence[PairedFiles], where: str) -> EvaluationSet:
+def paired_set(spec: SetInfo, pairs: Sequence[PairedFiles], where: str) -> EvaluationSet:
     """Files of degraded images of a place beside clean ones."""
 
-    def scored(files: PairedFiles) -> Scored:
-        return Scored(files.name, lambda: files.read(spec.factor, spec.colour).multiple_of(spec.multiple))
+    def scored(files: PairedFiles) -> PairEntry:
+        return PairEntry(files.name, lambda: files.read(spec.factor, spec.colour).multiple_of(spec.multiple))
 
     return EvaluationSet(spec, [scored(files) for files in pairs], (spec.factor,), where, scale_of(pairs))
 
 
-def stored_set(spec: SetSpec, shards: ShardSet, split: str, version: str) -> EvaluationSet:
+def shard_set(spec: SetInfo, shards: ShardSet, split: str, version: str) -> EvaluationSet:
     """The images of a version and a split of a set of shards beside their clean ones.
 
     The spec's factor is what degrades them where the shards do not say.
     """
     rows = shards.rows(split, version).tolist()
 
-    def scored(row: int) -> Scored:
+    def scored(row: int) -> PairEntry:
         def pair() -> Pair:
-            return stored_pair(shards, row, spec.factor, colour=spec.colour).multiple_of(spec.multiple)
+            return shard_pair(shards, row, spec.factor, colour=spec.colour).multiple_of(spec.multiple)
 
-        return Scored(shards.name(row), pair)
+        return PairEntry(shards.name(row), pair)
 
     factors = {name: None for row in rows for name in shards.factors(row) or (spec.factor,)}
     scale = shards.size(shards.clean_of(rows[0]))[0] // shards.size(rows[0])[0]
@@ -179,31 +142,31 @@ def stored_set(spec: SetSpec, shards: ShardSet, split: str, version: str) -> Eva
     return EvaluationSet(spec, [scored(row) for row in rows], factors, data, scale)
 
 
-def stored_items(shards: ShardSet, split: str) -> list[Item]:
+def shard_entries(shards: ShardSet, split: str) -> list[CleanEntry]:
     """The clean images of a split of a set of shards."""
     rows = shards.rows(split, CLEAN).tolist()
-    return [Item(shards.name(row), lambda row=row: Clean(shards.read(row), None)) for row in rows]  # type: ignore[misc]
+    return [CleanEntry(shards.name(row), lambda row=row: CleanImage(shards.read(row), None)) for row in rows]  # type: ignore[misc]
 
 
-def bundled_items(split: str, degradation: Degradation) -> list[Item]:
+def bundled_entries(split: str, degradation: Degradation) -> list[CleanEntry]:
     """scikit-image's photographs of a split.
 
     A factor that needs depth is tested where depth was measured: on the motorcycle, with five draws.
     """
     if degradation.needs_depth and split == "test":
-        return [Item(f"motorcycle-{draw}", lambda: bundled("motorcycle")) for draw in range(1, DRAWS + 1)]
-    return [Item(name, lambda name=name: bundled(name)) for name in BUNDLED[split]]  # type: ignore[misc]
+        return [CleanEntry(f"motorcycle-{draw}", lambda: bundled("motorcycle")) for draw in range(1, DRAWS + 1)]
+    return [CleanEntry(name, lambda name=name: bundled(name)) for name in BUNDLED[split]]  # type: ignore[misc]
 
 
-def folder_items(root: Path) -> list[Item]:
+def folder_entries(root: Path) -> list[CleanEntry]:
     """The photographs below a folder, named by their path in it; without the suffix where that tells them apart."""
     paths = photographs(root)
     sizes_of(paths, f"files in {root}")  # what cannot be read is named before training, not at the first validation
     counts = Counter(path.with_suffix("") for path in paths)
 
-    def item(path: Path) -> Item:
+    def item(path: Path) -> CleanEntry:
         unique = counts[path.with_suffix("")] == 1
         name = path.relative_to(root)
-        return Item(str(name.with_suffix("") if unique else name), lambda: Clean(read_image(path), None))
+        return CleanEntry(str(name.with_suffix("") if unique else name), lambda: CleanImage(read_image(path), None))
 
     return [item(path) for path in paths]

@@ -11,43 +11,44 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from restore_lightning.data.agreement import agreed, check_continued, listed
-from restore_lightning.data.batches import ScheduledBatches
+from restore_lightning.data.config import (
+    EvaluationConfig,
+    FactorConfig,
+    ResolvedFactor,
+    factors_of,
+    is_url,
+    resolve_factor,
+)
 from restore_lightning.data.evaluation import (
     EvaluationSet,
-    ImageSet,
-    SetSpec,
-    bundled_items,
+    SetInfo,
+    bundled_entries,
     degraded_set,
-    folder_items,
+    folder_entries,
     paired_set,
-    stored_items,
-    stored_set,
+    shard_entries,
+    shard_set,
 )
-from restore_lightning.data.index import INDEX
-from restore_lightning.data.pairs import FromFolders, matched
+from restore_lightning.data.locations import fingerprint
+from restore_lightning.data.sampler import ScheduledBatches
 from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.shards import DEGRADED, MANIFEST, ShardSet
-from restore_lightning.data.sources import FolderSource, SceneSource
-from restore_lightning.data.stored import TRAIN, stored_source, version_of
-from restore_lightning.data.streaming import is_url, streamed_source
-from restore_lightning.data.training import (
-    FactorData,
-    FactorPlan,
-    OnTheFly,
-    PairSource,
-    TrainingSet,
-    augment,
-    collate,
-    factors_of,
-    planned,
-)
+from restore_lightning.data.shards.index import INDEX
+from restore_lightning.data.shards.reader import DEGRADED, MANIFEST, ShardSet
+from restore_lightning.data.sources.base import PairSource
+from restore_lightning.data.sources.folders import FolderPairs, FolderSource, matched
+from restore_lightning.data.sources.scenes import SceneSource
+from restore_lightning.data.sources.shards import TRAIN, shard_source, version_of
+from restore_lightning.data.sources.streams import stream_source
+from restore_lightning.data.sources.synthetic import SyntheticPairs
+from restore_lightning.data.training import TrainingSet, augment, collate
 from restore_lightning.degradations import Mixture
 from restore_lightning.errors import UserError
-from restore_lightning.images import to_float
+from restore_lightning.io.images import to_float
 from restore_lightning.metrics import protocol
 from restore_lightning.metrics.functional import WINDOW_SIZE
-from restore_lightning.stopping import leave_to_trainer
+from restore_lightning.runs.distributed import same_on_all_ranks
+from restore_lightning.runs.resume import check_continued
+from restore_lightning.runs.signals import ignore_signals_in_worker
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +77,13 @@ class RestorationData(LightningDataModule):
 
     def __init__(
         self,
-        factors: dict[str, FactorData],
+        factors: dict[str, FactorConfig],
         root: str | None = None,
         batch_size: int = 4,
         crop_size: int = 64,
         val_crop_size: int | None = None,
-        val_sets: dict[str, ImageSet] | None = None,
-        test_sets: dict[str, ImageSet] | None = None,
+        val_sets: dict[str, EvaluationConfig] | None = None,
+        test_sets: dict[str, EvaluationConfig] | None = None,
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -95,7 +96,7 @@ class RestorationData(LightningDataModule):
                 f"data.val_crop_size {val_crop_size}: give at least {max(WINDOW_SIZE.values())} pixels or null"
             )
         self.factors = factors
-        self.plans = {factor: planned(factor, data, batch_size, crop_size) for factor, data in factors.items()}
+        self.plans = {factor: resolve_factor(factor, data, batch_size, crop_size) for factor, data in factors.items()}
         self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
         self.root = root
         self.folder = None if root is None or is_url(root) else _folder(root)
@@ -114,11 +115,13 @@ class RestorationData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Find the images of a stage and say which they are; all processes must find the same."""
-        agreed(lambda: self._find(stage), lambda: self._compared("val" if stage in ("fit", "validate") else "test"))
+        same_on_all_ranks(
+            lambda: self._find(stage), lambda: self._compared("val" if stage in ("fit", "validate") else "test")
+        )
 
     def _compared(self, split: str) -> dict[str, Any]:
         """What processes compare: settings, folders, shards."""
-        groups: dict[str, Mapping[str, FactorData | ImageSet]] = {
+        groups: dict[str, Mapping[str, FactorConfig | EvaluationConfig]] = {
             "factors": self.factors,
             f"{split}_sets": self.own_sets[split],
         }
@@ -128,8 +131,10 @@ class RestorationData(LightningDataModule):
             for name, data in entries.items()
             for key in ("clean", "degraded", "shards")
         }
-        found = {f"{key} {name}": listed(_folder(name)) for key, name in places.items() if name and not is_url(name)}
-        return self.settings | found | {"the index of shards": self._told()["shards"]}
+        found = {
+            f"{key} {name}": fingerprint(_folder(name)) for key, name in places.items() if name and not is_url(name)
+        }
+        return self.settings | found | {"the index of shards": self._state()["shards"]}
 
     def _find(self, stage: str) -> None:
         if self.folder is not None and not self.folder.is_dir():
@@ -176,16 +181,16 @@ class RestorationData(LightningDataModule):
         drawn = self._drawn
         if self.trainer is not None and self._batches is not None:
             drawn = self._batches.drawn(self.trainer.global_step)
-        return self._told() | {"drawn": drawn}
+        return self._state() | {"drawn": drawn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on in the data; say where they differ from what the run was trained on, see `check_continued`."""
         if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
             return  # any data may be scored
-        check_continued(state, self._told())
+        check_continued(state, self._state())
         self._drawn = state.get("drawn")
 
-    def _told(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         """What resumed runs and processes compare."""
         together = 1 if self.trainer is None else self.trainer.accumulate_grad_batches * self.trainer.world_size
         return {
@@ -232,7 +237,7 @@ class RestorationData(LightningDataModule):
             batch_sampler=self._batches,
             collate_fn=collate,
             num_workers=self.num_workers,
-            worker_init_fn=leave_to_trainer,
+            worker_init_fn=ignore_signals_in_worker,
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -258,15 +263,15 @@ class RestorationData(LightningDataModule):
         """Factor -> its pairs: from a source of its own, else from `root`, else procedural scenes."""
         return {factor: self._training_source(factor, plan) for factor, plan in self.plans.items()}
 
-    def _training_source(self, factor: str, plan: FactorPlan) -> PairSource:
+    def _training_source(self, factor: str, plan: ResolvedFactor) -> PairSource:
         data = self.factors[factor]
         shards, remote = self._stored(factor)
         if remote is not None:
-            return streamed_source(remote, factor, plan, data.degradation is not None)
+            return stream_source(remote, factor, plan, data.degradation is not None)
         if shards is not None:
-            return stored_source(shards, factor, plan, data.degradation is not None)
+            return shard_source(shards, factor, plan, data.degradation is not None)
         if data.degraded is not None and data.clean is not None:
-            pairs = FromFolders(_folder(data.degraded), _folder(data.clean), plan.crop_size)
+            pairs = FolderPairs(_folder(data.degraded), _folder(data.clean), plan.crop_size)
             log.info("%s: training on the %d pairs of %s", factor, len(pairs.pairs), data.degraded)
             return pairs
         folder = None if data.clean is None else _folder(data.clean)
@@ -274,12 +279,12 @@ class RestorationData(LightningDataModule):
             folder = self.folder / "train" if (self.folder / "train").is_dir() else self.folder
         if folder is None:
             log.info("%s: training on procedural scenes%s", factor, "" if data.scenes else " (no data.root given)")
-            return OnTheFly(SceneSource())
+            return SyntheticPairs(SceneSource())
         photographs = FolderSource(folder, plan.clean_size)
         log.info("%s: training on %d photographs in %s", factor, len(photographs.paths), folder)
         if plan.needs_depth:
             log.info("photographs have no depth: haze is computed from a stand-in (ground that recedes upwards)")
-        return OnTheFly(photographs)
+        return SyntheticPairs(photographs)
 
     def _stored(self, factor: str) -> tuple[ShardSet | None, str | None]:
         """The shards of a factor's data: a set of them, or a URL; its own, or those of `root`."""
@@ -310,9 +315,9 @@ class RestorationData(LightningDataModule):
             for dataset in self._factor_sets(split, factor, plan, crop_size)
         ]
 
-    def _factor_sets(self, split: str, factor: str, plan: FactorPlan, crop_size: int | None) -> list[EvaluationSet]:
+    def _factor_sets(self, split: str, factor: str, plan: ResolvedFactor, crop_size: int | None) -> list[EvaluationSet]:
         """A factor's sets: of its shards, else of the folder `split` in `root`, else scikit-image's photographs."""
-        spec = SetSpec(factor, factor, self.factors[factor].protocol, crop_size, plan.colour)
+        spec = SetInfo(factor, factor, self.factors[factor].protocol, crop_size, plan.colour)
         shards, _ = self._stored(factor)
         found = [name for name in shards.splits if name.split("_")[0] == split] if shards is not None else []
         if shards is not None and found:
@@ -327,18 +332,18 @@ class RestorationData(LightningDataModule):
         folder = self.folder / split if self.folder is not None and (self.folder / split).is_dir() else None
         where = "scikit-image's photographs" if folder is None else str(folder)
         log.info("%s: %s images: %s", factor, split, where)
-        items = bundled_items(split, plan.degradation) if folder is None else folder_items(folder)
+        items = bundled_entries(split, plan.degradation) if folder is None else folder_entries(folder)
         return [degraded_set(spec, plan.degradation, items, where)]
 
-    def _stored_set(self, spec: SetSpec, shards: ShardSet, split: str) -> EvaluationSet:
+    def _stored_set(self, spec: SetInfo, shards: ShardSet, split: str) -> EvaluationSet:
         """A split's degraded images, or its clean ones, degraded on the fly."""
         version = version_of(shards.versions(split), spec.factor, f"{shards.folder} ({split})")
         if version is not None:
-            return stored_set(spec, shards, split, version)
+            return shard_set(spec, shards, split, version)
         degradation = self.plans[spec.factor].degradation
         if degradation is None:
             raise UserError(f"{shards.folder} has clean images only: set data.factors.{spec.factor}.degradation")
-        return degraded_set(spec, degradation, stored_items(shards, split), f"shards {shards.folder}, split {split}")
+        return degraded_set(spec, degradation, shard_entries(shards, split), f"shards {shards.folder}, split {split}")
 
     def _stored_sets(self, shards: ShardSet, split: str, crop_size: int | None) -> list[EvaluationSet]:
         log.info("%s images: %s", split, self.root)
@@ -346,7 +351,7 @@ class RestorationData(LightningDataModule):
         if split == "val":
             versions = [version for version in versions if version in self.plans]
         sets = [
-            stored_set(SetSpec(version, version, MIXED_PROTOCOL, crop_size), shards, split, version)
+            shard_set(SetInfo(version, version, MIXED_PROTOCOL, crop_size), shards, split, version)
             for version in versions
         ]
         known = {name for factor, plan in self.plans.items() for name in factors_of(factor, plan.degradation)}
@@ -355,14 +360,14 @@ class RestorationData(LightningDataModule):
             log.warning("not scored, data.factors lacks some of their factors: %s", ", ".join(left_out))
         return [dataset for dataset in sets if dataset.name not in left_out]
 
-    def _own_set(self, split: str, name: str, given: ImageSet, crop_size: int | None) -> EvaluationSet:
+    def _own_set(self, split: str, name: str, given: EvaluationConfig, crop_size: int | None) -> EvaluationSet:
         where = f"data.{split}_sets.{name}"
         factor = given.factor or next(iter(self.plans))
         if factor not in self.plans or (given.factor is None and len(self.plans) > 1):
             raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.plans)})")
         plan, protocol_name = self.plans[factor], given.protocol or self.factors[factor].protocol
         protocol(protocol_name)
-        spec = SetSpec(name, factor, protocol_name, crop_size, plan.colour, given.multiple)
+        spec = SetInfo(name, factor, protocol_name, crop_size, plan.colour, given.multiple)
         if given.shards is not None:
             shards, part = self._opened(_folder(given.shards)), given.split or split
             if part not in shards.splits:
@@ -376,7 +381,7 @@ class RestorationData(LightningDataModule):
             return paired_set(spec, pairs, f"pairs {given.degraded}, {given.clean}")
         if plan.degradation is None:
             raise UserError(f"{where}.degraded is missing: {factor!r} has pairs for training, and no degradation")
-        return degraded_set(spec, plan.degradation, folder_items(_folder(given.clean)), given.clean)
+        return degraded_set(spec, plan.degradation, folder_entries(_folder(given.clean)), given.clean)
 
     def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader[dict[str, Any]]:
         trainer = self.trainer

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from restore_lightning.seeding import generator
 
 
-class Turn(NamedTuple):
+class ScheduledStep(NamedTuple):
     """What one optimiser step trains.
 
     Args:
@@ -54,12 +54,12 @@ class CyclicSchedule:
         """The factors of one cycle's minibatches, in order."""
         return self._order(cycle)
 
-    def turn(self, step: int) -> Turn:
+    def turn(self, step: int) -> ScheduledStep:
         """What optimiser step `step` (from 0) trains."""
         cycle, place = divmod(step, self.length)
         order = self.order(cycle)
         factor = order[place]
-        return Turn(factor, cycle, cycle * self.minibatches[factor] + order[:place].count(factor))
+        return ScheduledStep(factor, cycle, cycle * self.minibatches[factor] + order[:place].count(factor))
 
     def occurrences(self, step: int) -> dict[str, int]:
         """Factor -> how many minibatches of it come before optimiser step `step`."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from restore_lightning.degradations.base import Degradation
 from restore_lightning.degradations.noise import gaussian_noise
-from restore_lightning.images import resize, to_float, to_uint8
+from restore_lightning.io.images import resize, to_float, to_uint8
 
 
 def blur_and_take(image: Tensor, scale: int, size: int = 7, sigma: float = 1.6) -> Tensor:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from restore_lightning.degradations.base import Degradation
-from restore_lightning.images import from_array, to_array, to_float, to_uint8
+from restore_lightning.io.images import from_array, to_array, to_float, to_uint8
 
 
 def jpeg_bytes(image: Tensor, quality: int) -> bytes:

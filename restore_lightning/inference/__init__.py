@@ -1,8 +1,9 @@
 """Restoring images with a trained network."""
 
 from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, Pass, load_method, with_factors
-from restore_lightning.inference.recurrent import ORDER, check_order, order_given, restore_in_order
-from restore_lightning.inference.restore import check_inference, outputs_of, pad_by_reflection, restore, size_rule_of
+from restore_lightning.inference.order import ORDER, check_order, order_given, restore_in_order
+from restore_lightning.inference.padding import pad_by_reflection
+from restore_lightning.inference.restorer import check_inference, outputs_of, restore, size_rule_of
 from restore_lightning.inference.settings import PLAIN, Inference
 
 __all__ = [

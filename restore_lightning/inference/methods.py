@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from restore_lightning.checkpoints import Trained, load_trained
 from restore_lightning.errors import UserError
-from restore_lightning.inference.recurrent import order_given, restore_in_order
-from restore_lightning.inference.restore import check_inference, outputs_of, size_rule_of
+from restore_lightning.inference.order import order_given, restore_in_order
+from restore_lightning.inference.restorer import check_inference, outputs_of, size_rule_of
 from restore_lightning.inference.settings import PLAIN, Inference
 from restore_lightning.networks import SizeRule
 

@@ -5,16 +5,17 @@ longer than scoring dozens of image files.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from restore_lightning.io.arrays import Array, as_float64, namespace
 
-Array = TypeVar("Array", np.ndarray, "Tensor")
-Window = Literal["matlab", "skimage"]
-WINDOW_SIZE: dict[Window, int] = {"matlab": 11, "skimage": 7}
+if TYPE_CHECKING:
+    pass
+
+SSIMWindow = Literal["matlab", "skimage"]
+WINDOW_SIZE: dict[SSIMWindow, int] = {"matlab": 11, "skimage": 7}
 BLOCK = 32
 """Rows that are scored at once, and columns that SSIM filters by products with small matrices: float64 copies of whole
 images would need much memory and leave the processor's caches, and larger products would start threads."""
@@ -35,13 +36,13 @@ def psnr(restored: Array, clean: Array, data_range: float = 255.0) -> Array:
     channels, height, width = restored.shape[-3:]
     total = xp.zeros(len(restored), dtype=xp.float64, device=restored.device)
     for top in range(0, height, BLOCK):
-        error = double(restored[..., top : top + BLOCK, :]) - double(clean[..., top : top + BLOCK, :])
+        error = as_float64(restored[..., top : top + BLOCK, :]) - as_float64(clean[..., top : top + BLOCK, :])
         total += xp.sum(error * error, axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
         return 10 * xp.log10(data_range**2 * channels * height * width / total)
 
 
-def ssim(restored: Array, clean: Array, window: Window, data_range: float = 255.0) -> Array:
+def ssim(restored: Array, clean: Array, window: SSIMWindow, data_range: float = 255.0) -> Array:
     """Structural similarity of each image, averaged over channels and the window's valid region.
 
     Args:
@@ -67,7 +68,7 @@ def ssim(restored: Array, clean: Array, window: Window, data_range: float = 255.
     total = xp.zeros(len(restored), dtype=xp.float64, device=restored.device)
     for top in range(0, rows, BLOCK):
         strip = slice(top, top + BLOCK + size - 1)
-        x, y = double(restored[..., strip, :]), double(clean[..., strip, :])
+        x, y = as_float64(restored[..., strip, :]), as_float64(clean[..., strip, :])
         filtered = _filtered(xp.stack([x, y, x * x + y * y, x * y]), down, across)
         total += xp.sum(_similarity(filtered, window, data_range), axis=(1, 2, 3))
     return total / (channels * rows * columns)
@@ -78,21 +79,6 @@ def mean_over_images(values: Array) -> float:
     finite = values[values != float("inf")]
     kept = finite if len(finite) else values
     return float(kept.mean()) if len(kept) else float("nan")
-
-
-def namespace(array: "np.ndarray | Tensor") -> Any:
-    """The module whose functions take this array: numpy or torch."""
-    if isinstance(array, np.ndarray):
-        return np
-    import torch
-
-    return torch
-
-
-def double(array: Array) -> Array:
-    """In float64."""
-    xp = namespace(array)
-    return xp.asarray(array, dtype=xp.float64)
 
 
 def _filtered(maps: Array, down: Array, across: Array) -> Array:
@@ -107,7 +93,7 @@ def _filtered(maps: Array, down: Array, across: Array) -> Array:
     return namespace(maps).concatenate(parts, axis=-1)
 
 
-def _similarity(filtered: Array, window: Window, data_range: float) -> Array:
+def _similarity(filtered: Array, window: SSIMWindow, data_range: float) -> Array:
     """The SSIM map of two images from the means of x, y, x^2 + y^2 and x y."""
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     pixels = WINDOW_SIZE[window] ** 2
@@ -119,7 +105,7 @@ def _similarity(filtered: Array, window: Window, data_range: float) -> Array:
 
 
 @lru_cache
-def _bands(window: Window) -> tuple[np.ndarray, np.ndarray]:
+def _bands(window: SSIMWindow) -> tuple[np.ndarray, np.ndarray]:
     """(BLOCK, BLOCK + size - 1): row i weighs the pixels i to i + size - 1 as the window does; and its transpose."""
     size = WINDOW_SIZE[window]
     places = np.arange(size) - size // 2

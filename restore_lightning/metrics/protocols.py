@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from restore_lightning.errors import UserError
-from restore_lightning.metrics.functional import Array, Window, double, namespace, psnr, ssim
+from restore_lightning.io.arrays import Array, as_float64, namespace
+from restore_lightning.io.colour import y_coded, y_matlab, y_opencv
+from restore_lightning.metrics.functional import SSIMWindow, psnr, ssim
 
 Colour = Literal["rgb", "y_opencv", "y_matlab", "y_coded"]
 
@@ -29,7 +31,7 @@ class Protocol:
 
     name: str
     colour: Colour
-    window: Window
+    window: SSIMWindow
     quantise: Literal["floor", "round"] = "floor"
     shaves: bool = False
     scale: int = 1
@@ -73,43 +75,12 @@ class Protocol:
         if image.dtype != xp.uint8:
             # Keeps k/255 at k, which single precision may put up to 2e-5 below, half precision 64 eps: 0.06.
             below = max(1e-4, 64 * float(xp.finfo(image.dtype).eps)) if self.quantise == "floor" else 0.5
-            image = xp.floor(xp.clip(double(image), 0, 1) * 255 + below)
+            image = xp.floor(xp.clip(as_float64(image), 0, 1) * 255 + below)
         if self.shaves and self.scale > 1:
             image = image[..., self.scale : -self.scale, self.scale : -self.scale]
         if self.colour == "rgb" or image.shape[1] == 1:
             return image
         return COLOURS[self.colour](image)
-
-
-MATLAB = [65481.0, 128553.0, 24966.0]
-"""Thousandths that red, green and blue add to MATLAB's luma."""
-
-
-def y_opencv(image: Array) -> Array:
-    """(B, 3, H, W) in 0..255 -> OpenCV's 8-bit luma (B, 1, H, W), in its fixed-point arithmetic."""
-    return namespace(image).floor((_weigh(image, [4899.0, 9617.0, 1868.0]) + 8192) / 16384)
-
-
-def y_matlab(image: Array) -> Array:
-    """(B, 3, H, W) in 0..255 -> MATLAB's `rgb2ycbcr` luma (B, 1, H, W), in 16..235."""
-    return 16 + _weigh(image, MATLAB) / 255_000
-
-
-def y_coded(image: Array) -> Array:
-    """(B, 3, H, W) in 0..255 -> MATLAB's luma in 8 bits (B, 1, H, W); of images whose channels are equal, one of them.
-
-    A dedicated network for JPEG gets and returns this luma, coded as a gray image (paper 2, table 3).
-    """
-    xp = namespace(image)
-    coloured = xp.sum(image != image[:, :1], axis=(1, 2, 3)) > 0
-    # Whole numbers up to the division: halves are rounded up, all of them.
-    luma = xp.floor((_weigh(image, MATLAB) + 16.5 * 255_000) / 255_000)
-    return xp.where(coloured[:, None, None, None], luma, image[:, :1])
-
-
-def _weigh(image: Array, weights: list[float]) -> Array:
-    xp = namespace(image)
-    return (xp.moveaxis(double(image), 1, -1) @ xp.asarray(weights, dtype=xp.float64, device=image.device))[:, None]
 
 
 COLOURS = {"y_opencv": y_opencv, "y_matlab": y_matlab, "y_coded": y_coded}

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.networks.layers import ConvLSTM, conv, conv_relu, double, pyramid, upsample
+from restore_lightning.networks.layers import ConvLSTM, conv, conv_relu, pyramid, upsample, upsample_image
 
 PairKind = Literal["basic", "convlstm", "multiscale"]
 Trunk = Callable[[Tensor, Tensor], Tensor]
@@ -203,7 +203,7 @@ def walk_multiscale(read: Any, write: nn.Module, trunk: Trunk, run: Run, image: 
     """Coarse to fine over a bicubic pyramid of the image; one output per scale, coarsest first."""
 
     def step(scale: int, level: Tensor, *coarser: Tensor) -> Tensor:
-        images = torch.cat([level, *map(double, coarser)], dim=1)
+        images = torch.cat([level, *map(upsample_image, coarser)], dim=1)
         return write(trunk(*read(images, scale)), scale) + level
 
     outputs: list[Tensor] = []
@@ -212,7 +212,7 @@ def walk_multiscale(read: Any, write: nn.Module, trunk: Trunk, run: Run, image: 
     return outputs
 
 
-class Pair(NamedTuple):
+class BranchPair(NamedTuple):
     """Input branch, output branch, and the walk (input branch, output branch, trunk, run, image) -> outputs.
 
     An input branch says by `r_stride` how many pixels of the image one pixel of its r covers,
@@ -224,8 +224,8 @@ class Pair(NamedTuple):
     walk: Callable[[nn.Module, nn.Module, Trunk, Run, Tensor], list[Tensor]]
 
 
-PAIRS: dict[PairKind, Pair] = {
-    "basic": Pair(BasicInput, BasicOutput, walk_basic),
-    "convlstm": Pair(ConvLSTMInput, ConvLSTMOutput, walk_convlstm),
-    "multiscale": Pair(MultiScaleInput, MultiScaleOutput, walk_multiscale),
+PAIRS: dict[PairKind, BranchPair] = {
+    "basic": BranchPair(BasicInput, BasicOutput, walk_basic),
+    "convlstm": BranchPair(ConvLSTMInput, ConvLSTMOutput, walk_convlstm),
+    "multiscale": BranchPair(MultiScaleInput, MultiScaleOutput, walk_multiscale),
 }

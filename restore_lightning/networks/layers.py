@@ -52,7 +52,7 @@ def upsample(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
     return nn.Sequential(conv(inputs, 4 * outputs, kernel), nn.PixelShuffle(2))
 
 
-def halve(image: Tensor) -> Tensor:
+def downsample(image: Tensor) -> Tensor:
     """Bicubic x1/2 without antialiasing, the pyramid of the multi-scale branches. (B, C, H, W)."""
     return functional.interpolate(image, scale_factor=0.5, mode="bicubic", align_corners=False)
 
@@ -61,11 +61,11 @@ def pyramid(image: Tensor, scales: int) -> list[Tensor]:
     """An image at 1/2, 1/4, ... and full size, coarsest first: inputs and targets of a multi-scale branch."""
     levels = [image]
     while len(levels) < scales:
-        levels.insert(0, halve(levels[0]))
+        levels.insert(0, downsample(levels[0]))
     return levels
 
 
-def double(image: Tensor) -> Tensor:
+def upsample_image(image: Tensor) -> Tensor:
     """Bicubic x2 of (B, C, H, W)."""
     return functional.interpolate(image, scale_factor=2.0, mode="bicubic", align_corners=False)
 

@@ -18,7 +18,7 @@ Size = tuple[int, int]
 """Height and width in positions of a map."""
 
 
-class Window(NamedTuple):
+class StatisticsWindow(NamedTuple):
     """The training size, and the size of the image that it belongs to (pixels).
 
     Args:
@@ -36,7 +36,7 @@ class Window(NamedTuple):
 
         At least 2 positions a side, which a total variation needs; at most the map.
 
-        >>> Window(64, 1024, 512).on(256, 128), Window(64, 1024, 32).on(256, 8)
+        >>> StatisticsWindow(64, 1024, 512).on(256, 128), StatisticsWindow(64, 1024, 32).on(256, 8)
         ((16, 16), (16, 8))
         """
 
@@ -49,7 +49,7 @@ class Window(NamedTuple):
 class GlobalStatistics(nn.Module):
     """A module that averages over the whole map, and over windows of it while `local_statistics` is on."""
 
-    window: Window | None = None
+    window: StatisticsWindow | None = None
 
     def window_on(self, x: Tensor) -> Size | None:
         """The window on a map (B, C, H, W); None: the whole map."""
@@ -71,7 +71,7 @@ def local_statistics(network: nn.Module, crop: int, size: Sequence[int]) -> Iter
     modules = global_statistics(network)
     before = [module.window for module in modules]
     for module in modules:
-        module.window = Window(crop, *size)
+        module.window = StatisticsWindow(crop, *size)
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from restore_lightning.paper_tables.published import Cell, Column, Score, images_of, printed_score
+from restore_lightning.paper_tables.printed import Cell, Column, Score, images_of, printed_score
 from restore_lightning.paper_tables.results import Comparison, Line
 
 OURS = "ours: "

@@ -9,7 +9,7 @@ import numpy as np
 
 from restore_lightning.errors import UserError
 from restore_lightning.metrics import mean_over_images
-from restore_lightning.paper_tables.published import Cell, Column, Row, Score, Settings, Table, images_of, known_set
+from restore_lightning.paper_tables.printed import Cell, Column, Row, Score, Settings, Table, images_of, known_set
 
 UNKNOWN = "not recorded"
 """For what a file of an older version does not say."""

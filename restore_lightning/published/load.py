@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import SPEC, misfit, read_checkpoint
+from restore_lightning.checkpoints import SPEC, read_checkpoint, state_dict_mismatch
 from restore_lightning.errors import UserError
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.published import din, drn, durn, mbn
@@ -83,7 +83,7 @@ def import_network(
         raise UserError(f"{name}: {error}") from error
     expected = published.names(network)
     weights |= _counters(expected, weights)
-    problem = misfit(expected, weights, most=LISTED)
+    problem = state_dict_mismatch(expected, weights, most=LISTED)
     if problem:
         alike = [other for other in NETWORKS if other != name and _usual_names(other) == set(weights)]
         hint = f"; their names are those of {' or '.join(alike)}" if alike else ""

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from restore_lightning.images import to_array
+from restore_lightning.io.images import to_array
 
 LOSSLESS = 100
 """As a quality."""

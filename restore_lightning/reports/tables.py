@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from restore_lightning.data.mixed import COMBINATIONS, PURE
+from restore_lightning.data.mixed_set import COMBINATIONS, PURE
 from restore_lightning.metrics import mean_over_images
 
 MARKS = {True: "x", False: "-"}

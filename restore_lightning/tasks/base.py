@@ -22,19 +22,19 @@ from restore_lightning.checkpoints import (
     SETTINGS,
     SPEC,
     Trained,
-    different,
+    architecture_difference,
     load_trained,
-    misfit,
     network_state,
     shapes,
+    state_dict_mismatch,
 )
 from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.errors import UserError
-from restore_lightning.images import enlarged
 from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, load_method
+from restore_lightning.io.images import enlarged
 from restore_lightning.metrics.scores import SCORES, SetScores
-from restore_lightning.settings import check_resumed
-from restore_lightning.tasks.fitting import size_of
+from restore_lightning.runs.resume import check_resumed
+from restore_lightning.tasks.compatibility import size_of
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +141,9 @@ class RestorationTask(LightningModule, ABC):
             )
         self.steps_trained = checkpoint.get("global_step", 0)
         self.weights = checkpoint.get(KIND, CURRENT)
-        problem = misfit(shapes(self.network), network_state(checkpoint), most=3)
+        problem = state_dict_mismatch(shapes(self.network), network_state(checkpoint), most=3)
         if self.network_spec and checkpoint.get(SPEC):
-            problem = problem or different(self.network_spec, checkpoint[SPEC])
+            problem = problem or architecture_difference(self.network_spec, checkpoint[SPEC])
         if problem:
             raise UserError(
                 f"the checkpoint is of another network than the config's: {problem};"
@@ -187,7 +187,7 @@ class RestorationTask(LightningModule, ABC):
         """The result of `walk`."""
         return self.walk(image, factors)[-1].image
 
-    def start_anew(self) -> None:
+    def load_initial_weights(self) -> None:
         """Take the weights of `init_from`, if there is one; refusals come before anything is written."""
         if self.init_from is not None:
             self.network.load_state_dict(self.start().network.state_dict())
@@ -205,8 +205,8 @@ class RestorationTask(LightningModule, ABC):
                 f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
             )
         trained = load_trained(path)
-        problem = self.network_spec and different(self.network_spec, trained.spec)
-        problem = problem or misfit(shapes(self.network), trained.network.state_dict(), most=3)
+        problem = self.network_spec and architecture_difference(self.network_spec, trained.spec)
+        problem = problem or state_dict_mismatch(shapes(self.network), trained.network.state_dict(), most=3)
         if problem:
             raise UserError(
                 f"model.init_from {path} is of another network than the config's: {problem};"

@@ -9,13 +9,13 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from restore_lightning.checkpoints import ORDER
-from restore_lightning.data.training import FactorPlan
+from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.errors import UserError
 from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, check_inference
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam
-from restore_lightning.tasks.fitting import check_colour, check_crop
+from restore_lightning.tasks.compatibility import check_colour, check_crop
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +83,13 @@ class MultiBranchTask(RestorationTask):
         """The branch pairs that a minibatch of a factor's data goes through, in order."""
         return [factor]
 
-    def possible(self, factor: str, plan: FactorPlan) -> Sequence[str]:
+    def possible(self, factor: str, plan: ResolvedFactor) -> Sequence[str]:
         """The network's factors that a factor's data are about."""
         return [factor]
 
     def setup(self, stage: str) -> None:
         """Check that network and data speak of the same factors and sizes."""
-        plans: dict[str, FactorPlan] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
+        plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
         trained: set[str] = set()
         for factor, plan in plans.items():
             trained.update(self.possible(factor, plan))

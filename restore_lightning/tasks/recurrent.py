@@ -9,7 +9,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from restore_lightning.checkpoints import ORDER
-from restore_lightning.data.training import FactorPlan, factors_of
+from restore_lightning.data.config import ResolvedFactor, factors_of
 from restore_lightning.errors import UserError
 from restore_lightning.inference import ORDER as PAPER_ORDER
 from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, check_order
@@ -105,7 +105,7 @@ class RecurrentTask(MultiBranchTask):
         """All of the order, whatever the factor."""
         return self.order
 
-    def possible(self, factor: str, plan: FactorPlan) -> Sequence[str]:
+    def possible(self, factor: str, plan: ResolvedFactor) -> Sequence[str]:
         """Each factor that is mixed."""
         return factors_of(factor, plan.degradation)
 
@@ -114,7 +114,7 @@ class RecurrentTask(MultiBranchTask):
         super().setup(stage)
         if stage != "fit":
             return
-        plans: dict[str, FactorPlan] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
+        plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
         for factor, plan in plans.items():
             left_out = [name for name in self.possible(factor, plan) if name not in self.order]
             if left_out:
@@ -125,16 +125,16 @@ class RecurrentTask(MultiBranchTask):
     def on_fit_start(self) -> None:
         """Start from `init_from`, unless that was done or a checkpoint of this task has been loaded."""
         if not self._started:
-            self.start_anew()
+            self.load_initial_weights()
 
-    def start_anew(self) -> None:
+    def load_initial_weights(self) -> None:
         """Take the weights of `init_from`."""
         if self.init_from is None:
             raise UserError(
                 "recurrent fine-tuning starts from a trained multi-branch network:"
                 " give --model.init_from CHECKPOINT (from restore fit --config mbn.yaml)"
             )
-        super().start_anew()
+        super().load_initial_weights()
         self._started = True
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from restore_lightning.checkpoints import FACTOR, MULTIPLE
-from restore_lightning.data.training import FactorPlan
+from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.errors import UserError
 from restore_lightning.inference import (
     PLAIN,
@@ -19,11 +19,11 @@ from restore_lightning.inference import (
     restore,
     size_rule_of,
 )
-from restore_lightning.losses import SSIML1, increasing
+from restore_lightning.losses import SSIML1, stage_weights
 from restore_lightning.networks import DIN, SizeRule, has_branches
-from restore_lightning.networks.layers import halve
+from restore_lightning.networks.layers import downsample
 from restore_lightning.tasks.base import RestorationTask, adam
-from restore_lightning.tasks.fitting import check_colour, check_crop, size_of
+from restore_lightning.tasks.compatibility import check_colour, check_crop, size_of
 
 
 class SingleFactorTask(RestorationTask):
@@ -83,7 +83,7 @@ class SingleFactorTask(RestorationTask):
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit."""
-        plans: dict[str, FactorPlan] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
+        plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
         if len(plans) > 1:
             raise UserError(
                 f"data.factors names {', '.join(plans)}, a single-factor network is trained on one: keep one of them,"
@@ -132,7 +132,7 @@ class SingleFactorTask(RestorationTask):
         if self.output_weights == "equal":
             return [1.0] * outputs
         if self.output_weights == "increasing":
-            return increasing(outputs)
+            return stage_weights(outputs)
         if len(self.output_weights) != outputs:
             raise UserError(
                 f"model.output_weights has {len(self.output_weights)} numbers, the network {outputs} outputs:"
@@ -145,7 +145,7 @@ def _target(output: Tensor, clean: Tensor) -> Tensor:
     """The clean image at the size of one of several outputs."""
     target = clean
     while target.shape[-1] > output.shape[-1]:
-        target = halve(target)
+        target = downsample(target)
     if target.shape != output.shape:
         raise UserError(
             f"an output of the network is {size_of(output)}, the clean image {size_of(clean)} (channels x height x"

@@ -7,7 +7,7 @@ from PIL import Image
 
 from restore_lightning.callbacks.activation_maps import normalised
 from restore_lightning.checkpoints import load_trained
-from restore_lightning.images import read_image, to_float
+from restore_lightning.io.images import read_image, to_float
 from tests.conftest import CONF
 
 

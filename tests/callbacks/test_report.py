@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from restore_lightning.callbacks.report import chosen_images
+from restore_lightning.callbacks.report_page import chosen_images
 from restore_lightning.cli import main
 from tests.conftest import CONF
 

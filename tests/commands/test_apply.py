@@ -11,9 +11,9 @@ from PIL import Image
 from skimage import data
 
 from restore_lightning.checkpoints import load_trained
-from restore_lightning.images import read_image, to_float, to_uint8
 from restore_lightning.inference import PLAIN, Inference, restore_in_order
 from restore_lightning.inference import restore as restore_image
+from restore_lightning.io.images import read_image, to_float, to_uint8
 from tests.conftest import CONF
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from restore_lightning.files import json_text
+from restore_lightning.io.files import json_text
 from restore_lightning.metrics import PROTOCOLS
 from tests.references import by_scikit_image
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from restore_lightning.paper_tables.formats import FORMATS
-from restore_lightning.paper_tables.published import tables
+from restore_lightning.paper_tables.printed import tables
 from tests.paper_tables.test_results import content, entry, write
 
 

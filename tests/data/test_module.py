@@ -2,14 +2,14 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from restore_lightning.data import FactorData, RestorationData
-from restore_lightning.data.evaluation import bundled_items
+from restore_lightning.data import FactorConfig, RestorationData
+from restore_lightning.data.evaluation import bundled_entries
 from restore_lightning.degradations import Haze, Jpeg
 from restore_lightning.errors import UserError
 
 
 def module(**arguments):
-    factors = {"rain": FactorData(crop_size=32), "jpeg": FactorData(minibatches=2, batch_size=3)}
+    factors = {"rain": FactorConfig(crop_size=32), "jpeg": FactorConfig(minibatches=2, batch_size=3)}
     return RestorationData(**{"factors": factors, "batch_size": 2, "crop_size": 64} | arguments)
 
 
@@ -57,10 +57,10 @@ def test_photographs_are_for_validation_and_test_only():
 
 
 def test_haze_is_tested_where_depth_was_measured():
-    data = module(factors={"haze": FactorData()})
+    data = module(factors={"haze": FactorConfig()})
     data.setup("test")
     assert [image.name for image in data.test_sets[0].images] == [f"motorcycle-{draw}" for draw in range(1, 6)]
-    depth = bundled_items("test", Haze())[0].clean().depth
+    depth = bundled_entries("test", Haze())[0].clean().depth
     assert 2 < depth.min() < depth.max() < 6  # metres
     first, second = data.test_sets[0][0], data.test_sets[0][1]
     assert not torch.equal(first["degraded"], second["degraded"])
@@ -97,19 +97,19 @@ def test_validation_images_that_cannot_be_read_are_named_at_the_start(photos, tm
 
 
 def test_a_degradation_of_ones_own_settings():
-    data = module(factors={"blocks": FactorData(degradation=Jpeg(qualities=(5,)))})
+    data = module(factors={"blocks": FactorConfig(degradation=Jpeg(qualities=(5,)))})
     assert data.plans["blocks"].degradation.qualities == (5,)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"factors": {"fog": FactorData()}}, r"unknown factor 'fog'.*rain, blur, jpeg, haze, noise"),
-        ({"batch_size": 0, "factors": {"rain": FactorData()}}, r"data\.batch_size 0: give at least 1"),
-        ({"factors": {"rain": FactorData(batch_size=-1)}}, r"data\.factors\.rain\.batch_size -1"),
-        ({"factors": {"rain": FactorData(crop_size=0)}}, r"data\.factors\.rain\.crop_size 0"),
-        ({"factors": {"rain": FactorData(minibatches=0)}}, r"data\.factors\.rain\.minibatches 0"),
-        ({"factors": {"rain": FactorData(protocol="psnr")}}, r"unknown protocol 'psnr'"),
+        ({"factors": {"fog": FactorConfig()}}, r"unknown factor 'fog'.*rain, blur, jpeg, haze, noise"),
+        ({"batch_size": 0, "factors": {"rain": FactorConfig()}}, r"data\.batch_size 0: give at least 1"),
+        ({"factors": {"rain": FactorConfig(batch_size=-1)}}, r"data\.factors\.rain\.batch_size -1"),
+        ({"factors": {"rain": FactorConfig(crop_size=0)}}, r"data\.factors\.rain\.crop_size 0"),
+        ({"factors": {"rain": FactorConfig(minibatches=0)}}, r"data\.factors\.rain\.minibatches 0"),
+        ({"factors": {"rain": FactorConfig(protocol="psnr")}}, r"unknown protocol 'psnr'"),
         ({"num_workers": -1}, r"data\.num_workers -1"),
         ({"seed": -1}, r"data\.seed -1"),
     ],

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from restore_lightning.data.batches import ScheduledBatches
+from restore_lightning.data.sampler import ScheduledBatches
 from restore_lightning.data.schedule import CyclicSchedule
 
 PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}

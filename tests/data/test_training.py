@@ -1,17 +1,21 @@
 import pytest
 import torch
 
-from restore_lightning.data.sources import FolderSource, SceneSource
-from restore_lightning.data.training import Draw, FactorPlan, OnTheFly, TrainingSet, augment, collate
+from restore_lightning.data.config import ResolvedFactor
+from restore_lightning.data.sampler import SampleIndex
+from restore_lightning.data.sources.folders import FolderSource
+from restore_lightning.data.sources.scenes import SceneSource
+from restore_lightning.data.sources.synthetic import SyntheticPairs
+from restore_lightning.data.training import TrainingSet, augment, collate
 from restore_lightning.degradations import Blur, Haze, Jpeg, Noise, Rain
 from restore_lightning.errors import UserError
-from restore_lightning.images import read_image, to_float
+from restore_lightning.io.images import read_image, to_float
 
 PLANS = {
-    "rain": FactorPlan(2, 32, ("hflip",), Rain()),
-    "blur": FactorPlan(2, 48, (), Blur()),
-    "jpeg": FactorPlan(2, 48, ("hflip", "vflip", "rot90"), Jpeg()),
-    "haze": FactorPlan(2, 48, (), Haze()),
+    "rain": ResolvedFactor(2, 32, ("hflip",), Rain()),
+    "blur": ResolvedFactor(2, 48, (), Blur()),
+    "jpeg": ResolvedFactor(2, 48, ("hflip", "vflip", "rot90"), Jpeg()),
+    "haze": ResolvedFactor(2, 48, (), Haze()),
 }
 
 
@@ -23,7 +27,8 @@ def source(request, photos):
 @pytest.mark.parametrize("factor", PLANS)
 def test_a_draw_is_a_pure_function(source, factor):
     one, other = (
-        TrainingSet(dict.fromkeys(PLANS, OnTheFly(source)), PLANS, seed=1)[Draw(factor, 0, 5, 5)] for _ in range(2)
+        TrainingSet(dict.fromkeys(PLANS, SyntheticPairs(source)), PLANS, seed=1)[SampleIndex(factor, 0, 5, 5)]
+        for _ in range(2)
     )
     size = PLANS[factor].crop_size
     for key in ("degraded", "clean"):
@@ -32,16 +37,16 @@ def test_a_draw_is_a_pure_function(source, factor):
         assert torch.equal(one[key], other[key])
     assert torch.equal(one["turns"], other["turns"])
     for changed in (
-        TrainingSet(dict.fromkeys(PLANS, OnTheFly(source)), PLANS, seed=2)[Draw(factor, 0, 5, 5)],
-        TrainingSet(dict.fromkeys(PLANS, OnTheFly(source)), PLANS, 1)[Draw(factor, 0, 6, 6)],
+        TrainingSet(dict.fromkeys(PLANS, SyntheticPairs(source)), PLANS, seed=2)[SampleIndex(factor, 0, 5, 5)],
+        TrainingSet(dict.fromkeys(PLANS, SyntheticPairs(source)), PLANS, 1)[SampleIndex(factor, 0, 6, 6)],
     ):
         assert not torch.equal(one["degraded"], changed["degraded"])
 
 
 def test_degraded_and_clean_show_the_same_place(source):
-    sample = TrainingSet({"noise": OnTheFly(source)}, {"noise": FactorPlan(1, 48, (), Noise(sigmas=(2,)))}, 0)[
-        Draw("noise", 0, 3, 3)
-    ]
+    sample = TrainingSet(
+        {"noise": SyntheticPairs(source)}, {"noise": ResolvedFactor(1, 48, (), Noise(sigmas=(2,)))}, 0
+    )[SampleIndex("noise", 0, 3, 3)]
     difference = to_float(sample["degraded"]) - to_float(sample["clean"])
     assert difference.std() * 255 == pytest.approx(2, rel=0.25)
 
@@ -69,9 +74,9 @@ def test_the_margin_ends_at_the_image(photos):
 
 
 def test_augmentations_only_where_allowed():
-    samples = TrainingSet(dict.fromkeys(PLANS, OnTheFly(SceneSource())), PLANS, 0)
+    samples = TrainingSet(dict.fromkeys(PLANS, SyntheticPairs(SceneSource())), PLANS, 0)
     for factor, allowed in (("rain", [True, False, False]), ("blur", [False] * 3), ("jpeg", [True] * 3)):
-        turns = torch.stack([samples[Draw(factor, 0, number, number)]["turns"] for number in range(40)])
+        turns = torch.stack([samples[SampleIndex(factor, 0, number, number)]["turns"] for number in range(40)])
         assert (turns.amax(0) > 0).tolist() == allowed
         assert turns.amax(0).tolist() == [most * used for most, used in zip((1, 1, 3), allowed, strict=True)]
 
@@ -87,8 +92,8 @@ def test_augment_flips_and_turns_each_image_by_itself():
 
 
 def test_collate():
-    samples = TrainingSet(dict.fromkeys(PLANS, OnTheFly(SceneSource())), PLANS, 0)
-    batch = collate([samples[Draw("rain", 7, number, number)] for number in range(3)])
+    samples = TrainingSet(dict.fromkeys(PLANS, SyntheticPairs(SceneSource())), PLANS, 0)
+    batch = collate([samples[SampleIndex("rain", 7, number, number)] for number in range(3)])
     assert (batch["factor"], batch["cycle"]) == ("rain", 7)
     assert batch["degraded"].shape == batch["clean"].shape == (3, 3, 32, 32)
 

@@ -30,7 +30,7 @@ from restore_lightning.degradations import (
     streaks,
     transmission,
 )
-from restore_lightning.images import from_array, to_float, to_uint8
+from restore_lightning.io.images import from_array, to_float, to_uint8
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from skimage import data
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from restore_lightning.images import to_float
 from restore_lightning.inference import Inference, check_inference, restore, restore_in_order
 from restore_lightning.inference.tiles import placed, tile_layout, tiled
+from restore_lightning.io.images import to_float
 from restore_lightning.networks import DIN, DRN, MBN, DuRN, SizeRule
 
 LAYOUTS = [(100, 40, 24), (65, 64, 48), (64, 64, 32), (30, 64, 48), (97, 16, 1), (50, 20, 20), (200, 64, 63), (9, 4, 2)]

@@ -11,12 +11,11 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from restore_lightning.data.evaluation import ImageSet
+from restore_lightning.data.config import EvaluationConfig, FactorConfig
 from restore_lightning.data.module import RestorationData
-from restore_lightning.data.training import FactorData
 from restore_lightning.degradations import Jpeg
 from restore_lightning.errors import UserError
-from restore_lightning.images import from_array, in_colour, read_image, to_float
+from restore_lightning.io.images import from_array, in_colour, read_image, to_float
 from restore_lightning.metrics import PROTOCOLS, mean_over_images, protocol, psnr, ssim
 from tests.references import GAUSSIAN, TABLE, by_scikit_image, y_matlab, y_rounded
 
@@ -237,9 +236,9 @@ def test_anchors(images, name, expected_psnr, expected_ssim, shared):
 @pytest.mark.slow
 def test_live1_as_a_dedicated_jpeg_network_is_tested(shared):
     """27.77 dB / 0.7730 from the data of `restore test`; paper 2 cuts its own to multiples of 16."""
-    factor = FactorData(colour="y", protocol="jpeg-gray", degradation=Jpeg(qualities=(10,)))
+    factor = FactorConfig(colour="y", protocol="jpeg-gray", degradation=Jpeg(qualities=(10,)))
     sets = {"whole": {}, "cut": {"multiple": 16}}
-    sets = {name: ImageSet(clean=str(shared / "data/LIVE1"), **given) for name, given in sets.items()}
+    sets = {name: EvaluationConfig(clean=str(shared / "data/LIVE1"), **given) for name, given in sets.items()}
     module = RestorationData({"jpeg": factor}, test_sets=sets)
     module.setup("test")
     whole, cut = module.test_sets

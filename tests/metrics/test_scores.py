@@ -7,7 +7,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.utils.data.distributed import DistributedSampler
 
-from restore_lightning.images import from_array, to_float
+from restore_lightning.io.images import from_array, to_float
 from restore_lightning.metrics import ProtocolScores, protocol
 from restore_lightning.metrics.scores import SetScores
 

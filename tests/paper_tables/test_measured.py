@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore_lightning.images import from_array, to_float
+from restore_lightning.io.images import from_array, to_float
 from restore_lightning.metrics import protocol
-from restore_lightning.paper_tables.published import table
+from restore_lightning.paper_tables.printed import table
 
 
 @pytest.mark.slow

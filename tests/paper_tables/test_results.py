@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from restore_lightning.files import json_text
-from restore_lightning.paper_tables.published import Score, table
+from restore_lightning.io.files import json_text
+from restore_lightning.paper_tables.printed import Score, table
 from restore_lightning.paper_tables.results import PHOTOGRAPHS, Report, compare, read_reports
 
 DRN = {"class_path": "restore_lightning.networks.DRN", "init_args": {"T": 7, "R": 7}}

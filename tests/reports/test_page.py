@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from restore_lightning.images import to_array
+from restore_lightning.io.images import to_array
 from restore_lightning.reports import ImageScores, page, picture
 from tests.reporting import (
     CURVES,

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from skimage import data
 
-from restore_lightning.images import from_array, to_array
+from restore_lightning.io.images import from_array, to_array
 from restore_lightning.reports import ImageScores, page, picture
 from restore_lightning.reports.pictures import shown_within
 from tests.reporting import (

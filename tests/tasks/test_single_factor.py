@@ -10,17 +10,17 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from tests.published.test_load import random_weights
 from torch import nn
 
 from restore_lightning.errors import UserError
-from restore_lightning.images import read_image, to_float, to_uint8
 from restore_lightning.inference import Inference
 from restore_lightning.inference import restore as restore_image
+from restore_lightning.io.images import read_image, to_float, to_uint8
 from restore_lightning.losses import SSIML1, ssim_l1
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.tasks import SingleFactorTask
 from tests.conftest import CONF
-from tests.test_published import random_weights
 
 SINGLE = CONF / "single.yaml"
 

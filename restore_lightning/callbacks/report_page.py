@@ -1,0 +1,144 @@
+"""The end of `restore test`: the report page, and its pictures in W&B."""
+
+import csv
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from restore_lightning.callbacks.score_report import results
+from restore_lightning.data.evaluation import EvaluationSet
+from restore_lightning.io.files import write_text
+from restore_lightning.io.images import enlarged, to_float, to_uint8
+from restore_lightning.metrics.scores import SetScores
+from restore_lightning.reports import ImageScores, Pass, Picture, page, picture, strip
+from restore_lightning.runs.loggers import METRICS
+
+log = logging.getLogger(__name__)
+
+Scores = Mapping[str, Mapping[str, float]]
+"""Of an image: {version: {"psnr", "ssim"}}."""
+LEAST, MOST, ALL = 2, 8, 16
+"""Pictures of a set: at least, at most; of all sets together, as far as the first of these allows."""
+
+
+class ReportPage(Callback):
+    """After `test`: `<run>/report/index.html`.
+
+    It shows the images whose PSNR the network changed for the worst and for the best, of every set. Test images are
+    the same whenever they are read, so these are read and restored once more, pass by pass, instead of being kept.
+    """
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """All sets are scored."""
+        task: Any = pl_module
+        if not trainer.is_global_zero:
+            return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        sets: dict[str, EvaluationSet] = {dataset.name: dataset for dataset in data.test_sets}
+        scores = {name: task.scores[name].per_image() for name in sets if task.scores[name].images}
+        chosen = chosen_images(scores)
+        log.info("report: %d images are restored once more, pass by pass", len(chosen))
+        with trainer.precision_plugin.forward_context():
+            pictures = [
+                _picture(task, sets[name], number, why, task.scores[name], scores[name][number])
+                for name, number, why in chosen
+            ]
+        run = Path(trainer.default_root_dir)
+        images = {
+            name: [ImageScores(sets[name].images[number].name, entry) for number, entry in found.items()]
+            for name, found in scores.items()
+        }
+        title, written = run.resolve().name, datetime.now().astimezone()
+        text = page(results(trainer, task), images, _curves(run / METRICS), pictures, title, written)
+        write_text(run / "report/index.html", text)
+        print(f"report: {run / 'report/index.html'}", flush=True)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                _log(logger, pictures, task.steps_trained)
+
+
+def chosen_images(scores: Mapping[str, Mapping[int, Scores]]) -> list[tuple[str, int, str]]:
+    """The images to show: of each set those whose PSNR gained least and most.
+
+    Args:
+        scores: Set -> number -> scores.
+
+    Returns:
+        Set, number, and why. The worst and the best of every set come first, then the second ones.
+    """
+    number = min(MOST, max(LEAST, ALL // max(1, len(scores))))
+    ranked = [list(_ranked(name, found, number)) for name, found in scores.items()]
+    return [one for one in chain.from_iterable(zip_longest(*ranked)) if one is not None]
+
+
+def _ranked(
+    name: str, found: Mapping[int, Mapping[str, Mapping[str, float]]], most: int
+) -> Iterator[tuple[str, int, str]]:
+    """From both ends in turn, the least gain first."""
+
+    def gain(number: int) -> float:
+        before, after = (found[number][version]["psnr"] for version in ("degraded", "restored"))
+        if math.isnan(before) or math.isnan(after):
+            return -math.inf
+        return 0.0 if math.isinf(before) and math.isinf(after) else after - before
+
+    left = sorted(found, key=gain)
+    for turn in range(min(most, len(left))):
+        yield name, left.pop(0 if turn % 2 == 0 else -1), "least gain" if turn % 2 == 0 else "largest gain"
+
+
+def _picture(task: Any, dataset: EvaluationSet, number: int, why: str, scores: SetScores, scored: Scores) -> Picture:
+    sample = dataset[number]
+    degraded, clean = (to_float(sample[key]).to(task.device)[None] for key in ("degraded", "clean"))
+    walked = task.walk(degraded, sample["factors"])
+    passes = [
+        Pass(one.factor, _shown(one.image), float(scores.protocol.psnr(one.image, clean)))
+        for one in walked
+        if one.image.shape == clean.shape
+    ]
+    return picture(
+        dataset.name,
+        sample["name"],
+        why,
+        scored,
+        degraded=_shown(enlarged(degraded, clean)),
+        restored=_shown(walked[-1].image),
+        clean=_shown(clean),
+        passes=passes if len(passes) > 1 else (),
+    )
+
+
+def _shown(image: Tensor) -> Tensor:
+    """(1, C, H, W) in [0, 1] -> (3, H, W) uint8 in memory; gray as colour."""
+    return to_uint8(image[0]).expand(3, -1, -1).cpu()
+
+
+def _curves(path: Path) -> list[dict[str, str | None]]:
+    """The rows of the run's metrics; none for a test without a run."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _log(logger: WandbLogger, pictures: list[Picture], step: int) -> None:
+    """Each set's pictures, versions side by side, as bytes: W&B shows floats in [0, 1] as black."""
+    for name in dict.fromkeys(one.set for one in pictures):
+        of_set = [one for one in pictures if one.set == name]
+        captions = [f"{one.name} ({one.why}): {' | '.join(v.label for v in one.versions)}" for one in of_set]
+        logger.log_image(f"test/{name}/pictures", _alike([strip(one) for one in of_set]), step=step, caption=captions)
+
+
+def _alike(images: list[Image.Image]) -> list[Image.Image]:
+    """Filled up to one size, which W&B asks for."""
+    size = max(image.width for image in images), max(image.height for image in images)
+    return [ImageOps.expand(image, (0, 0, size[0] - image.width, size[1] - image.height), "white") for image in images]

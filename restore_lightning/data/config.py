@@ -1,0 +1,164 @@
+"""What a user says of the data: factors, validation and test sets."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from restore_lightning.degradations import DEGRADATIONS, Degradation, Mixture
+from restore_lightning.errors import UserError
+from restore_lightning.io.images import Colour
+from restore_lightning.metrics import protocol
+
+Augmentation = Literal["hflip", "vflip", "rot90"]
+
+
+@dataclass
+class FactorConfig:
+    """The training data of one degradation factor, and how its test images are scored.
+
+    Args:
+        minibatches: Minibatches per cycle.
+        batch_size: Samples per minibatch and device; None: `data.batch_size`.
+        crop_size: Side of the degraded crops in pixels; None: `data.crop_size`. The clean ones are larger where the
+            degradation lowers the resolution.
+        augment: "hflip" and "vflip" with probability 1/2 each, "rot90" by 0, 90, 180 or 270 degrees.
+        degradation: What makes the degraded image; None: the degradation of the factor's name.
+        protocol: How validation and test images are scored.
+        colour: "rgb"; "gray", or "y" (MATLAB's luma in 8 bits): all images are converted, and degraded after that.
+        repeats: Minibatches in a row that have the same clean crops, degraded anew.
+        shards: Tar shards (`restore shards pack`): a folder, or the URL of one, from which they are streamed. Pairs, or
+            clean images that are degraded on the fly.
+        clean: Folder of clean training images of this factor.
+        degraded: Folder of their degraded versions, of the same names; None: degraded on the fly.
+        scenes: Train this factor on procedural scenes. Without `shards`, `clean` and `scenes`: `data.root`.
+    """
+
+    minibatches: int = 1
+    batch_size: int | None = None
+    crop_size: int | None = None
+    augment: list[Augmentation] = field(default_factory=lambda: ["hflip"])
+    degradation: Degradation | None = None
+    protocol: str = "durn-y"
+    colour: Colour = "rgb"
+    repeats: int = 1
+    shards: str | None = None
+    clean: str | None = None
+    degraded: str | None = None
+    scenes: bool = False
+
+
+@dataclass(frozen=True)
+class ResolvedFactor:
+    """What training needs of a `FactorConfig`, every default filled in.
+
+    The degradation is None where pairs are given.
+    """
+
+    batch_size: int
+    crop_size: int
+    augment: tuple[Augmentation, ...]
+    degradation: Degradation | None
+    colour: Colour = "rgb"
+    repeats: int = 1
+
+    @property
+    def clean_size(self) -> int:
+        """Side of the clean crops of images that are degraded on the fly (pixels)."""
+        return self.crop_size * (1 if self.degradation is None else self.degradation.scale)
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether the degradation does."""
+        return self.degradation is not None and self.degradation.needs_depth
+
+
+def resolve_factor(factor: str, data: FactorConfig, batch_size: int, crop_size: int) -> ResolvedFactor:
+    """Fill in a factor's defaults.
+
+    Args:
+        factor: Its name.
+        data: What is said of it.
+        batch_size: Where it names none.
+        crop_size: Where it names none.
+
+    Raises:
+        UserError: What is said makes no sense.
+    """
+    where = f"data.factors.{factor}"
+    named = [key for key in ("shards", "clean", "scenes") if getattr(data, key)]
+    if len(named) > 1:
+        raise UserError(f"{where} names {' and '.join(named)}: give one of them")
+    if data.degraded is not None and data.clean is None:
+        raise UserError(f"{where}.degraded is given without {where}.clean: give the folder of the clean images too")
+    if data.degradation is not None and data.degraded is not None:
+        raise UserError(f"{where} has a degradation and a folder of degraded images: give one of them")
+    paired = data.degraded is not None or data.shards is not None
+    if data.degradation is None and not paired and factor not in DEGRADATIONS:
+        raise UserError(
+            f"unknown factor {factor!r}: there is no degradation of this name ({', '.join(DEGRADATIONS)});"
+            f" rename it, set {where}.degradation, or give pairs by {where}.degraded and {where}.clean"
+        )
+    for name, value in (("minibatches", data.minibatches), ("repeats", data.repeats)):
+        if value < 1:
+            more = ", or leave the factor out" if name == "minibatches" else ""
+            raise UserError(f"{where}.{name} {value}: give at least 1{more}")
+    batch = data.batch_size if data.batch_size is not None else batch_size
+    crop = data.crop_size if data.crop_size is not None else crop_size
+    if batch < 1:
+        key = "data.batch_size" if data.batch_size is None else f"{where}.batch_size"
+        raise UserError(f"{key} {batch}: give at least 1")
+    if crop < 1:
+        key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
+        raise UserError(f"{key} {crop}: give at least 1 pixel")
+    protocol(data.protocol)
+    degradation = data.degradation
+    if degradation is None and data.degraded is None and factor in DEGRADATIONS:
+        degradation = DEGRADATIONS[factor]()
+    return ResolvedFactor(batch, crop, tuple(data.augment), degradation, data.colour, data.repeats)
+
+
+def factors_of(name: str, degradation: Degradation | None) -> tuple[str, ...]:
+    """The network's factors that images of a factor's data can have: several where they are mixed."""
+    return tuple(degradation.factors) if isinstance(degradation, Mixture) else (name,)
+
+
+@dataclass
+class EvaluationConfig:
+    """A validation or test set of one's own.
+
+    Args:
+        clean: Folder of clean images.
+        degraded: Folder of degraded ones of the same names; None: degraded on the fly, as the factor's training data.
+        factor: What degrades them, one of `data.factors`; None: the only one.
+        protocol: How they are scored; None: as the factor's.
+        shards: Folder of tar shards, in place of `clean`: pairs, or clean images that are degraded on the fly.
+        split: Of the shards; None: "val" or "test", whichever the set is for.
+        multiple: Degraded images are cut to multiples of so many pixels, at the right and the bottom; clean ones before
+            they are degraded. Paper 2 cuts JPEG images to 16.
+    """
+
+    clean: str | None = None
+    degraded: str | None = None
+    factor: str | None = None
+    protocol: str | None = None
+    shards: str | None = None
+    split: str | None = None
+    multiple: int = 1
+
+    def check(self, where: str) -> None:
+        """Refuse what says too little or too much; `where` is its key, for messages."""
+        if (self.shards is None) == (self.clean is None):
+            raise UserError(f"{where}: give shards (a folder of them) or clean (a folder of images), one of the two")
+        for key, other in (("degraded", "shards"), ("split", "clean")):
+            if getattr(self, key) is not None and getattr(self, other) is not None:
+                raise UserError(f"{where}.{key} says nothing beside {other}: leave it out")
+        if self.shards is not None and is_url(self.shards):
+            raise UserError(
+                f"{where}.shards {self.shards}: validation and test sets are read from local folders; copy it"
+            )
+        if self.multiple < 1:
+            raise UserError(f"{where}.multiple {self.multiple}: give at least 1 pixel")
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is that of something kept elsewhere."""
+    return "://" in name

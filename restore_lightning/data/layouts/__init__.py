@@ -1,0 +1,1 @@
+"""How published data sets are laid out in folders."""

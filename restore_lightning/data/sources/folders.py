@@ -1,0 +1,140 @@
+"""Folders of degraded images beside folders of the clean ones, matched by name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from restore_lightning.data.config import ResolvedFactor
+from restore_lightning.data.sampler import SampleIndex
+from restore_lightning.data.sources.base import (
+    CleanImage,
+    Pair,
+    check_smallest,
+    random_window,
+    shuffled_index,
+    sizes_of,
+)
+from restore_lightning.errors import UserError, shortened
+from restore_lightning.io.image_files import find_images, match
+from restore_lightning.io.images import Colour, in_colour, read_image
+from restore_lightning.io.windows import Window
+
+
+class PairedFiles(NamedTuple):
+    """A degraded (or restored) image and the clean one.
+
+    Args:
+        name: Path within the folders, without suffix.
+        degraded: Its file.
+        clean: Its file.
+    """
+
+    name: str
+    degraded: Path
+    clean: Path
+
+    def read(self, factor: str, colour: Colour = "rgb") -> Pair:
+        """Both images."""
+        degraded, clean = (in_colour(read_image(path), colour) for path in (self.degraded, self.clean))
+        return Pair(degraded, clean, (factor,))
+
+
+def matched(degraded: Path, clean: Path) -> list[PairedFiles]:
+    """The images of two folders, by their path without suffix; or two files.
+
+    Raises:
+        UserError: As `match`, or images without a partner; all are counted.
+    """
+    matches = match(degraded, clean)
+    problems = matches.problems()
+    if problems:
+        raise UserError(f"{'; '.join(problems)}. Images are matched by name without suffix")
+    return [PairedFiles(name, *paths) for name, paths in matches.pairs.items()]
+
+
+def scale_of(pairs: Sequence[PairedFiles]) -> int:
+    """How many times larger than the degraded images the clean ones are, from the headers.
+
+    Raises:
+        UserError: Files that cannot be read, or sizes that do not fit or differ in scale; the first are named.
+    """
+    return _scale(pairs, _degraded_sizes(pairs))
+
+
+def _degraded_sizes(pairs: Sequence[PairedFiles]) -> list[tuple[int, int]]:
+    return sizes_of([pair.degraded for pair in pairs], "pairs")
+
+
+def _scale(pairs: Sequence[PairedFiles], degraded: Sequence[tuple[int, int]]) -> int:
+    scales, problems = set(), []
+    clean = sizes_of([pair.clean for pair in pairs], "pairs")
+    for pair, (h, w), (height, width) in zip(pairs, degraded, clean, strict=True):
+        scale = height // h
+        if (h * scale, w * scale) != (height, width):
+            problems.append(f"{pair.degraded} is {w}x{h}, {pair.clean} is {width}x{height}")
+        scales.add(scale)
+    if problems:
+        raise UserError(f"{len(problems)} of {len(pairs)} pairs differ in size: {shortened(problems)}")
+    if len(scales) > 1:
+        raise UserError(f"the clean images are {' and '.join(map(str, sorted(scales)))} times as large: give one scale")
+    return scales.pop()
+
+
+class FolderPairs:
+    """Training crops of paired files, each pair once per round.
+
+    Args:
+        degraded: Folder of degraded images.
+        clean: Folder of the clean ones.
+        crop_size: Side of the degraded crops (pixels).
+
+    Raises:
+        UserError: Files without partner, or of sizes that do not fit.
+    """
+
+    def __init__(self, degraded: Path, clean: Path, crop_size: int) -> None:
+        self.pairs = matched(degraded, clean)
+        sizes = _degraded_sizes(self.pairs)
+        self.scale = _scale(self.pairs, sizes)
+        check_smallest([pair.degraded for pair in self.pairs], sizes, crop_size)
+
+    def pair(self, draw: SampleIndex, plan: ResolvedFactor, seed: int) -> Pair:
+        """See `PairSource`."""
+        found = self.pairs[shuffled_index(draw.crop, len(self.pairs), seed)].read(draw.factor, plan.colour)
+        return found.cut(random_window(found.degraded.shape[1:], plan.crop_size, draw.crop, seed))
+
+
+class FolderSource:
+    """The photographs below a folder, each once per round, in an order shuffled by the seed.
+
+    Args:
+        root: The folder; subfolders count.
+        smallest: Shortest side that every photograph must have, in pixels.
+
+    Raises:
+        UserError: No such folder, no images, files that cannot be read or are too small; all are named.
+    """
+
+    def __init__(self, root: Path, smallest: int) -> None:
+        self.paths = photographs(root)
+        check_smallest(self.paths, sizes_of(self.paths, f"files in {root}"), smallest)
+
+    def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:
+        """See `CleanSource`; photographs have no depth."""
+        image = read_image(self.paths[shuffled_index(number, len(self.paths), seed)])
+        outer, inner = random_window(image.shape[1:], size, number, seed).with_margin(margin, *image.shape[1:])
+        return CleanImage(outer.cut(image), None), inner
+
+
+def photographs(root: Path) -> list[Path]:
+    """The image files below a folder.
+
+    Raises:
+        UserError: No such folder, or no image in it.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: give a folder of images")
+    paths = list(find_images(root))
+    if not paths:
+        raise UserError(f"{root} holds no images (.png, .jpg, .webp, .bmp, .tif, .ppm): give a folder of images")
+    return paths

@@ -1,0 +1,54 @@
+"""Clean images that are degraded as they are drawn."""
+
+from restore_lightning.data.config import ResolvedFactor
+from restore_lightning.data.sampler import SampleIndex
+from restore_lightning.data.sources.base import CleanImage, CleanSource, Pair
+from restore_lightning.degradations import Degradation, Mixture, stand_in_depth
+from restore_lightning.io.images import to_float, to_uint8
+from restore_lightning.io.windows import Window
+from restore_lightning.seeding import derive, generator
+
+
+class SyntheticPairs:
+    """Clean crops, degraded as they are drawn.
+
+    Args:
+        clean: Where they come from.
+    """
+
+    def __init__(self, clean: CleanSource) -> None:
+        self.clean = clean
+
+    def pair(self, draw: SampleIndex, plan: ResolvedFactor, seed: int) -> Pair:
+        """See `PairSource`."""
+        assert plan.degradation is not None
+        scale = plan.degradation.scale
+        clean, window = self.clean.crop(draw.crop, plan.clean_size, plan.degradation.margin, seed)
+        # A pixel of low resolution begins where the crop begins.
+        up, before = window.top % scale, window.left % scale
+        height, width = clean.image.shape[1:]
+        clean = clean.cut(Window(up, before, height - up, width - before)).in_colour(plan.colour)
+        pair = degrade(clean, draw.factor, plan.degradation, derive(seed, "degradation", draw.number))
+        return pair.cut(Window(window.top // scale, window.left // scale, plan.crop_size, plan.crop_size))
+
+
+def degrade(clean: CleanImage, factor: str, degradation: Degradation, seed: int) -> Pair:
+    """A clean image beside its degraded version as an 8-bit file would hold it, unless the degradation says otherwise.
+
+    A photograph without depth gets a stand-in where the degradation needs one. Where the resolution is lowered, the
+    clean image is cut to a multiple of the scale.
+
+    Args:
+        clean: The image.
+        factor: What the degradation is called, unless it is a mixture of named factors.
+        degradation: What degrades it.
+        seed: Of the degradation's parameters.
+    """
+    clean = clean.multiple_of(degradation.scale)
+    depth = clean.depth
+    if depth is None and degradation.needs_depth:
+        depth = stand_in_depth(clean.image.shape[1], clean.image.shape[2], seed)
+    parameters = degradation.draw(generator(seed))
+    degraded = degradation.apply(to_float(clean.image), depth, **parameters)
+    degraded = to_uint8(degraded) if degradation.quantised else degraded
+    return Pair(degraded, clean.image, tuple(parameters) if isinstance(degradation, Mixture) else (factor,))

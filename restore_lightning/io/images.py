@@ -1,0 +1,88 @@
+"""Images as tensors: reading, writing, colours, and the step between bytes and numbers in [0, 1]."""
+
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from restore_lightning.io.colour import y_coded, y_matlab
+from restore_lightning.io.files import written_beside
+from restore_lightning.io.image_files import read_array
+
+Colour = Literal["rgb", "gray", "y"]
+SAVING: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 95, "subsampling": 0},
+    ".jpeg": {"quality": 95, "subsampling": 0},
+    ".webp": {"lossless": True},
+}
+"""Lossy formats at a quality that does not undo the restoration."""
+
+
+def to_float(image: Tensor) -> Tensor:
+    """uint8 0..255 -> float32 in [0, 1]; what is float already stays as it is."""
+    return image if image.is_floating_point() else image.float() / 255
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """Float in [0, 1] (clamped) -> uint8, rounded."""
+    return image.clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def from_array(array: np.ndarray) -> Tensor:
+    """(H, W, 3) or gray (H, W) uint8 array -> (3, H, W) or (1, H, W) uint8 tensor."""
+    return torch.from_numpy(np.array(np.atleast_3d(array).transpose(2, 0, 1), order="C"))  # a copy: files are read-only
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """(3, H, W) or (1, H, W) uint8 tensor -> (H, W, 3) or (H, W) uint8 array."""
+    array = image.permute(1, 2, 0).contiguous().cpu().numpy()
+    return array[:, :, 0] if array.shape[2] == 1 else array
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Bicubic resampling of (C, H, W) uint8 by Pillow, antialiased where it shrinks: MATLAB's imresize, nearly."""
+    return from_array(np.asarray(Image.fromarray(to_array(image)).resize((width, height), Image.Resampling.BICUBIC)))
+
+
+def enlarged(images: Tensor, like: Tensor) -> Tensor:
+    """(B, C, H, W) in [0, 1] at the size of `like`: bicubic, in 8 bits, where it differs."""
+    if images.shape[-2:] == like.shape[-2:]:
+        return images
+    resized = [resize(to_uint8(image).cpu(), *like.shape[-2:]) for image in images]
+    return to_float(torch.stack(resized)).to(images.device)
+
+
+def in_colour(image: Tensor, colour: Colour) -> Tensor:
+    """An image in the colours that a network is trained on.
+
+    Args:
+        image: (3, H, W), uint8 or float in [0, 1]; (1, H, W) stays as it is.
+        colour: "rgb": as it is. "gray": its luma, BT.601, full range; of uint8 rounded, by Pillow. "y": MATLAB's luma
+            in 16..235, of uint8 rounded; images whose channels are equal keep one of them.
+
+    Returns:
+        (3, H, W), or (1, H, W) of the luma.
+    """
+    if colour == "rgb" or len(image) == 1:
+        return image
+    if colour == "y":
+        if image.is_floating_point():
+            return image[:1] if bool((image == image[:1]).all()) else y_matlab(image[None] * 255)[0] / 255
+        return y_coded(image[None].double())[0].to(torch.uint8)
+    if image.is_floating_point():
+        return (image * image.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
+    return from_array(np.asarray(Image.fromarray(to_array(image)).convert("L")))
+
+
+def read_image(path: str | Path | BinaryIO, name: str | None = None) -> Tensor:
+    """An image file as (3, H, W) uint8; see `read_array`."""
+    return from_array(read_array(path, name))
+
+
+def write_image(image: Tensor, path: Path) -> None:
+    """Write a (3, H, W) uint8 image in the format of the suffix; the file appears whole or not at all."""
+    with written_beside(path) as beside:
+        Image.fromarray(to_array(image)).save(beside, **SAVING.get(path.suffix.lower(), {}))

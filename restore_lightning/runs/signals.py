@@ -1,0 +1,114 @@
+"""Signals that end training: noted when they come, acted on where a step ends.
+
+SIGTERM is what systems, schedulers and `kill` send, SIGUSR1 what Slurm sends ahead of a job's time limit
+(`#SBATCH --signal=SIGUSR1@120`). Saving within a handler would hang: other processes may be in another collective.
+Nothing here imports torch: signals are received from the command's first moment on.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from restore_lightning.io.files import write_text
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+"""What stops training; where processes got different ones, the larger number counts."""
+
+PATIENCE = 60.0
+"""Seconds after a signal from which on SIGTERM ends the process at once: it waits for others, or hangs."""
+
+_noted = 0
+_since = 0.0
+
+
+class Stopped(SystemExit):
+    """Training ended early because of a signal; what it needs to go on is saved.
+
+    Args:
+        number: Of the signal.
+        first: Whether this is the run's first process. The others end with 0: what started them takes any other code
+            for a crash, and kills the first one before it has closed its logs.
+    """
+
+    def __init__(self, number: int, first: bool) -> None:
+        super().__init__(128 + number if first else 0)
+
+
+@contextmanager
+def receiving_signals() -> Iterator[None]:
+    """Within the block `SIGNALS` are noted instead of ending the process.
+
+    Signals that whoever started the process ignores (`trap "" USR1`), or that the caller handles, stay so.
+    """
+    global _noted
+    _noted = 0
+    in_main = threading.current_thread() is threading.main_thread()  # others cannot set handlers
+    ours = [number for number in SIGNALS if in_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _note)
+    try:
+        yield
+    finally:
+        _noted = 0
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def received_signal() -> int:
+    """Number of the signal that came; 0: none."""
+    return _noted
+
+
+def ignore_signals_in_worker(worker: int) -> None:
+    """In a data loader's worker: signals to the whole job are not for it, its end would be an error of the run.
+
+    Args:
+        worker: Its number.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    # One SIGTERM only: at its end the trainer sends it to workers that hang.
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    global _noted, _since
+    if _noted == 0:
+        _since = time.monotonic()
+    elif number == signal.SIGTERM and time.monotonic() - _since > PATIENCE:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    _noted = max(_noted, number)
+
+
+STOPPED = ".stopped"
+"""The file in a run's folder that names the signal which ended it."""
+
+
+def stop_run(trainer: "Trainer", number: int) -> None:
+    """End training; `<run>/.stopped` names the signal, for scripts that start the run again.
+
+    Raises:
+        Stopped: Always, with an exit code that names the signal.
+    """
+    if trainer.is_global_zero:
+        name = signal.Signals(number).name
+        write_text(Path(trainer.default_root_dir, STOPPED), f"{name}\n")
+        log.info(
+            "stopped by %s after step %d of %d: go on with --ckpt_path last",
+            name,
+            trainer.global_step,
+            trainer.max_steps,
+        )
+    raise Stopped(number, trainer.is_global_zero)

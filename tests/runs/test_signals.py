@@ -1,0 +1,233 @@
+"""SIGTERM and SIGUSR1: training stops where a step ends, says so by its exit code, and can go on."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from restore_lightning.callbacks.checkpointing import _images_of_all
+from restore_lightning.cli import main
+from restore_lightning.errors import UserError
+from restore_lightning.runs.folder import lock_run_folder
+from tests.conftest import CONF
+from tests.killing import KillAt, WaitForSignal, assert_same_weights, waited
+
+STEPS, EVERY = 8, 4
+
+
+def words_of(run, accumulate):
+    logger = {"class_path": "restore_lightning.runs.loggers.MetricsCSV", "init_args": {"run": str(run)}}
+    return [
+        *("fit", "--config", CONF / "single.yaml", "--trainer.default_root_dir", run, "--trainer.limit_val_batches", 2),
+        *("--ckpt_path", "last", "--trainer.max_steps", STEPS, "--trainer.accumulate_grad_batches", accumulate),
+        *("--trainer.val_check_interval", EVERY * accumulate, "--trainer.logger", json.dumps(logger)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Runs that nobody stopped, by their accumulation."""
+    found = {}
+
+    def run(accumulate):
+        if accumulate not in found:
+            folder = tmp_path_factory.mktemp("whole")
+            assert main([str(word) for word in words_of(folder, accumulate)]) == 0
+            found[accumulate] = folder
+        return found[accumulate]
+
+    return run
+
+
+def rows(run):
+    """What was logged."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def validations(run):
+    return [row for row in rows(run) if "val/psnr" in row]
+
+
+@pytest.mark.parametrize(
+    ("step", "moment", "number", "accumulate", "stopped"),
+    [
+        (0, "start", signal.SIGTERM, 1, 1),
+        (3, "step", signal.SIGUSR1, 1, 4),  # a validation is due behind it
+        (2, "step", signal.SIGUSR1, 2, 3),
+        (4, "validation", signal.SIGUSR1, 1, 4),
+        (4, "after validation", signal.SIGTERM, 2, 5),
+        (5, "save", signal.SIGTERM, 1, 6),
+        (7, "step", signal.SIGUSR1, 1, 8),  # the last step
+        (8, "validation", signal.SIGTERM, 1, 8),
+    ],
+)
+def test_stopped_runs_end_like_whole_ones(step, moment, number, accumulate, stopped, whole, restore, tmp_path):
+    """Weights, optimiser, best.ckpt and metrics.csv; the signal comes again and again from its moment on."""
+    run = words_of(tmp_path, accumulate)
+    code, out, err = restore(*run, *KillAt.words(step, moment, number))
+    assert code == 128 + number
+    assert f"stopped by {number.name} after step {stopped} of {STEPS}: go on with --ckpt_path last" in err
+    assert "run:" not in out
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == stopped
+    code, out, _ = restore(*run)
+    assert code == 0
+    assert "run:" in out
+    for name in ("last.ckpt", "best.ckpt"):
+        assert_same_weights(whole(accumulate) / "checkpoints" / name, tmp_path / "checkpoints" / name)
+    assert validations(tmp_path) == validations(whole(accumulate))
+    assert [row["step"] for row in rows(tmp_path)] == [row["step"] for row in rows(whole(accumulate))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "moment"), [(4, "after validation"), (8, "after validation")])
+def test_a_validation_that_was_not_saved_is_done_again(step, moment, whole, tmp_path, restore):
+    """A kill between the validation and the next save: its row stands once in metrics.csv."""
+    run = words_of(tmp_path, 1)
+    killed = [*map(str, [*run, *KillAt.words(step, moment)])]
+    command = [sys.executable, "-m", "restore_lightning", *killed]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as in this process: sums come out the same
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=CONF.parents[1], env=environment, timeout=600, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert restore(*run)[0] == 0
+    assert rows(tmp_path) == rows(whole(1))
+
+
+@pytest.mark.slow
+def test_a_signal_to_every_process_of_a_run(tmp_path):
+    """Two ranks, their loaders' workers and W&B's service get SIGTERM, as at the end of a job; all of them end."""
+    run = [
+        *(
+            "fit",
+            "--config",
+            CONF / "single.yaml",
+            "--trainer.default_root_dir",
+            tmp_path / "run",
+            "--ckpt_path",
+            "last",
+        ),
+        *("--trainer.devices", 2, "--trainer.strategy", "ddp", "--trainer.logger", "true", "--data.num_workers", 1),
+    ]
+    command = [sys.executable, "-m", "restore_lightning", *map(str, run), *WaitForSignal.words(2)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    output = (tmp_path / "output").open("w+")
+    process = subprocess.Popen(
+        command, cwd=CONF.parents[1], env=environment, stdout=output, stderr=output, start_new_session=True
+    )
+    try:
+        waited("training", (tmp_path / "run/waiting").exists, 300, (tmp_path / "output").read_text)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=120)
+        text = (tmp_path / "output").read_text()
+        assert process.returncode == 128 + signal.SIGTERM, text
+        assert "stopped by SIGTERM after step 3 of 4" in text
+        assert "Traceback" not in text
+        assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
+        waited("the end of all processes", lambda: not members(process.pid), 60, lambda: str(members(process.pid)))
+    finally:
+        if members(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def members(group):
+    """Processes of a group, without those that have ended and were not waited for."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        state, _, of_group = rest.split()[:3]
+        if int(of_group) == group and state != "Z":
+            found.append(name)
+    return found
+
+
+def test_a_second_sigterm_ends_what_makes_no_step():
+    script = """
+import os, signal
+from restore_lightning.runs import signals
+signals.PATIENCE = 0
+with signals.receiving_signals():
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(signals.received_signal(), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("still here")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "15\n")
+
+
+def test_a_due_validation_is_done_where_the_run_goes_on_with_other_saves(whole, tmp_path, restore):
+    """The interval of saves is no part of the run."""
+    run = words_of(tmp_path, 1)
+    assert restore(*run, *KillAt.words(STEPS, "validation", signal.SIGUSR1))[0] == 138
+    assert restore(*run, "--checkpoint.every_n_train_steps", 100)[0] == 0
+    assert validations(tmp_path) == validations(whole(1))
+
+
+@pytest.mark.parametrize(
+    ("images", "ranks", "limit", "all_have"),
+    [(7, 2, 1.0, 3), (7, 2, 0.5, 1), (7, 2, 2, 2), (2, 4, 1.0, 0), (8, 2, 9, 4)],
+)
+def test_a_validation_asks_only_for_images_that_every_process_has(images, ranks, limit, all_have):
+    """Lightning takes a part of each process's own images."""
+    loader = SimpleNamespace(dataset=range(images))
+    trainer = SimpleNamespace(val_dataloaders=[loader], world_size=ranks, limit_val_batches=limit)
+    of_each = [len(range(rank, images, ranks)) for rank in range(ranks)]
+    least = min(int(of * limit) if isinstance(limit, float) else min(of, limit) for of in of_each)
+    assert _images_of_all(trainer, 0) == least == all_have
+
+
+def test_an_ignored_signal_stays_ignored(whole, tmp_path, restore):
+    """What the jobs do where Slurm may not requeue."""
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        assert restore(*words_of(tmp_path, 1), *KillAt.words(3, "step", signal.SIGUSR1))[0] == 0
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert_same_weights(whole(1) / "checkpoints/last.ckpt", tmp_path / "checkpoints/last.ckpt")
+
+
+def test_a_run_folder_serves_one_process(tmp_path, restore, monkeypatch):
+    hold = """
+import sys
+from pathlib import Path
+from restore_lightning.runs.folder import lock_run_folder
+held = lock_run_folder(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"SLURM_JOB_ID": "17"},
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        code, _, err = restore(*words_of(tmp_path, 1))
+        assert code == 2
+        assert f"{tmp_path} is in use by job 17, process {holder.pid} on " in err
+        assert "wait for its end or stop it, or choose another --trainer.default_root_dir" in err
+        assert not (tmp_path / "checkpoints").exists()
+        monkeypatch.setenv("SLURM_JOB_ID", "17")
+        with pytest.raises(UserError, match="in use by job 17"):  # on this node
+            lock_run_folder(tmp_path)
+        monkeypatch.setattr(socket, "gethostname", lambda: "another-node")
+        lock_run_folder(tmp_path).close()
+        monkeypatch.undo()
+        holder.stdin.close()
+        holder.wait(timeout=60)
+    lock_run_folder(tmp_path).close()
