@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
-from tests.published.test_load import random_weights
 
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.published import NETWORKS, card, load_network
+from tests.published.test_load import random_weights
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tests.published.test_load import random_weights
 from torch import nn
 
 from restore_lightning.errors import UserError
@@ -21,6 +20,7 @@ from restore_lightning.losses import SSIML1, ssim_l1
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.tasks import SingleFactorTask
 from tests.conftest import CONF
+from tests.published.test_load import random_weights
 
 SINGLE = CONF / "single.yaml"
 
