@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 
 if TYPE_CHECKING:
     from restore_lightning.data.mixed_set import Original
@@ -101,8 +101,8 @@ def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -
         unknown = sorted(listed - by_name.keys())
         if unknown:
             raise UserError(
-                f"--test {test}: {len(unknown)} of {len(listed)} lines name no image of the set: {shortened(unknown)};"
-                f" its images are called {shortened([image.name for image in images], 2)}"
+                f"--test {test}: {len(unknown)} of {len(listed)} lines name no image of the set: {shortened_list(unknown)};"
+                f" its images are called {shortened_list([image.name for image in images], 2)}"
             )
         names = {by_name[line] for line in listed}
     else:

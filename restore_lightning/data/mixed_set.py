@@ -23,7 +23,7 @@ from restore_lightning.data.sources.base import CleanImage, sizes_of
 from restore_lightning.data.sources.folders import photographs
 from restore_lightning.data.sources.scenes import scene
 from restore_lightning.degradations import Haze, Mixture
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import image_size
 from restore_lightning.io.images import from_array, read_image, to_array, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
@@ -139,7 +139,7 @@ def originals(root: Path) -> list[Original]:
         allowed = Haze()
         raise UserError(
             f"{len(without)} of {len(paths)} images in {folder} have neither depth nor hazy version, which haze needs:"
-            f" {shortened(without)}; add {root / 'depth'}/NAME.npy (metres) or NAME.png (16 bit, millimetres), or"
+            f" {shortened_list(without)}; add {root / 'depth'}/NAME.npy (metres) or NAME.png (16 bit, millimetres), or"
             f" NAME_AIRLIGHT_BETA.jpg, airlight in {_listed(allowed.airlights)}, beta in {_listed(allowed.betas)}"
         )
     return list(found.values())

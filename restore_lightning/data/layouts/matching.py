@@ -13,7 +13,7 @@ from tqdm import tqdm
 from restore_lightning.data.layouts.layout import Layout, Part, compiled
 from restore_lightning.data.shards.reader import CLEAN, DEGRADED
 from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, state_of
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import EXTENSIONS
 from restore_lightning.io.images import to_array
 from restore_lightning.io.views import HDF5, Picture, View
@@ -132,7 +132,7 @@ def arrange(
     matches, problems, unused = _matched(given, files)
     if not matches:
         wanted = "; ".join(f"{kind} {pattern}" for kind, pattern in _patterns(given))
-        lacking = f": {shortened(problems, 2)}" if problems else ""
+        lacking = f": {shortened_list(problems, 2)}" if problems else ""
         raise UserError(
             f"none of the {len(files)} images below {root} is where {given.name} has them ({wanted}){lacking};"
             " give the folder that holds all of these, or another layout (`restore shards layouts`)"

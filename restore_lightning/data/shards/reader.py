@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from restore_lightning.data.shards.index import DTYPES, FILE, INDEX, SHARD, START, read_index
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.views import read_whole
 from restore_lightning.io.windows import Window
 
@@ -190,10 +190,12 @@ class ShardSet:
                 others.append(f"{shard.name} begins otherwise than the index says")
         count = len(self.index.shards)
         if missing:
-            raise UserError(f"{len(missing)} of {count} shards of {self.folder} are missing: {shortened(missing)}", 1)
+            raise UserError(
+                f"{len(missing)} of {count} shards of {self.folder} are missing: {shortened_list(missing)}", 1
+            )
         if others:
             raise UserError(
                 f"{len(others)} of {count} shards of {self.folder} are damaged or not those of {INDEX}:"
-                f" {shortened(others)}; pack the data again",
+                f" {shortened_list(others)}; pack the data again",
                 1,
             )

@@ -22,14 +22,12 @@ from webdataset import TarWriter
 from restore_lightning.data.shards.index import DTYPES, FORMAT, INDEX, MEMBER, SAMPLE, START, Index, Shard, checksum
 from restore_lightning.data.shards.reader import MANIFEST, is_set
 from restore_lightning.data.shards.samples import Member, Recipe
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import LISTED, UserError, shortened_list
 from restore_lightning.io.files import write_text, written_beside
 from restore_lightning.io.views import View
 
 SHARD_BYTES = 2**28
 """A shard is closed before it would hold more than this."""
-LISTED = 20
-"""Problems that a message names."""
 
 
 @dataclass
@@ -146,12 +144,12 @@ def _packed(
         for shard in flawed:
             (work / f"{shard}.json").unlink()
         raise UserError(
-            f"{len(problems)} images cannot be packed: {shortened(problems, LISTED)}; mend them and give the same"
+            f"{len(problems)} images cannot be packed: {shortened_list(problems, LISTED)}; mend them and give the same"
             f" command again, or leave them out by --allow-missing {len(problems)}",
             exit_code=1,
         )
     if not packed.members:
-        raise UserError(f"none of the samples can be read: {shortened(problems, LISTED)}", exit_code=1)
+        raise UserError(f"none of the samples can be read: {shortened_list(problems, LISTED)}", exit_code=1)
     packed.problems = problems
     return packed
 

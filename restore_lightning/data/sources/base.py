@@ -10,7 +10,7 @@ from torch import Tensor
 
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import image_size
 from restore_lightning.io.images import Colour, in_colour
 from restore_lightning.io.windows import Window, whole_multiple
@@ -98,7 +98,7 @@ def sizes_of(paths: Sequence[Path], what: str) -> list[tuple[int, int]]:
         except UserError as error:
             problems.append(str(error))
     if problems:
-        raise UserError(f"{len(problems)} of {len(paths)} {what}: {shortened(problems)}", exit_code=1)
+        raise UserError(f"{len(problems)} of {len(paths)} {what}: {shortened_list(problems)}", exit_code=1)
     return sizes
 
 
@@ -120,7 +120,7 @@ def check_smallest(names: Sequence[Path | str], sizes: Sequence[tuple[int, int]]
     ]
     if small:
         raise UserError(
-            f"crop_size {smallest} is larger than {len(small)} of {len(names)} images: {shortened(small)};"
+            f"crop_size {smallest} is larger than {len(small)} of {len(names)} images: {shortened_list(small)};"
             " choose a smaller --data.crop_size (or the factor's) or remove them"
         )
 

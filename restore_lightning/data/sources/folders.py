@@ -14,7 +14,7 @@ from restore_lightning.data.sources.base import (
     shuffled_index,
     sizes_of,
 )
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import find_images, match
 from restore_lightning.io.images import Colour, in_colour, read_image
 from restore_lightning.io.windows import Window
@@ -74,7 +74,7 @@ def _scale(pairs: Sequence[PairedFiles], degraded: Sequence[tuple[int, int]]) ->
             problems.append(f"{pair.degraded} is {w}x{h}, {pair.clean} is {width}x{height}")
         scales.add(scale)
     if problems:
-        raise UserError(f"{len(problems)} of {len(pairs)} pairs differ in size: {shortened(problems)}")
+        raise UserError(f"{len(problems)} of {len(pairs)} pairs differ in size: {shortened_list(problems)}")
     if len(scales) > 1:
         raise UserError(f"the clean images are {' and '.join(map(str, sorted(scales)))} times as large: give one scale")
     return scales.pop()
