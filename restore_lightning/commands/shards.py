@@ -69,12 +69,12 @@ def _pack(options: argparse.Namespace) -> int:
     output, root = Path(options.output).resolve(), Path(options.root)
 
     from restore_lightning.data.layouts.layout import layout
-    from restore_lightning.data.layouts.matching import arrange
-    from restore_lightning.data.shards.writer import check_output, pack
+    from restore_lightning.data.layouts.matching import match_folder
+    from restore_lightning.data.shards.packing import check_set_folder, pack
 
     chosen = layout(options.layout)
-    check_output(output, options.overwrite)
-    samples, problems, unused = arrange(chosen, root, options.split, size, options.store)
+    check_set_folder(output, options.overwrite)
+    samples, problems, unused = match_folder(chosen, root, options.split, size, options.store)
     allowed: int = options.allow_missing
     if len(problems) > allowed or not samples:
         raise UserError(

@@ -18,14 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from restore_lightning.data.shards.reader import CLEAN
-from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, state_of
+from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, file_state
 from restore_lightning.data.sources.base import CleanImage, sizes_of
 from restore_lightning.data.sources.folders import photographs
 from restore_lightning.data.sources.scenes import scene
 from restore_lightning.degradations import Haze, Mixture
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import image_size
-from restore_lightning.io.images import from_array, read_image, to_array, to_float, to_uint8
+from restore_lightning.io.images import read_image, to_array, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
 
 PURE = ("rain", "blur", "haze", "jpeg")
@@ -86,8 +86,7 @@ def scenes(count: int, size: int, seed: int) -> list[Original]:
 
 
 def _scene(size: int, seed: int) -> CleanImage:
-    image, depth = scene(size, size, seed)
-    return CleanImage(from_array(image), torch.from_numpy(depth))
+    return CleanImage.of_arrays(*scene(size, size, seed))
 
 
 def originals(root: Path) -> list[Original]:
@@ -140,7 +139,7 @@ def originals(root: Path) -> list[Original]:
         raise UserError(
             f"{len(without)} of {len(paths)} images in {folder} have neither depth nor hazy version, which haze needs:"
             f" {shortened_list(without)}; add {root / 'depth'}/NAME.npy (metres) or NAME.png (16 bit, millimetres), or"
-            f" NAME_AIRLIGHT_BETA.jpg, airlight in {_listed(allowed.airlights)}, beta in {_listed(allowed.betas)}"
+            f" NAME_AIRLIGHT_BETA.jpg, airlight in {_numbers(allowed.airlights)}, beta in {_numbers(allowed.betas)}"
         )
     return list(found.values())
 
@@ -195,12 +194,12 @@ def _millimetres(path: Path) -> np.ndarray:
         return np.asarray(opened).astype(np.float32)
 
 
-def _listed(values: Sequence[float]) -> str:
+def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
 class MixedSample(NamedTuple):
-    """Every version of an image, a pure function of the seed and the image's name; a `Recipe`.
+    """Every version of an image, a pure function of the seed and the image's name; a `Sample`.
 
     Args:
         split: "train", "val" or "test".
@@ -219,7 +218,7 @@ class MixedSample(NamedTuple):
 
     @property
     def sequence(self) -> str:
-        """None: they are photographs."""
+        """Nothing: they are no frames of videos."""
         return ""
 
     @property
@@ -234,13 +233,13 @@ class MixedSample(NamedTuple):
         return TEST_SETS if self.split == "test" else TRAINING_SETS
 
     def state(self) -> str:
-        """Changes when anything that it is made of does."""
+        """What changes when anything that it is made of does."""
         image = self.original
-        files = [(str(path), state_of(path)) for path in image.files]
+        files = [(str(path), file_state(path)) for path in image.files]
         return repr((self.split, image.name, image.source, image.shape, self.seed, files, str(Mixture())))
 
     def members(self) -> list[Member]:
-        """Make it."""
+        """The clean image and its versions."""
         clean = self.original.read()
         shape = self.original.shape
         made = [Member(CLEAN, to_array(clean.image), shape, about={"source": self.original.source})]

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from webdataset import WebDataset
 
-from restore_lightning.data import FactorConfig, RestorationData
+from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.mixed_set import COMBINATIONS, PURE, TEST_SETS, MixedSample, originals, scenes
+from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.degradations import Haze, Mixture, haze, jpeg, motion_blur, rain

@@ -2,8 +2,9 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from restore_lightning.data import FactorConfig, RestorationData
+from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.evaluation import bundled_entries
+from restore_lightning.data.module import RestorationData
 from restore_lightning.degradations import Haze, Jpeg
 from restore_lightning.errors import UserError
 

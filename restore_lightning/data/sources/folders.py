@@ -1,4 +1,4 @@
-"""Folders of degraded images beside folders of the clean ones, matched by name."""
+"""Folders of images: clean ones, and degraded ones beside the clean ones of the same names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ class PairedFiles(NamedTuple):
         return Pair(degraded, clean, (factor,))
 
 
-def matched(degraded: Path, clean: Path) -> list[PairedFiles]:
+def match_pairs(degraded: Path, clean: Path) -> list[PairedFiles]:
     """The images of two folders, by their path without suffix; or two files.
 
     Raises:
@@ -81,7 +81,7 @@ def _scale(pairs: Sequence[PairedFiles], degraded: Sequence[tuple[int, int]]) ->
 
 
 class FolderPairs:
-    """Training crops of paired files, each pair once per round.
+    """Training crops of paired files, each pair once per round; a `PairSource`.
 
     Args:
         degraded: Folder of degraded images.
@@ -93,19 +93,19 @@ class FolderPairs:
     """
 
     def __init__(self, degraded: Path, clean: Path, crop_size: int) -> None:
-        self.pairs = matched(degraded, clean)
+        self.pairs = match_pairs(degraded, clean)
         sizes = _degraded_sizes(self.pairs)
         self.scale = _scale(self.pairs, sizes)
         check_smallest([pair.degraded for pair in self.pairs], sizes, crop_size)
 
-    def pair(self, draw: SampleIndex, plan: ResolvedFactor, seed: int) -> Pair:
+    def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
         """See `PairSource`."""
-        found = self.pairs[shuffled_index(draw.crop, len(self.pairs), seed)].read(draw.factor, plan.colour)
-        return found.cut(random_window(found.degraded.shape[1:], plan.crop_size, draw.crop, seed))
+        found = self.pairs[shuffled_index(index.crop, len(self.pairs), seed)].read(index.factor, resolved.colour)
+        return found.cut(random_window(found.degraded.shape[1:], resolved.crop_size, index.crop, seed))
 
 
-class FolderSource:
-    """The photographs below a folder, each once per round, in an order shuffled by the seed.
+class CleanFolder:
+    """Crops of the photographs below a folder, each once per round in an order of its own; a `CleanSource`.
 
     Args:
         root: The folder; subfolders count.

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from skimage import data
 
-from restore_lightning.data import FactorConfig, RestorationData
+from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.layouts.layout import layout, layouts
-from restore_lightning.data.layouts.matching import arrange
+from restore_lightning.data.layouts.matching import match_folder
+from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.errors import UserError
@@ -346,7 +347,7 @@ def test_links_to_folders_are_followed_and_hidden_files_are_not_read(tmp_path):
     (tmp_path / "elsewhere/rain/._rain-001.png").write_text("of a Mac")
     (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/rain/more").symlink_to(tmp_path / "root")
-    samples, problems, unused = arrange(layout("rain12"), tmp_path / "root")
+    samples, problems, unused = match_folder(layout("rain12"), tmp_path / "root")
     assert ([sample.name for sample in samples], problems, unused) == (["Rain12/001"], [], [])
 
 
@@ -371,7 +372,7 @@ DESK = "OriginalImages/Canon5D2_5_160_6400_desk"
 def test_other_copies_of_the_folders(name, split, clean, degraded, tmp_path):
     for path in filter(None, (clean, degraded)):
         save(tmp_path / path, 9)
-    samples, problems, unused = arrange(layout(name), tmp_path)
+    samples, problems, unused = match_folder(layout(name), tmp_path)
     assert [(sample.split, problems, unused) for sample in samples] == [(split, [], [])]
 
 
@@ -379,7 +380,7 @@ def test_two_sets_of_pairs_below_one_split(tmp_path):
     for name in ("Rain100L", "Rain100H"):
         save(tmp_path / f"test/{name}/target/1.png", 9)
         save(tmp_path / f"test/{name}/input/1.png", 9)
-    samples, problems, _ = arrange(layout("pairs"), tmp_path)
+    samples, problems, _ = match_folder(layout("pairs"), tmp_path)
     assert ([sample.name for sample in samples], problems) == (["Rain100H/1", "Rain100L/1"], [])
 
 
@@ -392,11 +393,11 @@ def test_what_is_not_part_of_the_set_is_said(restore, tmp_path):
     grow(tmp_path / "rain", TREES["rain100l"])
     for name in ("rainregion-2.png", "rainstreak-2.png"):
         save(tmp_path / "rain/RainTrainL" / name, 9)
-    samples, problems, _ = arrange(layout("rain100l"), tmp_path / "rain")
+    samples, problems, _ = match_folder(layout("rain100l"), tmp_path / "rain")
     assert (len(samples), problems) == (3, [])
     for name in ("img_001_SRF_2_HR.png", "img_001_SRF_2_LR.png", "img_001_SRF_2_bicubic.png", "LR_bicubic/X2/a.png"):
         save(tmp_path / "set5" / name, 9)
-    samples, problems, _ = arrange(layout("set5"), tmp_path / "set5")
+    samples, problems, _ = match_folder(layout("set5"), tmp_path / "set5")
     assert ([sample.name for sample in samples], problems) == (["img_001_SRF_2_HR"], [])
 
 
@@ -432,7 +433,7 @@ def test_degraded_images_of_one_name_are_ambiguous(tmp_path):
     grow(tmp_path, [("train", "clean/a.png", ["degraded/a.png", "degraded/a.jpg"])])
     save(tmp_path / "clean/b.png", 9)
     save(tmp_path / "degraded/b.png", 9)
-    samples, problems, _ = arrange(layout("pairs"), tmp_path)
+    samples, problems, _ = match_folder(layout("pairs"), tmp_path)
     assert [sample.name for sample in samples] == ["b"]
     assert problems == ["degraded/a.png and degraded/a.jpg are degraded images of one name"]
 

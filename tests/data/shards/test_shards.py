@@ -14,6 +14,8 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,7 +24,9 @@ from PIL import Image
 from skimage import data
 
 from restore_lightning.data.shards.index import INDEX, MEMBER, SAMPLE, Index, Shard, read_index
+from restore_lightning.data.shards.packing import pack
 from restore_lightning.data.shards.reader import ShardSet
+from restore_lightning.data.shards.samples import Member
 from restore_lightning.errors import UserError
 from restore_lightning.io.views import View
 from restore_lightning.io.windows import Window
@@ -296,25 +300,34 @@ def test_threads_do_not_disturb_each_other(packed):
     assert all(read)
 
 
-def test_what_appears_meanwhile_is_not_replaced(root, restore, tmp_path, monkeypatch):
-    """The folder OUT is made by somebody else while the shards are written."""
-    from restore_lightning.data.shards import writer
+class Intruded(NamedTuple):
+    """A sample during whose packing somebody else makes the folder OUT."""
 
-    finish = writer._finish
+    out: Path
+    split: str = "train"
+    name: str = "a"
+    sequence: str = ""
+    bytes: int = 1000
 
-    def meanwhile(*arguments):
-        (tmp_path / "set").mkdir()
-        (tmp_path / "set/thesis.txt").write_text("years")
-        return finish(*arguments)
+    def state(self):
+        return "always the same"
 
-    monkeypatch.setattr(writer, "_finish", meanwhile)
-    words = ("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)
-    assert "exists already" in line_of(restore(*words)[2])
-    monkeypatch.setattr(writer, "_finish", finish)
-    assert "is no data set of ours" in line_of(restore(*words, "--overwrite")[2])
-    assert (tmp_path / "set/thesis.txt").read_text() == "years"
-    shutil.rmtree(tmp_path / "set")
-    assert restore(*words)[0] == 0
+    def members(self):
+        self.out.mkdir()
+        (self.out / "thesis.txt").write_text("years")
+        return [Member("clean", np.zeros((8, 8, 3), np.uint8), (8, 8))]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_appears_meanwhile_is_not_replaced(overwrite, tmp_path):
+    out = tmp_path / "set"
+    for _ in range(2):
+        with pytest.raises(UserError, match="exists already and is no data set of ours"):
+            pack([Intruded(out)], out, {}, overwrite=overwrite)
+        assert (out / "thesis.txt").read_text() == "years"
+    shutil.rmtree(out)
+    assert pack([Intruded(out)], out, {}).members == 1  # the finished shard was kept
+    assert ShardSet(out).read(0).shape == (3, 8, 8)
 
 
 def test_a_shard_that_is_cut_while_it_is_read(copy):
@@ -357,7 +370,9 @@ def test_a_million_members(tmp_path):
     ).write(tmp_path / "set" / INDEX)
     script = f"""
 import json, pathlib, resource, time
+from restore_lightning.data.shards.packing import pack
 from restore_lightning.data.shards.reader import ShardSet
+from restore_lightning.data.shards.samples import Member
 def held(): return int(pathlib.Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
 before, start = held(), time.process_time()
 shards = ShardSet(pathlib.Path({str(tmp_path / "set")!r}))

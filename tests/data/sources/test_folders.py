@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from skimage import data
 
-from restore_lightning.data import FactorConfig, RestorationData
-from restore_lightning.data.config import EvaluationConfig, ResolvedFactor
+from restore_lightning.data.config import EvaluationConfig, FactorConfig, ResolvedFactor
+from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
-from restore_lightning.data.sources.folders import FolderPairs, FolderSource, matched, scale_of
-from restore_lightning.data.sources.scenes import SceneSource
+from restore_lightning.data.sources.folders import CleanFolder, FolderPairs, match_pairs, scale_of
+from restore_lightning.data.sources.scenes import CleanScenes
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.data.training import TrainingSet
 from restore_lightning.degradations import Downscale, Jpeg, Noise
@@ -35,34 +35,34 @@ def folders(tmp_path):
 
 
 def test_matched_by_name_without_suffix(folders):
-    pairs = matched(folders / "dark", folders / "clean")
+    pairs = match_pairs(folders / "dark", folders / "clean")
     assert [pair.name for pair in pairs] == ["a", "b", "sub/c"]
     assert scale_of(pairs) == 1
-    one = matched(folders / "dark/a.bmp", folders / "clean/b.png")
+    one = match_pairs(folders / "dark/a.bmp", folders / "clean/b.png")
     assert [(pair.name, pair.clean.name) for pair in one] == [("a", "b.png")]
 
 
 def test_what_does_not_fit_is_named(folders, tmp_path):
     (folders / "dark/b.bmp").rename(folders / "dark/d.bmp")
     with pytest.raises(UserError, match=r"1 of 3 have no partner in .*clean: .*d.bmp; 1 of 3 have .*dark: .*b.png"):
-        matched(folders / "dark", folders / "clean")
+        match_pairs(folders / "dark", folders / "clean")
     (folders / "dark/d.bmp").rename(folders / "dark/b.bmp")
     Image.new("RGB", (150, 119)).save(folders / "dark/a.bmp")
     with pytest.raises(UserError, match=r"1 of 3 pairs differ in size: .*a.bmp is 150x119, .*a.png is 150x120"):
-        scale_of(matched(folders / "dark", folders / "clean"))
+        scale_of(match_pairs(folders / "dark", folders / "clean"))
     (folders / "dark/a.bmp").write_text("no image")
     with pytest.raises(UserError, match=r"1 of 3 pairs: .*a.bmp cannot be read"):
-        scale_of(matched(folders / "dark", folders / "clean"))
+        scale_of(match_pairs(folders / "dark", folders / "clean"))
     Image.new("RGB", (150, 120)).save(folders / "dark/a.png")
     with pytest.raises(UserError, match="have one name"):
-        matched(folders / "dark", folders / "clean")
+        match_pairs(folders / "dark", folders / "clean")
     with pytest.raises(UserError, match="no such file or folder"):
-        matched(folders / "nowhere", folders / "clean")
+        match_pairs(folders / "nowhere", folders / "clean")
     with pytest.raises(UserError, match="give two folders, or two files"):
-        matched(folders / "dark", folders / "clean/a.png")
+        match_pairs(folders / "dark", folders / "clean/a.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no images"):
-        matched(tmp_path / "empty", folders / "clean")
+        match_pairs(tmp_path / "empty", folders / "clean")
 
 
 def test_crops_show_the_same_place(folders):
@@ -100,7 +100,7 @@ def test_low_resolution_crops_are_those_of_the_whole_image(scale, tmp_path):
     """A crop of the down-scaled image, also where the crop's place is no multiple of the scale."""
     clean = from_array(data.chelsea()[:150, :150])
     Image.fromarray(data.chelsea()[:150, :150]).save(tmp_path / "a.png")
-    source = SyntheticPairs(FolderSource(tmp_path, 20 * scale))
+    source = SyntheticPairs(CleanFolder(tmp_path, 20 * scale))
     plan = ResolvedFactor(1, 20, (), Downscale(scale))
     for number in range(6):
         pair = source.pair(SampleIndex("downscale", 0, number, number), plan, 0)
@@ -120,7 +120,7 @@ def test_low_resolution_crops_are_those_of_the_whole_image(scale, tmp_path):
 
 
 def test_gray_images_are_degraded_in_gray():
-    source = SyntheticPairs(SceneSource())
+    source = SyntheticPairs(CleanScenes())
     plan = ResolvedFactor(1, 24, (), Noise(sigmas=(50,), clip=False), "gray")
     sample = TrainingSet({"noise": source}, {"noise": plan}, 0)[SampleIndex("noise", 0, 0, 0)]
     assert sample["clean"].shape == sample["degraded"].shape == (1, 24, 24)
