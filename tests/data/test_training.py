@@ -1,15 +1,14 @@
+"""How a sample becomes crops, and crops a batch."""
+
 import pytest
 import torch
 
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
-from restore_lightning.data.sources.folders import CleanFolder
 from restore_lightning.data.sources.scenes import CleanScenes
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.data.training import TrainingSet, augment, collate
-from restore_lightning.degradations import Blur, Haze, Jpeg, Noise, Rain
-from restore_lightning.errors import UserError
-from restore_lightning.io.images import read_image, to_float
+from restore_lightning.degradations import Blur, Haze, Jpeg, Rain
 
 FACTORS = {
     "rain": ResolvedFactor(2, 32, ("hflip",), Rain()),
@@ -17,11 +16,6 @@ FACTORS = {
     "jpeg": ResolvedFactor(2, 48, ("hflip", "vflip", "rot90"), Jpeg()),
     "haze": ResolvedFactor(2, 48, (), Haze()),
 }
-
-
-@pytest.fixture(params=["scenes", "folder"])
-def source(request, photos):
-    return CleanScenes() if request.param == "scenes" else CleanFolder(photos, 48)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -41,36 +35,6 @@ def test_a_draw_is_a_pure_function(source, factor):
         TrainingSet(dict.fromkeys(FACTORS, SyntheticPairs(source)), FACTORS, 1)[SampleIndex(factor, 0, 6, 6)],
     ):
         assert not torch.equal(one["degraded"], changed["degraded"])
-
-
-def test_degraded_and_clean_show_the_same_place(source):
-    sample = TrainingSet(
-        {"noise": SyntheticPairs(source)}, {"noise": ResolvedFactor(1, 48, (), Noise(sigmas=(2,)))}, 0
-    )[SampleIndex("noise", 0, 3, 3)]
-    difference = to_float(sample["degraded"]) - to_float(sample["clean"])
-    assert difference.std() * 255 == pytest.approx(2, rel=0.25)
-
-
-def test_a_round_takes_every_photograph_once(photos):
-    source = CleanFolder(photos, 16)
-    crops = [source.crop(number, 16, 0, seed=0)[0].image for number in range(6)]
-    images = [read_image(path) for path in source.paths]
-
-    def origin(crop):
-        return next(
-            i
-            for i, image in enumerate(images)
-            if (image.unfold(1, 16, 1).unfold(2, 16, 1) == crop[:, None, None]).all((0, 3, 4)).any()
-        )
-
-    assert sorted(origin(crop) for crop in crops[:3]) == sorted(origin(crop) for crop in crops[3:]) == [0, 1, 2]
-
-
-def test_the_margin_ends_at_the_image(photos):
-    source = CleanFolder(photos, 190)  # the images are 200 x 280
-    clean, window = source.crop(0, 190, 30, seed=0)
-    assert clean.image.shape[1] <= 200
-    assert window.cut(clean.image).shape == (3, 190, 190)
 
 
 def test_augmentations_only_where_allowed():
@@ -96,16 +60,3 @@ def test_collate():
     batch = collate([samples[SampleIndex("rain", 7, number, number)] for number in range(3)])
     assert (batch["factor"], batch["cycle"]) == ("rain", 7)
     assert batch["degraded"].shape == batch["clean"].shape == (3, 3, 32, 32)
-
-
-def test_folders_that_cannot_be_trained_on(tmp_path, photos):
-    with pytest.raises(UserError, match=r"no folder"):
-        CleanFolder(tmp_path / "nothing", 16)
-    with pytest.raises(UserError, match=r"holds no images"):
-        CleanFolder(tmp_path, 16)
-    with pytest.raises(UserError, match=r"crop_size 256 is larger than 3 of 3 images.*280x200"):
-        CleanFolder(photos, 256)
-    (tmp_path / "broken.png").write_bytes(b"no image")
-    (tmp_path / "good.png").write_bytes((photos / "a.png").read_bytes())
-    with pytest.raises(UserError, match=r"1 of 2 files.*broken\.png cannot be read"):
-        CleanFolder(tmp_path, 16)
