@@ -7,6 +7,8 @@ from skimage import data
 from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
+from restore_lightning.data.sources.folders import CleanFolder
+from restore_lightning.data.sources.scenes import CleanScenes
 from tests.conftest import CONF
 
 
@@ -55,6 +57,12 @@ def trained(restore, tmp_path):
     code, _, err = restore("fit", "--config", CONF / "single.yaml", "--trainer.default_root_dir", tmp_path / "run")
     assert code == 0, err
     return tmp_path / "run"
+
+
+@pytest.fixture(params=["scenes", "folder"])
+def source(request, photos):
+    """Where clean crops come from."""
+    return CleanScenes() if request.param == "scenes" else CleanFolder(photos, 48)
 
 
 def rain_and_jpeg(**arguments):

@@ -19,7 +19,7 @@ FACTORS = {
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_a_draw_is_a_pure_function(source, factor):
+def test_a_sample_is_a_pure_function_of_its_index(source, factor):
     one, other = (
         TrainingSet(dict.fromkeys(FACTORS, SyntheticPairs(source)), FACTORS, seed=1)[SampleIndex(factor, 0, 5, 5)]
         for _ in range(2)

@@ -58,11 +58,6 @@ def test_gray_is_opencvs(photos):
     assert (in_colour(image, "gray")[0].int() - torch.from_numpy(theirs).int()).abs().max() <= 1
 
 
-@pytest.fixture(params=["scenes", "folder"])
-def source(request, photos):
-    return CleanScenes() if request.param == "scenes" else CleanFolder(photos, 48)
-
-
 def test_degraded_and_clean_show_the_same_place(source):
     sample = TrainingSet(
         {"noise": SyntheticPairs(source)}, {"noise": ResolvedFactor(1, 48, (), Noise(sigmas=(2,)))}, 0
