@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from restore_lightning.data.config import factors_of
 from restore_lightning.data.shards.reader import CLEAN, ShardSet
-from restore_lightning.data.sources.base import CleanImage, Pair, sizes_of
+from restore_lightning.data.sources.base import CleanImage, Pair
 from restore_lightning.data.sources.bundled import PHOTOGRAPHS, bundled_photograph
+from restore_lightning.data.sources.crops import sizes_of
 from restore_lightning.data.sources.folders import PairedFiles, photographs, scale_of
 from restore_lightning.data.sources.shards import shard_pair
 from restore_lightning.data.sources.synthetic import degrade

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from restore_lightning.data.shards.reader import CLEAN
 from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, file_state
-from restore_lightning.data.sources.base import CleanImage, sizes_of
+from restore_lightning.data.sources.base import CleanImage
+from restore_lightning.data.sources.crops import sizes_of
 from restore_lightning.data.sources.folders import photographs
 from restore_lightning.data.sources.scenes import scene
 from restore_lightning.degradations import Haze, Mixture
@@ -132,7 +133,7 @@ def originals(root: Path) -> list[Original]:
                     f"{file} is {_size(file)}, its image {path.name} {size} (height, width): give haze or depth of the"
                     " image's size"
                 )
-        read = partial(_read, path, None if versions else depth)
+        read = partial(_read_clean, path, None if versions else depth)
         found[name] = Original(name, str(path.relative_to(root)), read, size, versions, [path, *beside])
     if without:
         allowed = Haze()
@@ -164,10 +165,10 @@ def _hazy_versions(root: Path, folder: Path) -> dict[str, list[Hazy]]:
 
 def _size(path: Path) -> tuple[int, ...]:
     """(height, width) from the header of an image or of a depth map."""
-    return image_size(path) if path.suffix != ".npy" else tuple(_load(path, mmap_mode="r").shape)
+    return image_size(path) if path.suffix != ".npy" else tuple(_load_depth(path, mmap_mode="r").shape)
 
 
-def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+def _load_depth(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -177,11 +178,11 @@ def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     return array
 
 
-def _read(path: Path, depth: Path | None) -> CleanImage:
+def _read_clean(path: Path, depth: Path | None) -> CleanImage:
     image = read_image(path)
     if depth is None:
         return CleanImage(image, None)
-    metres = _load(depth).astype(np.float32) if depth.suffix == ".npy" else _millimetres(depth) / np.float32(1000)
+    metres = _load_depth(depth).astype(np.float32) if depth.suffix == ".npy" else _millimetres(depth) / np.float32(1000)
     if not (np.isfinite(metres).all() and (metres >= 0).all()):
         raise UserError(f"{depth} holds values that are no distances (negative, NaN or infinite): fill them in", 1)
     return CleanImage(image, torch.from_numpy(metres))

@@ -57,7 +57,7 @@ def write_shard(path: Path, samples: Sequence[Sample]) -> dict[str, Any]:
                 except UserError as error:
                     problems.append(str(error))
                     continue
-                data = {f"{member.version}.{member.suffix}": _stored(member.data) for member in members}
+                data = {f"{member.version}.{member.suffix}": _encoded(member.data) for member in members}
                 tar.write({"__key__": sample.name, **data})
                 written.append(_notes(sample, members, list(data.values())))
         with tarfile.open(beside) as opened:
@@ -150,7 +150,7 @@ def write_index(folder: Path, names: Sequence[str], about: Mapping[str, Any]) ->
     return packed
 
 
-def _stored(data: np.ndarray | bytes) -> bytes:
+def _encoded(data: np.ndarray | bytes) -> bytes:
     if isinstance(data, bytes):
         return data
     buffer = io.BytesIO()

@@ -6,14 +6,8 @@ from typing import NamedTuple
 
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
-from restore_lightning.data.sources.base import (
-    CleanImage,
-    Pair,
-    check_smallest,
-    random_window,
-    shuffled_index,
-    sizes_of,
-)
+from restore_lightning.data.sources.base import CleanImage, Pair
+from restore_lightning.data.sources.crops import check_smallest, random_window, shuffled_index, sizes_of
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import find_images, match
 from restore_lightning.io.images import Colour, in_colour, read_image

@@ -8,14 +8,8 @@ import numpy as np
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.reader import CLEAN, DEGRADED, ShardSet
-from restore_lightning.data.sources.base import (
-    CleanImage,
-    Pair,
-    PairSource,
-    check_smallest,
-    random_window,
-    shuffled_index,
-)
+from restore_lightning.data.sources.base import CleanImage, Pair, PairSource
+from restore_lightning.data.sources.crops import check_smallest, random_window, shuffled_index
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.degradations import Degradation
 from restore_lightning.errors import UserError

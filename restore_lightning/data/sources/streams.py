@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 from webdataset import shuffle
 
-# Its own `tarfile_to_samples` opens addresses by `curl`, in a process, and knows no S3.
+# The public `tarfile_to_samples` opens addresses itself: by `curl`, with no S3 and none of our errors.
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.index import FILE, INDEX, read_index
 from restore_lightning.data.shards.reader import CLEAN
-from restore_lightning.data.sources.base import CleanImage, Pair, PairSource, random_window
+from restore_lightning.data.sources.base import CleanImage, Pair, PairSource
+from restore_lightning.data.sources.crops import random_window
 from restore_lightning.data.sources.shards import TRAIN, version_of
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.errors import UserError
