@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -178,12 +179,13 @@ def folder_entries(root: Path) -> list[CleanEntry]:
     return [entry(path) for path in paths]
 
 
-def evaluation_loader(scored: EvaluationSet, rank: int, processes: int) -> DataLoader[dict[str, Any]]:
-    """Batches of one image, of those that a process scores.
+def evaluation_loader(scored: EvaluationSet, trainer: Trainer | None) -> DataLoader[dict[str, Any]]:
+    """Batches of one image, of those that this process of the Trainer's scores.
 
     Each image comes once, whatever the number of processes. One that is left over takes an image of another, which the
     scores know by its number, because all of them have to come to the same gatherings.
     """
+    rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
     mine = range(rank, len(scored), processes) or [rank % len(scored)]
     return DataLoader(scored, batch_size=1, sampler=mine, collate_fn=_batch_of_one)
 

@@ -127,7 +127,6 @@ class RestorationData(LightningDataModule):
         """What resumed runs and processes compare."""
         together = 1 if self.trainer is None else self.trainer.accumulate_grad_batches * self.trainer.world_size
         root, folder = self.locations.root, self.locations.folder
-        shards = {factor: self.locations.of(factor).shards for factor in self.factors}
         return {
             "root": root if folder is None else str(folder.resolve()),
             "seed": self.seed,
@@ -137,7 +136,7 @@ class RestorationData(LightningDataModule):
             "folders": {factor: [data.degraded, data.clean, data.shards] for factor, data in self.factors.items()},
             "scenes": {factor: data.scenes for factor, data in self.factors.items()},
             "augment": {factor: list(resolved.augment) for factor, resolved in self.plans.items()},
-            "shards": {factor: found.checksum for factor, found in shards.items() if found is not None},
+            "shards": {f: found.checksum for f in self.plans if (found := self.locations.of(f).shards) is not None},
             "degradations": {f: [str(p.degradation), p.colour, p.repeats] for f, p in self.plans.items()},
         }
 
@@ -169,17 +168,13 @@ class RestorationData(LightningDataModule):
 
     def val_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         """One loader per validation set, image by image."""
-        return self._image_by_image(self.val_sets)
+        return [evaluation_loader(scored, self.trainer) for scored in self.val_sets]
 
     def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         """One loader per test set, image by image."""
-        return self._image_by_image(self.test_sets)
+        return [evaluation_loader(scored, self.trainer) for scored in self.test_sets]
 
     predict_dataloader = test_dataloader
-
-    def _image_by_image(self, sets: list[EvaluationSet]) -> list[DataLoader[dict[str, Any]]]:
-        rank, processes = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        return [evaluation_loader(scored, rank, processes) for scored in sets]
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """On the device: bytes to numbers in [0, 1]; training crops are flipped and turned."""

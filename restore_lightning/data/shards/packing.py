@@ -144,7 +144,11 @@ def _finished_shards(work: Path, plan: Plan) -> int:
 def _locked(work: Path) -> Iterator[None]:
     """Keep the folder for this process."""
     with (work / LOCK).open("w") as file:
-        if not lock_exclusively(file):
+        try:
+            locked = lock_exclusively(file)
+        except OSError as error:
+            raise UserError(f"{work} cannot be locked ({error.strerror}): choose another file system", 1) from error
+        if not locked:
             raise UserError(f"another process is writing {work}: wait for it, or choose another folder", 1)
         yield
 

@@ -1,5 +1,7 @@
 """Packing: the same bytes however it is done, resumed, interrupted, refused."""
 
+import errno
+import fcntl
 import json
 import os
 import resource
@@ -126,6 +128,18 @@ time.sleep(60)
     assert "another process is writing" in line_of(err)
     assert (tmp_path / ".set.packing/lock").exists()
     assert restore("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)[0] == 0
+
+
+def test_a_file_system_without_locks_is_named(root, restore, tmp_path, monkeypatch):
+    """As some network file systems are; nobody else is blamed for it."""
+
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", refused)
+    code, _, err = restore("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)
+    assert code == 1
+    assert "cannot be locked (No locks available): choose another file system" in line_of(err)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
