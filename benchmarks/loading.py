@@ -153,8 +153,8 @@ def figures(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     def loader(workers: int, way: str) -> DataLoader[Any]:
         common: dict[str, Any] = {"num_workers": workers, "worker_init_fn": one_core, "collate_fn": as_it_is}
         numbers = [range(number * BATCH, (number + 1) * BATCH) for number in range(options.batches)]
-        draws = ScheduledBatches(schedule, {"blur": BATCH}, lambda: 0, 20 * options.batches)
-        return DataLoader(ways[way], batch_sampler=numbers if way == "files" else draws, **common)
+        samples = ScheduledBatches(schedule, {"blur": BATCH}, lambda: 0, 20 * options.batches)
+        return DataLoader(ways[way], batch_sampler=numbers if way == "files" else samples, **common)
 
     found: dict[tuple[int, str], list[dict[str, float]]] = {}
     for number in range(options.rounds):

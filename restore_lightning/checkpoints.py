@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.networks import SizeRule, has_branches
 
 SPEC = "network"
@@ -124,7 +124,9 @@ def state_dict_mismatch(
         "unknown": sorted(set(given) - set(expected)),
         "of another shape": wrong,
     }
-    lists = [f"{len(names)} {kind}: {shortened(names, most or len(names))}" for kind, names in kinds.items() if names]
+    lists = [
+        f"{len(names)} {kind}: {shortened_list(names, most or len(names))}" for kind, names in kinds.items() if names
+    ]
     return "; ".join(lists) or None
 
 

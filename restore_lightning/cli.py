@@ -8,7 +8,7 @@ from importlib import import_module
 
 from restore_lightning import __version__
 from restore_lightning.commands import COMMANDS, TRAINER_VERBS
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, shortened_text
 from restore_lightning.runs.signals import receiving_signals
 
 HELP = """usage: restore VERB ...
@@ -94,15 +94,6 @@ def _run(words: list[str]) -> int:
     if verb in COMMANDS:
         return int(import_module(f"restore_lightning.commands.{verb}").run(rest))
     raise UserError(f"unknown verb {verb!r}: choose one of {', '.join((*TRAINER_VERBS, *COMMANDS))}")
-
-
-def shortened_text(text: str, most: int = 500) -> str:
-    """A text for one line.
-
-    >>> shortened_text("much too long", most=8)
-    'much too …'
-    """
-    return text if len(text) <= most else f"{text[:most]} …"
 
 
 def _debug(error: Exception) -> None:

@@ -18,11 +18,24 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
-def shortened(items: Sequence[str], most: int = 5) -> str:
+LISTED = 20
+"""How many files or problems a long message names."""
+
+
+def shortened_list(items: Sequence[str], most: int = 5) -> str:
     """A list for one line: the first items, and how many more.
 
-    >>> shortened(["a", "b", "c"], most=2)
+    >>> shortened_list(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     rest = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + rest
+
+
+def shortened_text(text: str, most: int = 500) -> str:
+    """A text for one line.
+
+    >>> shortened_text("much too long", most=8)
+    'much too …'
+    """
+    return text if len(text) <= most else f"{text[:most]} …"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from restore_lightning.errors import UserError
+from restore_lightning.io.files import check_output, written_beside
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,18 +37,14 @@ def run(words: list[str]) -> int:
     """Check the authors' checkpoint and write ours."""
     options = parser().parse_args(words)
     output = Path(options.output)
-    if output.is_dir():
-        raise UserError(f"{output} is a folder: name a file, e.g. {output / (options.network + '.ckpt')}")
     if output.exists() and Path(options.file).exists() and output.samefile(options.file):
         raise UserError(f"{output} exists already, it is the authors' file: name another one to write")
-    if output.exists() and not options.overwrite:
-        raise UserError(f"{output} exists already: give --overwrite or another name")
+    check_output("OUT", output, options.overwrite)
 
     import torch
     from lightning import __version__ as lightning_version
 
     from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, WEIGHTS
-    from restore_lightning.io.files import written_beside
     from restore_lightning.networks import has_branches, parameters
     from restore_lightning.published import card, import_network
 

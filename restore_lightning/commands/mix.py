@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 
 if TYPE_CHECKING:
     from restore_lightning.data.mixed_set import Original
@@ -57,10 +57,10 @@ def run(words: list[str]) -> int:
     output = Path(options.output).resolve()
 
     from restore_lightning.data.mixed_set import MixedSample, originals, scenes
+    from restore_lightning.data.shards.packing import check_set_folder, pack
     from restore_lightning.data.shards.reader import MANIFEST
-    from restore_lightning.data.shards.writer import check_output, pack
 
-    check_output(output, options.overwrite)
+    check_set_folder(output, options.overwrite)
     images = originals(Path(options.root)) if options.root else scenes(options.scenes, options.size, options.seed)
     splits = split(images, options.test, options.val, options.seed)
 
@@ -100,9 +100,10 @@ def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -
         by_name = {known: image.name for image in images for known in (image.name, Path(image.source).name)}
         unknown = sorted(listed - by_name.keys())
         if unknown:
+            some = shortened_list([image.name for image in images], 2)
             raise UserError(
-                f"--test {test}: {len(unknown)} of {len(listed)} lines name no image of the set: {shortened(unknown)};"
-                f" its images are called {shortened([image.name for image in images], 2)}"
+                f"--test {test}: {len(unknown)} of {len(listed)} lines name no image of the set:"
+                f" {shortened_list(unknown)}; its images are called {some}"
             )
         names = {by_name[line] for line in listed}
     else:

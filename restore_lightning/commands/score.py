@@ -3,13 +3,13 @@
 import argparse
 import csv
 import io
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restore_lightning.commands.cores import usable_cores
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import check_output, json_text, write_text
 
@@ -113,7 +113,7 @@ def _scores(scored: "Protocol", matches: "Matches") -> tuple[list[dict[str, Any]
         except (OSError, ValueError, MemoryError) as error:
             return f"{files[0]}: {' '.join(str(error).split()) or type(error).__name__}"
 
-    with ThreadPoolExecutor(min(_cores(), MOST_THREADS)) as threads:
+    with ThreadPoolExecutor(min(usable_cores(), MOST_THREADS)) as threads:
         done = threads.map(attempt, sorted(matches.pairs.items()))
         found = list(tqdm(done, total=len(matches.pairs), unit="image", desc=scored.name, disable=None))
     failures = [*matches.problems(), *(result for result in found if isinstance(result, str))]
@@ -130,11 +130,6 @@ def _pair_scores(scored: "Protocol", restored: Path, clean: Path) -> dict[str, f
         sizes = [f"{image.shape[3]}x{image.shape[2]}" for image in images]
         raise UserError(f"{restored} is {sizes[0]}, {clean} is {sizes[1]}: sizes must agree")
     return {score: values.item() for score, values in scored.scores(*images).items()}
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _mean(images: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -1,16 +1,13 @@
 """`restore shards`: data sets in their published layouts -> tar shards; what shards hold; whether they are whole."""
 
 import argparse
-import os
 import re
 import sys
 from collections import Counter
 from pathlib import Path
 
-from restore_lightning.errors import UserError, shortened
-
-LISTED = 20
-"""Problems that are printed."""
+from restore_lightning.commands.cores import usable_cores
+from restore_lightning.errors import LISTED, UserError, shortened_list
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,16 +69,16 @@ def _pack(options: argparse.Namespace) -> int:
     output, root = Path(options.output).resolve(), Path(options.root)
 
     from restore_lightning.data.layouts.layout import layout
-    from restore_lightning.data.layouts.matching import arrange
-    from restore_lightning.data.shards.writer import check_output, pack
+    from restore_lightning.data.layouts.matching import match_folder
+    from restore_lightning.data.shards.packing import check_set_folder, pack
 
     chosen = layout(options.layout)
-    check_output(output, options.overwrite)
-    samples, problems, unused = arrange(chosen, root, options.split, size, options.store)
+    check_set_folder(output, options.overwrite)
+    samples, problems, unused = match_folder(chosen, root, options.split, size, options.store)
     allowed: int = options.allow_missing
     if len(problems) > allowed or not samples:
         raise UserError(
-            f"{len(problems)} images below {root} do not fit layout {chosen.name}: {shortened(problems, LISTED)};"
+            f"{len(problems)} images below {root} do not fit layout {chosen.name}: {shortened_list(problems, LISTED)};"
             f" mend them, or leave them out by --allow-missing {len(problems)}",
             exit_code=1,
         )
@@ -100,7 +97,7 @@ def _pack(options: argparse.Namespace) -> int:
         print(f"left out: {problem}", file=sys.stderr)
     if unused:
         folders = list(dict.fromkeys(str(Path(path).parent) for path in unused))
-        print(f"not part of {chosen.name}: {len(unused)} images in {shortened(folders)}", file=sys.stderr)
+        print(f"not part of {chosen.name}: {len(unused)} images in {shortened_list(folders)}", file=sys.stderr)
     counts = ", ".join(f"{count} {split}" for split, count in packed.samples.items())
     print(f"{output}: {counts} samples, {packed.members} images, {packed.bytes / 1e6:.1f} MB")
     return 0
@@ -170,10 +167,7 @@ def _layouts(options: argparse.Namespace) -> int:
 
 
 def _workers(options: argparse.Namespace) -> int:
-    if options.workers is not None:
-        return int(options.workers)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
+    return min(8, usable_cores()) if options.workers is None else int(options.workers)
 
 
 def _size(given: str | None) -> tuple[int, int] | None:

@@ -29,7 +29,7 @@ from restore_lightning.checkpoints import check_serialisable, missing_arguments
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.parser_messages import one_line
 from restore_lightning.configs import find_config, shipped
-from restore_lightning.data import RestorationData
+from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
 from restore_lightning.runs.distributed import configure_ddp, is_rank_zero

@@ -1,4 +1,4 @@
-"""Validation and test sets: named pairs of degraded and clean images with a factor and a protocol."""
+"""Validation and test sets: named pairs of degraded and clean images, and how they are scored."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning.pytorch import Trainer
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from restore_lightning.data.config import factors_of
 from restore_lightning.data.shards.reader import CLEAN, ShardSet
-from restore_lightning.data.sources.base import CleanImage, Pair, sizes_of
+from restore_lightning.data.sources.base import CleanImage, Pair
+from restore_lightning.data.sources.bundled import PHOTOGRAPHS, bundled_photograph
+from restore_lightning.data.sources.crops import sizes_of
 from restore_lightning.data.sources.folders import PairedFiles, photographs, scale_of
-from restore_lightning.data.sources.photographs import BUNDLED, bundled
 from restore_lightning.data.sources.shards import shard_pair
 from restore_lightning.data.sources.synthetic import degrade
 from restore_lightning.degradations import Degradation
@@ -21,18 +23,19 @@ from restore_lightning.io.images import Colour, read_image
 from restore_lightning.io.windows import Window
 from restore_lightning.seeding import derive
 
-DRAWS = 5
+WITH_DEPTH = 5
+"""How many degraded versions of the one photograph with depth are scored."""
 
 
 class CleanEntry(NamedTuple):
-    """One image: a name for files and tables, and what reads it."""
+    """A clean image: a name for files and tables, and what reads it."""
 
     name: str
     clean: Callable[[], CleanImage]
 
 
 class PairEntry(NamedTuple):
-    """One image to score: a name for files and tables, and what reads the pair."""
+    """An image to score: a name for files and tables, and what reads it beside the clean one."""
 
     name: str
     pair: Callable[[], Pair]
@@ -63,7 +66,7 @@ class EvaluationSet(Dataset[dict[str, Any]]):
     """Degraded images beside the clean ones, the same in every run.
 
     Args:
-        spec: The set's name and ways.
+        info: What it is called, and how it is scored.
         images: The images.
         factors: All that degrades any of them.
         data: Where they come from, for people.
@@ -71,10 +74,10 @@ class EvaluationSet(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, spec: SetInfo, images: Sequence[PairEntry], factors: Iterable[str], data: str, scale: int = 1
+        self, info: SetInfo, images: Sequence[PairEntry], factors: Iterable[str], data: str, scale: int = 1
     ) -> None:
-        self.name, self.factor, self.protocol = spec.name, spec.factor, spec.protocol
-        self.crop_size = spec.crop_size
+        self.name, self.factor, self.protocol = info.name, info.factor, info.protocol
+        self.crop_size = info.crop_size
         self.images = list(images)
         self.factors = tuple(factors)
         self.data = data
@@ -97,49 +100,49 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         return Window((height - h) // 2, (width - w) // 2, h, w)
 
 
-def degraded_set(spec: SetInfo, degradation: Degradation, items: Sequence[CleanEntry], where: str) -> EvaluationSet:
+def degraded_set(info: SetInfo, degradation: Degradation, entries: Sequence[CleanEntry], where: str) -> EvaluationSet:
     """Clean images of a place, degraded as they are read."""
 
-    def scored(index: int, item: CleanEntry) -> PairEntry:
-        seed = derive(0, spec.factor, spec.factor, index)
+    def scored(index: int, entry: CleanEntry) -> PairEntry:
+        seed = derive(0, info.factor, info.factor, index)
 
         def pair() -> Pair:
-            clean = item.clean().multiple_of(spec.multiple * degradation.scale).in_colour(spec.colour)
-            return degrade(clean, spec.factor, degradation, seed)
+            clean = entry.clean().multiple_of(info.multiple * degradation.scale).in_colour(info.colour)
+            return degrade(clean, info.factor, degradation, seed)
 
-        return PairEntry(item.name, pair)
+        return PairEntry(entry.name, pair)
 
-    images = [scored(i, item) for i, item in enumerate(items)]
-    factors, data = factors_of(spec.factor, degradation), f"{where}, degraded on the fly by {degradation}"
-    return EvaluationSet(spec, images, factors, data, degradation.scale)
+    images = [scored(index, entry) for index, entry in enumerate(entries)]
+    factors, data = factors_of(info.factor, degradation), f"{where}, degraded on the fly by {degradation}"
+    return EvaluationSet(info, images, factors, data, degradation.scale)
 
 
-def paired_set(spec: SetInfo, pairs: Sequence[PairedFiles], where: str) -> EvaluationSet:
+def paired_set(info: SetInfo, pairs: Sequence[PairedFiles], where: str) -> EvaluationSet:
     """Files of degraded images of a place beside clean ones."""
 
     def scored(files: PairedFiles) -> PairEntry:
-        return PairEntry(files.name, lambda: files.read(spec.factor, spec.colour).multiple_of(spec.multiple))
+        return PairEntry(files.name, lambda: files.read(info.factor, info.colour).multiple_of(info.multiple))
 
-    return EvaluationSet(spec, [scored(files) for files in pairs], (spec.factor,), where, scale_of(pairs))
+    return EvaluationSet(info, [scored(files) for files in pairs], (info.factor,), where, scale_of(pairs))
 
 
-def shard_set(spec: SetInfo, shards: ShardSet, split: str, version: str) -> EvaluationSet:
+def shard_set(info: SetInfo, shards: ShardSet, split: str, version: str) -> EvaluationSet:
     """The images of a version and a split of a set of shards beside their clean ones.
 
-    The spec's factor is what degrades them where the shards do not say.
+    The factor of `info` is what degrades them where the shards do not say.
     """
     rows = shards.rows(split, version).tolist()
 
     def scored(row: int) -> PairEntry:
         def pair() -> Pair:
-            return shard_pair(shards, row, spec.factor, colour=spec.colour).multiple_of(spec.multiple)
+            return shard_pair(shards, row, info.factor, colour=info.colour).multiple_of(info.multiple)
 
         return PairEntry(shards.name(row), pair)
 
-    factors = {name: None for row in rows for name in shards.factors(row) or (spec.factor,)}
+    factors = {name: None for row in rows for name in shards.factors(row) or (info.factor,)}
     scale = shards.size(shards.clean_of(rows[0]))[0] // shards.size(rows[0])[0]
     data = f"shards {shards.folder}, split {split}, images {version}"
-    return EvaluationSet(spec, [scored(row) for row in rows], factors, data, scale)
+    return EvaluationSet(info, [scored(row) for row in rows], factors, data, scale)
 
 
 def shard_entries(shards: ShardSet, split: str) -> list[CleanEntry]:
@@ -151,11 +154,15 @@ def shard_entries(shards: ShardSet, split: str) -> list[CleanEntry]:
 def bundled_entries(split: str, degradation: Degradation) -> list[CleanEntry]:
     """scikit-image's photographs of a split.
 
-    A factor that needs depth is tested where depth was measured: on the motorcycle, with five draws.
+    A factor that needs depth is tested where depth was measured: on the motorcycle, degraded five times.
     """
+
+    def entry(name: str, photograph: str) -> CleanEntry:
+        return CleanEntry(name, lambda: CleanImage.of_arrays(*bundled_photograph(photograph)))
+
     if degradation.needs_depth and split == "test":
-        return [CleanEntry(f"motorcycle-{draw}", lambda: bundled("motorcycle")) for draw in range(1, DRAWS + 1)]
-    return [CleanEntry(name, lambda name=name: bundled(name)) for name in BUNDLED[split]]  # type: ignore[misc]
+        return [entry(f"motorcycle-{number}", "motorcycle") for number in range(1, WITH_DEPTH + 1)]
+    return [entry(name, name) for name in PHOTOGRAPHS[split]]
 
 
 def folder_entries(root: Path) -> list[CleanEntry]:
@@ -164,9 +171,26 @@ def folder_entries(root: Path) -> list[CleanEntry]:
     sizes_of(paths, f"files in {root}")  # what cannot be read is named before training, not at the first validation
     counts = Counter(path.with_suffix("") for path in paths)
 
-    def item(path: Path) -> CleanEntry:
+    def entry(path: Path) -> CleanEntry:
         unique = counts[path.with_suffix("")] == 1
         name = path.relative_to(root)
         return CleanEntry(str(name.with_suffix("") if unique else name), lambda: CleanImage(read_image(path), None))
 
-    return [item(path) for path in paths]
+    return [entry(path) for path in paths]
+
+
+def evaluation_loader(scored: EvaluationSet, trainer: Trainer | None) -> DataLoader[dict[str, Any]]:
+    """Batches of one image, of those that this process of the Trainer's scores.
+
+    Each image comes once, whatever the number of processes. One that is left over takes an image of another, which the
+    scores know by its number, because all of them have to come to the same gatherings.
+    """
+    rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+    mine = range(rank, len(scored), processes) or [rank % len(scored)]
+    return DataLoader(scored, batch_size=1, sampler=mine, collate_fn=_batch_of_one)
+
+
+def _batch_of_one(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of one image: sizes differ."""
+    (sample,) = samples
+    return sample | {key: sample[key][None] for key in ("degraded", "clean")}

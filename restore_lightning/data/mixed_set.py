@@ -18,14 +18,15 @@ from PIL import Image
 from torch import Tensor
 
 from restore_lightning.data.shards.reader import CLEAN
-from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, state_of
-from restore_lightning.data.sources.base import CleanImage, sizes_of
+from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, file_state
+from restore_lightning.data.sources.base import CleanImage
+from restore_lightning.data.sources.crops import sizes_of
 from restore_lightning.data.sources.folders import photographs
 from restore_lightning.data.sources.scenes import scene
 from restore_lightning.degradations import Haze, Mixture
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import image_size
-from restore_lightning.io.images import from_array, read_image, to_array, to_float, to_uint8
+from restore_lightning.io.images import read_image, to_array, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
 
 PURE = ("rain", "blur", "haze", "jpeg")
@@ -86,8 +87,7 @@ def scenes(count: int, size: int, seed: int) -> list[Original]:
 
 
 def _scene(size: int, seed: int) -> CleanImage:
-    image, depth = scene(size, size, seed)
-    return CleanImage(from_array(image), torch.from_numpy(depth))
+    return CleanImage.of_arrays(*scene(size, size, seed))
 
 
 def originals(root: Path) -> list[Original]:
@@ -133,14 +133,14 @@ def originals(root: Path) -> list[Original]:
                     f"{file} is {_size(file)}, its image {path.name} {size} (height, width): give haze or depth of the"
                     " image's size"
                 )
-        read = partial(_read, path, None if versions else depth)
+        read = partial(_read_clean, path, None if versions else depth)
         found[name] = Original(name, str(path.relative_to(root)), read, size, versions, [path, *beside])
     if without:
         allowed = Haze()
         raise UserError(
             f"{len(without)} of {len(paths)} images in {folder} have neither depth nor hazy version, which haze needs:"
-            f" {shortened(without)}; add {root / 'depth'}/NAME.npy (metres) or NAME.png (16 bit, millimetres), or"
-            f" NAME_AIRLIGHT_BETA.jpg, airlight in {_listed(allowed.airlights)}, beta in {_listed(allowed.betas)}"
+            f" {shortened_list(without)}; add {root / 'depth'}/NAME.npy (metres) or NAME.png (16 bit, millimetres), or"
+            f" NAME_AIRLIGHT_BETA.jpg, airlight in {_numbers(allowed.airlights)}, beta in {_numbers(allowed.betas)}"
         )
     return list(found.values())
 
@@ -165,10 +165,10 @@ def _hazy_versions(root: Path, folder: Path) -> dict[str, list[Hazy]]:
 
 def _size(path: Path) -> tuple[int, ...]:
     """(height, width) from the header of an image or of a depth map."""
-    return image_size(path) if path.suffix != ".npy" else tuple(_load(path, mmap_mode="r").shape)
+    return image_size(path) if path.suffix != ".npy" else tuple(_load_depth(path, mmap_mode="r").shape)
 
 
-def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+def _load_depth(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -178,11 +178,11 @@ def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     return array
 
 
-def _read(path: Path, depth: Path | None) -> CleanImage:
+def _read_clean(path: Path, depth: Path | None) -> CleanImage:
     image = read_image(path)
     if depth is None:
         return CleanImage(image, None)
-    metres = _load(depth).astype(np.float32) if depth.suffix == ".npy" else _millimetres(depth) / np.float32(1000)
+    metres = _load_depth(depth).astype(np.float32) if depth.suffix == ".npy" else _millimetres(depth) / np.float32(1000)
     if not (np.isfinite(metres).all() and (metres >= 0).all()):
         raise UserError(f"{depth} holds values that are no distances (negative, NaN or infinite): fill them in", 1)
     return CleanImage(image, torch.from_numpy(metres))
@@ -195,12 +195,12 @@ def _millimetres(path: Path) -> np.ndarray:
         return np.asarray(opened).astype(np.float32)
 
 
-def _listed(values: Sequence[float]) -> str:
+def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
 class MixedSample(NamedTuple):
-    """Every version of an image, a pure function of the seed and the image's name; a `Recipe`.
+    """Every version of an image, a pure function of the seed and the image's name; a `Sample`.
 
     Args:
         split: "train", "val" or "test".
@@ -219,7 +219,7 @@ class MixedSample(NamedTuple):
 
     @property
     def sequence(self) -> str:
-        """None: they are photographs."""
+        """Nothing: they are no frames of videos."""
         return ""
 
     @property
@@ -234,13 +234,13 @@ class MixedSample(NamedTuple):
         return TEST_SETS if self.split == "test" else TRAINING_SETS
 
     def state(self) -> str:
-        """Changes when anything that it is made of does."""
+        """What changes when anything that it is made of does."""
         image = self.original
-        files = [(str(path), state_of(path)) for path in image.files]
+        files = [(str(path), file_state(path)) for path in image.files]
         return repr((self.split, image.name, image.source, image.shape, self.seed, files, str(Mixture())))
 
     def members(self) -> list[Member]:
-        """Make it."""
+        """The clean image and its versions."""
         clean = self.original.read()
         shape = self.original.shape
         made = [Member(CLEAN, to_array(clean.image), shape, about={"source": self.original.source})]

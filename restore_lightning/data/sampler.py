@@ -1,4 +1,4 @@
-"""Which draws go into which batch, on which rank."""
+"""Which samples go into which batch, on which rank."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -14,8 +14,8 @@ class SampleIndex(NamedTuple):
     Args:
         factor: Name of the factor's data.
         cycle: Of the schedule.
-        number: Which draw of the factor, from 0.
-        crop: Which clean crop; several draws have the same where `FactorData.repeats` says so.
+        number: Which sample of the factor, from 0.
+        crop: Which clean crop; several samples have the same where `FactorConfig.repeats` says so.
     """
 
     factor: str
@@ -25,7 +25,7 @@ class SampleIndex(NamedTuple):
 
 
 class ScheduledBatches(Sampler[list[SampleIndex]]):
-    """Batches of draws by the cyclic schedule; a pure function of the position.
+    """Batches of samples by the cyclic schedule; a pure function of the position.
 
     One optimiser step trains one factor, also when `accumulate` batches make a step, and the
     samples of a step are numbered alike however they are split into batches and ranks. A run that goes
@@ -34,13 +34,13 @@ class ScheduledBatches(Sampler[list[SampleIndex]]):
     Args:
         schedule: Which factor when.
         batch_sizes: Samples per batch and rank of each factor.
-        start: Position of the next batch on this rank; asked whenever batches are drawn.
+        start: Position of the next batch on this rank; asked whenever batches are asked for.
         end: Batches of the whole run on this rank.
         accumulate: Batches per optimiser step.
         rank: This process's number.
         world_size: Number of processes.
         repeats: Factor -> how many of its steps in a row have the same clean crops; 1 where it is missing.
-        drawn: What `drawn` said of position `start()` in the run that goes on here; None: all steps are alike.
+        earlier_counts: What `sample_counts` said of this step in the run that goes on here; None: all steps are alike.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ScheduledBatches(Sampler[list[SampleIndex]]):
         rank: int = 0,
         world_size: int = 1,
         repeats: Mapping[str, int] | None = None,
-        drawn: Mapping[str, Sequence[int]] | None = None,
+        earlier_counts: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.schedule = schedule
         self.batch_sizes = dict(batch_sizes)
@@ -63,25 +63,28 @@ class ScheduledBatches(Sampler[list[SampleIndex]]):
         self.accumulate = accumulate
         self.rank = rank
         self.world_size = world_size
-        self._more: dict[str, list[int]] = {}
-        if drawn is not None:
-            alike = self.drawn(start() // accumulate)
-            self._more = {f: [n - m for n, m in zip(drawn[f], alike[f], strict=True)] for f in alike.keys() & drawn}
+        self._offsets: dict[str, list[int]] = {}
+        if earlier_counts is not None:
+            alike = self.sample_counts(start() // accumulate)
+            self._offsets = {
+                factor: [was - now for was, now in zip(earlier_counts[factor], alike[factor], strict=True)]
+                for factor in alike.keys() & earlier_counts
+            }
 
     @property
     def samples(self) -> dict[str, int]:
         """Samples per optimiser step of each factor, on all ranks together."""
         return {factor: size * self.accumulate * self.world_size for factor, size in self.batch_sizes.items()}
 
-    def drawn(self, step: int) -> dict[str, list[int]]:
-        """Factor -> numbers of the first draw and of the first crop of its next minibatch from optimiser step on."""
+    def sample_counts(self, step: int) -> dict[str, list[int]]:
+        """Factor -> numbers of the first sample and of the first crop of its next minibatch, from a step on."""
         occurrences = self.schedule.occurrences(step)
         return {factor: self._first(factor, occurrences[factor]) for factor in self.batch_sizes}
 
     def batch(self, position: int) -> list[SampleIndex]:
-        """The draws of one batch."""
+        """The samples of one batch."""
         step, part = divmod(position, self.accumulate)
-        factor, cycle, occurrence = self.schedule.turn(step)
+        factor, cycle, occurrence = self.schedule.at(step)
         size = self.batch_sizes[factor]
         number, crop = self._first(factor, occurrence)
         mine = (part * self.world_size + self.rank) * size
@@ -96,6 +99,7 @@ class ScheduledBatches(Sampler[list[SampleIndex]]):
         return self.end
 
     def _first(self, factor: str, occurrence: int) -> list[int]:
-        """Numbers of the first draw and of the first crop of a factor's minibatch."""
-        samples, more = self.samples[factor], self._more.get(factor, (0, 0))
-        return [occurrence * samples + more[0], occurrence // self.repeats.get(factor, 1) * samples + more[1]]
+        """Numbers of the first sample and of the first crop of a factor's minibatch."""
+        samples, offsets = self.samples[factor], self._offsets.get(factor, (0, 0))
+        crops = occurrence // self.repeats.get(factor, 1) * samples
+        return [occurrence * samples + offsets[0], crops + offsets[1]]

@@ -35,7 +35,7 @@ class CyclicSchedule:
         ValueError: No factor, or a factor with less than one minibatch.
 
     >>> schedule = CyclicSchedule({"rain": 1, "blur": 2}, seed=0)
-    >>> sorted(schedule.turn(step).factor for step in range(3, 6))
+    >>> sorted(schedule.at(step).factor for step in range(3, 6))
     ['blur', 'blur', 'rain']
     """
 
@@ -54,7 +54,7 @@ class CyclicSchedule:
         """The factors of one cycle's minibatches, in order."""
         return self._order(cycle)
 
-    def turn(self, step: int) -> ScheduledStep:
+    def at(self, step: int) -> ScheduledStep:
         """What optimiser step `step` (from 0) trains."""
         cycle, place = divmod(step, self.length)
         order = self.order(cycle)

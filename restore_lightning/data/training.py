@@ -1,5 +1,6 @@
-"""Training samples: how a draw becomes a pair of crops."""
+"""Training samples: how a `SampleIndex` becomes a pair of crops, and the crops a batch."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,10 +8,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from restore_lightning.data.config import ResolvedFactor
+from restore_lightning.data.config import FactorConfig, ResolvedFactor
+from restore_lightning.data.locations import Location
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import PairSource
+from restore_lightning.data.sources.folders import CleanFolder, FolderPairs
+from restore_lightning.data.sources.scenes import CleanScenes
+from restore_lightning.data.sources.shards import shard_source
+from restore_lightning.data.sources.streams import stream_source
+from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.seeding import derive, generator
+
+log = logging.getLogger(__name__)
 
 
 class TrainingSet(Dataset[dict[str, Any]]):
@@ -18,28 +27,59 @@ class TrainingSet(Dataset[dict[str, Any]]):
 
     Args:
         sources: Factor -> pairs of crops.
-        plans: How each factor's crops are made.
+        factors: How each factor's crops are made.
         seed: Of crops, degradations and augmentations.
     """
 
-    def __init__(self, sources: Mapping[str, PairSource], plans: Mapping[str, ResolvedFactor], seed: int) -> None:
+    def __init__(self, sources: Mapping[str, PairSource], factors: Mapping[str, ResolvedFactor], seed: int) -> None:
         self.sources = dict(sources)
-        self.plans = dict(plans)
+        self.factors = dict(factors)
         self.seed = seed
 
-    def __getitem__(self, draw: SampleIndex) -> dict[str, Any]:
+    def __getitem__(self, index: SampleIndex) -> dict[str, Any]:
         """{factor, cycle, factors, degraded and clean as in `Pair`, turns (3,) int}."""
-        plan = self.plans[draw.factor]
-        seed = derive(self.seed, draw.factor)
-        pair = self.sources[draw.factor].pair(draw, plan, seed)
-        turns = generator(seed, "augment", draw.crop).integers([2, 2, 4])
-        allowed = [name in plan.augment for name in ("hflip", "vflip", "rot90")]
+        resolved = self.factors[index.factor]
+        seed = derive(self.seed, index.factor)
+        pair = self.sources[index.factor].pair(index, resolved, seed)
+        turns = generator(seed, "augment", index.crop).integers([2, 2, 4])
+        allowed = [name in resolved.augment for name in ("hflip", "vflip", "rot90")]
         return {
-            "factor": draw.factor,
-            "cycle": draw.cycle,
+            "factor": index.factor,
+            "cycle": index.cycle,
             **pair._asdict(),
             "turns": torch.from_numpy(turns * allowed),
         }
+
+
+def training_source(factor: str, given: FactorConfig, resolved: ResolvedFactor, location: Location) -> PairSource:
+    """Where a factor's training crops come from.
+
+    Args:
+        factor: Its name.
+        given: What the user says of its data.
+        resolved: The same, with every default filled in.
+        location: Where its images are.
+
+    Raises:
+        UserError: Images that cannot be trained on.
+    """
+    chosen = given.degradation is not None
+    if location.url is not None:
+        return stream_source(location.url, factor, resolved, chosen)
+    if location.shards is not None:
+        return shard_source(location.shards, factor, resolved, chosen)
+    if location.clean is None:
+        log.info("%s: training on procedural scenes%s", factor, "" if given.scenes else " (no data.root given)")
+        return SyntheticPairs(CleanScenes())
+    if location.degraded is not None:
+        pairs = FolderPairs(location.degraded, location.clean, resolved.crop_size)
+        log.info("%s: training on the %d pairs of %s", factor, len(pairs.pairs), location.degraded)
+        return pairs
+    photographs = CleanFolder(location.clean, resolved.clean_size)
+    log.info("%s: training on %d photographs in %s", factor, len(photographs.paths), location.clean)
+    if resolved.needs_depth:
+        log.info("photographs have no depth: haze is computed from a stand-in (ground that recedes upwards)")
+    return SyntheticPairs(photographs)
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -49,8 +89,8 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     for key in ("degraded", "clean"):
         stacked = torch.stack([sample[key].permute(1, 2, 0) for sample in samples])
         images[key] = stacked.permute(0, 3, 1, 2)
-    turns = torch.stack([s["turns"] for s in samples])
-    factors = [s["factors"] for s in samples]
+    turns = torch.stack([sample["turns"] for sample in samples])
+    factors = [sample["factors"] for sample in samples]
     return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], "factors": factors, **images, "turns": turns}
 
 

@@ -1,17 +1,15 @@
-"""Files that appear whole or not at all, and the text of JSON files."""
+"""Files that appear whole or not at all, locks on files, and the text of JSON files."""
 
+import fcntl
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from restore_lightning.errors import UserError
-
-log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -45,6 +43,23 @@ def check_output(flag: str, path: Path, replace: bool) -> None:
         raise UserError(f"{flag} {path} is no place for a file: name another")
     if resolved.exists() and not replace:
         raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
+
+
+def lock_exclusively(file: IO[Any]) -> bool:
+    """Lock an open file for this process, for as long as it is open; the lock goes with the process.
+
+    Returns:
+        Whether it is locked now; False: another process holds it.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
+    try:
+        # Of the process, unlike flock: children that outlive it for a moment do not hold it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,11 +7,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import LISTED, UserError, shortened_list
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
-LISTED = 20
-"""Files that a message names."""
 
 
 class Matches(NamedTuple):
@@ -29,7 +27,7 @@ class Matches(NamedTuple):
         """A line for each folder with images that the other one lacks."""
         return [
             f"{len(paths)} of {len(paths) + len(self.pairs)} have no partner in {other}:"
-            f" {shortened(list(map(str, paths)), LISTED)}"
+            f" {shortened_list(list(map(str, paths)), LISTED)}"
             for paths, other in zip(self.alone.values(), reversed(self.alone), strict=True)
             if paths
         ]

@@ -1,4 +1,4 @@
-"""A picture within a file: the whole image, one half of it, without its border, or an array of an HDF5 file."""
+"""An image within a file: all of it, one of two halves side by side, without its border, or an array in HDF5."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -59,7 +59,7 @@ class View(NamedTuple):
         return Window(border, left + border, height - 2 * border, width - 2 * border)
 
 
-class Picture(NamedTuple):
+class FileView(NamedTuple):
     """A view of a file."""
 
     path: str

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from restore_lightning.checkpoints import SPEC, read_checkpoint, state_dict_mismatch
-from restore_lightning.errors import UserError
+from restore_lightning.errors import LISTED, UserError
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.published import din, drn, durn, mbn
 
@@ -31,10 +31,6 @@ NETWORKS = {
     "DRN": Release(DRN, drn),
     **{f"DIN_x{scale}": Release(DIN, din) for scale in (2, 3, 4, 8)},
 }
-
-
-LISTED = 20
-"""Names of each kind that a message lists."""
 
 
 def load_network(

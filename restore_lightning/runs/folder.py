@@ -1,6 +1,5 @@
 """The folder of a run: its lock, the files of an earlier run, the checkpoints that a verb starts from."""
 
-import fcntl
 import logging
 import os
 import socket
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from restore_lightning.errors import UserError
+from restore_lightning.io.files import lock_exclusively
 from restore_lightning.runs.distributed import is_rank_zero
 
 log = logging.getLogger(__name__)
@@ -24,18 +24,16 @@ def lock_run_folder(folder: Path) -> TextIO:
     job, host = os.environ.get("SLURM_JOB_ID"), socket.gethostname()
     file = path.open("a+", encoding="utf-8")
     try:
-        # Of the process, unlike flock: children that outlive it for a moment do not hold it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        holder = path.read_text(encoding="utf-8").strip()
-        # A job that was requeued because its node failed: a network file system keeps that node's lock for a while.
-        own = job is not None and holder.startswith(f"job {job},") and not holder.endswith(f" on {host}")
-        if not own:
-            raise UserError(
-                f"{folder} is in use by {holder}: wait for its end or stop it,"
-                " or choose another --trainer.default_root_dir"
-            ) from error
-        log.warning("%s is still locked by this job's earlier start, %s: going on", folder, holder)
+        if not lock_exclusively(file):
+            holder = path.read_text(encoding="utf-8").strip()
+            # A job that was requeued because its node failed: a network file system keeps that node's lock for a while.
+            own = job is not None and holder.startswith(f"job {job},") and not holder.endswith(f" on {host}")
+            if not own:
+                raise UserError(
+                    f"{folder} is in use by {holder}: wait for its end or stop it,"
+                    " or choose another --trainer.default_root_dir"
+                )
+            log.warning("%s is still locked by this job's earlier start, %s: going on", folder, holder)
     except OSError as error:
         log.warning("%s cannot be locked (%s): make sure that no other job writes to it", folder, error.strerror)
     file.truncate(0)

@@ -52,7 +52,7 @@ def test_hyperparameters_and_factor(restore, tmp_path, photos):
         (("DRN", "BROKEN", "x.ckpt"), 1, "cannot be read"),
         (("DRN", "FILE", "FILE", "--overwrite"), 2, "it is the authors' file: name another one"),
         (("DRN", "FILE", "BROKEN"), 2, "exists already: give --overwrite"),
-        (("DRN", "FILE", "FOLDER"), 2, "is a folder: name a file"),
+        (("DRN", "FILE", "FOLDER"), 2, "is no place for a file: name another"),
         (("DRN", "FILE", "x.ckpt", "--hyperparameters", "T"), 2, "give NAME=NUMBER"),
         (("DRN", "FILE", "x.ckpt", "--hyperparameters", "T=seven"), 2, "give NAME=NUMBER"),
         (("DRN", "FILE", "x.ckpt", "--hyperparameters", "S=7"), 2, "give T, R only"),

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from webdataset import WebDataset
 
-from restore_lightning.data import FactorConfig, RestorationData
+from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.mixed_set import COMBINATIONS, PURE, TEST_SETS, MixedSample, originals, scenes
+from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.degradations import Haze, Mixture, haze, jpeg, motion_blur, rain
@@ -146,16 +147,17 @@ def test_training_crops_come_from_the_set(written):
         {"mixed": FactorConfig(minibatches=2), "rain": FactorConfig()}, root=str(written), crop_size=64
     )
     data.setup("fit")
-    source, plan = data.training_set.sources["rain"], data.plans["rain"]
-    pairs = [source.pair(SampleIndex("rain", 0, number, number), plan, 1) for number in range(6)]
+    source, resolved = data.training_set.sources["rain"], data.plans["rain"]
+    pairs = [source.pair(SampleIndex("rain", 0, number, number), resolved, 1) for number in range(6)]
     assert all(pair.degraded.shape == (3, 64, 64) and pair.factors == ("rain",) for pair in pairs)
     assert all((pair.degraded.int() - pair.clean.int()).min() >= 0 for pair in pairs)  # rain only brightens
-    again = [source.pair(SampleIndex("rain", 0, number, number), plan, 1) for number in range(6)]
+    again = [source.pair(SampleIndex("rain", 0, number, number), resolved, 1) for number in range(6)]
     assert all(torch.equal(a.degraded, b.degraded) for a, b in zip(pairs, again, strict=True))
     assert all(not torch.equal(a.clean, b.clean) for a, b in pairwise(pairs))
     source = data.training_set.sources["mixed"]
-    mixed = {source.pair(SampleIndex("mixed", 0, number, number), plan, 1).factors for number in range(3)}
-    assert mixed == {data.root_shards.factors(row) for row in data.root_shards.rows("train", "mixed").tolist()}
+    shards = data.locations.root_shards
+    mixed = {source.pair(SampleIndex("mixed", 0, number, number), resolved, 1).factors for number in range(3)}
+    assert mixed == {shards.factors(row) for row in shards.rows("train", "mixed").tolist()}
     assert [s.name for s in data.val_sets] == ["rain", "mixed"]
     data.setup("test")
     assert [s.name for s in data.test_sets] == list(TEST_SETS)

@@ -1,24 +1,18 @@
+"""The cyclic schedule."""
+
 from collections import Counter
 
 import pytest
 
-from restore_lightning.data.sampler import ScheduledBatches
 from restore_lightning.data.schedule import CyclicSchedule
 
 PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}
 
 
-def start() -> int:
-    return 0
-
-
-BATCH = {"haze": 2, "rain": 3, "jpeg": 1, "blur": 4}
-
-
 def test_every_one_of_1000_cycles_has_the_declared_minibatches():
     schedule = CyclicSchedule(PAPER, seed=1)
     for cycle in range(1000):
-        turns = [schedule.turn(6 * cycle + place) for place in range(6)]
+        turns = [schedule.at(6 * cycle + place) for place in range(6)]
         assert Counter(turn.factor for turn in turns) == PAPER
         assert {turn.cycle for turn in turns} == {cycle}
 
@@ -33,15 +27,15 @@ def test_the_order_is_shuffled_per_cycle_and_by_the_seed():
 
 
 def test_a_pure_function_of_the_step():
-    forwards = [CyclicSchedule(PAPER, seed=3).turn(step) for step in range(60)]
+    forwards = [CyclicSchedule(PAPER, seed=3).at(step) for step in range(60)]
     schedule = CyclicSchedule(PAPER, seed=3)
-    assert [schedule.turn(step) for step in reversed(range(60))][::-1] == forwards
+    assert [schedule.at(step) for step in reversed(range(60))][::-1] == forwards
 
 
 def test_occurrences_count_each_factors_minibatches():
     schedule, seen = CyclicSchedule(PAPER, seed=5), Counter()
     for step in range(600):
-        turn = schedule.turn(step)
+        turn = schedule.at(step)
         assert turn.occurrence == seen[turn.factor]
         seen[turn.factor] += 1
 
@@ -55,90 +49,7 @@ def test_the_order_of_the_first_cycles_is_fixed():
 FIRST = [("blur", "haze", "blur", "rain"), ("rain", "blur", "haze", "blur"), ("rain", "blur", "blur", "haze")]
 
 
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_every_rank_trains_the_same_factor_on_other_samples(world_size):
-    ranks = [
-        list(ScheduledBatches(CyclicSchedule(PAPER, 7), BATCH, start, 120, rank=rank, world_size=world_size))
-        for rank in range(world_size)
-    ]
-    one = list(ScheduledBatches(CyclicSchedule(PAPER, 7), {f: n * world_size for f, n in BATCH.items()}, start, 120))
-    for batches, whole in zip(zip(*ranks, strict=True), one, strict=True):
-        assert len({draw.factor for batch in batches for draw in batch}) == 1
-        assert [draw for batch in batches for draw in batch] == whole  # as one rank with all their samples
-
-
-def test_a_step_has_one_factor_however_it_is_accumulated():
-    whole = list(ScheduledBatches(CyclicSchedule(PAPER, 2), {f: 4 * n for f, n in BATCH.items()}, start, 60))
-    parts = list(ScheduledBatches(CyclicSchedule(PAPER, 2), BATCH, start, 240, accumulate=4))
-    for step, draws in enumerate(whole):
-        assert [draw for part in parts[4 * step : 4 * step + 4] for draw in part] == draws
-
-
-def test_no_sample_is_drawn_twice():
-    draws = [d for batch in ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, start, 600) for d in batch]
-    assert len({(d.factor, d.number) for d in draws}) == len(draws)
-
-
-def test_resuming_goes_on_at_the_position():
-    whole = ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, start, 50)
-    rest = ScheduledBatches(CyclicSchedule(PAPER, 0), BATCH, lambda: 17, 50)
-    assert list(rest) == list(whole)[17:]
-    assert len(rest) == len(whole) == 50  # Lightning expects the full length
-
-
 @pytest.mark.parametrize("minibatches", [{}, {"rain": 0}, {"rain": -1}])
 def test_impossible_schedules(minibatches):
     with pytest.raises(ValueError, match=r"no factor|at least 1"):
         CyclicSchedule(minibatches, seed=0)
-
-
-@pytest.mark.parametrize(("accumulate", "world_size"), [(1, 1), (2, 1), (1, 2)])
-def test_repeated_minibatches_have_the_same_clean_crops(accumulate, world_size):
-    """Paper 1's gray noise: ten noise draws per batch; every draw is a new one, every tenth step has new crops."""
-    schedule, size, end = CyclicSchedule({"noise": 1}, 0), {"noise": 4}, 40 * accumulate
-    ranks = [
-        list(ScheduledBatches(schedule, size, start, end, accumulate, rank, world_size, {"noise": 10}))
-        for rank in range(world_size)
-    ]
-    steps = [
-        [draw for batches in ranks for batch in batches[step * accumulate : (step + 1) * accumulate] for draw in batch]
-        for step in range(40)
-    ]
-    for step in range(40):
-        assert [draw.crop for draw in steps[step]] == [draw.crop for draw in steps[step // 10 * 10]]
-    numbers = [draw.number for step in steps for draw in step]
-    assert sorted(numbers) == list(range(len(numbers)))
-    crops = {draw.crop for step in steps for draw in step}
-    assert crops == set(range(len(numbers) // 10))
-
-
-@pytest.mark.parametrize(("accumulate", "world_size"), [(1, 1), (2, 2), (1, 4)])
-def test_other_numbers_of_samples_per_step_go_on_with_the_next_sample(accumulate, world_size):
-    """90 steps of one process, then 90 of another size: no sample twice, none left out, the schedule as ever."""
-    schedule, step = CyclicSchedule(PAPER, 7), 90
-    before = ScheduledBatches(schedule, BATCH, start, step)
-    ranks = [
-        ScheduledBatches(
-            schedule, BATCH, lambda: step * accumulate, 2 * step * accumulate, accumulate, rank, world_size,
-            drawn=before.drawn(step),
-        )
-        for rank in range(world_size)
-    ]  # fmt: skip
-    after = [[draw for batch in batches for draw in batch] for batches in zip(*map(list, ranks), strict=True)]
-    turns = [schedule.turn(step + number // accumulate).factor for number in range(step * accumulate)]
-    assert [draws[0].factor for draws in after] == turns
-    draws = [draw for batch in before for draw in batch] + [draw for batch in after for draw in batch]
-    for factor in PAPER:
-        numbers = [draw.number for draw in draws if draw.factor == factor]
-        assert numbers == list(range(len(numbers)))
-    assert ranks[0].drawn(2 * step) == {f: [sum(d.factor == f for d in draws)] * 2 for f in PAPER}
-
-
-def test_repeated_crops_go_on_too():
-    schedule = CyclicSchedule({"noise": 1}, 0)
-    before = ScheduledBatches(schedule, {"noise": 2}, start, 10, repeats={"noise": 5})
-    drawn = before.drawn(10)
-    assert drawn == {"noise": [20, 4]}
-    more = ScheduledBatches(schedule, {"noise": 6}, lambda: 10, 12, repeats={"noise": 5}, drawn=drawn)
-    assert [[draw.crop for draw in batch] for batch in more] == [list(range(4, 10))] * 2
-    assert [[draw.number for draw in batch] for batch in more] == [list(range(20, 26)), list(range(26, 32))]

@@ -1,95 +1,23 @@
-"""The files of a folder, by a layout: clean pictures with their degraded versions, and what does not fit."""
+"""The files of a folder, by a layout: clean images with their degraded versions, and what does not fit."""
 
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from tqdm import tqdm
-
+from restore_lightning.data.layouts.folder_sample import FolderSample, Store, left_out_too, measure
 from restore_lightning.data.layouts.layout import Layout, Part, compiled
 from restore_lightning.data.shards.reader import CLEAN, DEGRADED
-from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, state_of
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import EXTENSIONS
-from restore_lightning.io.images import to_array
-from restore_lightning.io.views import HDF5, Picture, View
+from restore_lightning.io.views import HDF5, FileView, View
 
-Store = Literal["arrays", "files"]
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 """Other names of splits."""
 
 
-class Sample(NamedTuple):
-    """A clean picture and its degraded versions; a `Recipe`.
-
-    Args:
-        split: Which part of the set it belongs to.
-        name: Unique in its split.
-        sequence: Of a video; "" otherwise.
-        root: What the paths in the manifest are relative to.
-        clean: The clean picture.
-        degraded: Its versions.
-        shapes: (height, width) of the clean picture and of each version.
-        store: Arrays, or the files as they are.
-    """
-
-    split: str
-    name: str
-    sequence: str
-    root: str
-    clean: Picture
-    degraded: tuple[Picture, ...]
-    shapes: tuple[tuple[int, int], ...] = ()
-    store: Store = "arrays"
-
-    @property
-    def pictures(self) -> tuple[Picture, ...]:
-        """All of them."""
-        return (self.clean, *self.degraded)
-
-    @property
-    def bytes(self) -> int:
-        """How much it will hold, nearly."""
-        if self.store == "files":
-            return sum(Path(picture.path).stat().st_size + TAR_BLOCKS for picture in self.pictures)
-        depths = [4 if picture.view.array else 1 for picture in self.pictures]
-        return sum(h * w * 3 * depth + TAR_BLOCKS for (h, w), depth in zip(self.shapes, depths, strict=True))
-
-    def state(self) -> str:
-        """Changes when a file does."""
-        return repr((*self, [state_of(picture.path) for picture in self.pictures]))
-
-    def members(self) -> list[Member]:
-        """Read the pictures."""
-        many = len(self.degraded) > 1
-        numbered = [f"{DEGRADED}-{i:02d}" if many else DEGRADED for i in range(1, len(self.degraded) + 1)]
-        try:
-            return [
-                self._member(version, picture, shape)
-                for version, picture, shape in zip([CLEAN, *numbered], self.pictures, self.shapes, strict=True)
-            ]
-        except UserError as error:
-            raise UserError(f"{error}{_with_it(len(self.degraded) if many else 0)}", exit_code=1) from error
-
-    def _member(self, version: str, picture: Picture, shape: tuple[int, int]) -> Member:
-        image = picture.read()  # what is kept as a file is known to be one
-        if (image.shape[1], image.shape[2]) != shape:
-            raise UserError(
-                f"{picture.path} is {image.shape[2]}x{image.shape[1]}, its header says otherwise", exit_code=1
-            )
-        about = {"source": os.path.relpath(picture.path, self.root)}
-        if self.store == "arrays":
-            return Member(version, to_array(image), shape, about=about)
-        path = Path(picture.path)
-        suffix = path.suffix.lower().lstrip(".")
-        return Member(version, path.read_bytes(), shape, suffix, view=picture.view, about=about)
-
-
-class Matched(NamedTuple):
+class FolderMatch(NamedTuple):
     """What is below a folder.
 
     Args:
@@ -98,26 +26,26 @@ class Matched(NamedTuple):
         unused: Images in folders that the layout does not know.
     """
 
-    samples: list[Sample]
+    samples: list[FolderSample]
     problems: list[str]
     unused: list[str]
 
 
-def arrange(
+def match_folder(
     given: Layout,
     root: Path,
     split: str | None = None,
     size: tuple[int, int] | None = None,
     store: Store = "arrays",
     threads: int = 8,
-) -> Matched:
+) -> FolderMatch:
     """The samples below a folder.
 
     Args:
         given: How the folder is laid out.
         root: The folder.
         split: What every sample's split shall be; None: as the layout says.
-        size: (width, height) that every picture is resized to; None: as it is.
+        size: (width, height) that every image is resized to; None: as it is.
         store: What packing them keeps.
         threads: That read headers.
 
@@ -129,21 +57,21 @@ def arrange(
     files = _files(root, HDF5 if given.arrays else EXTENSIONS)
     if given.ignore is not None:
         files = [path for path in files if re.fullmatch(given.ignore, _stem(path), re.IGNORECASE) is None]
-    matches, problems, unused = _matched(given, files)
+    matches, problems, unused = _match_files(given, files)
     if not matches:
         wanted = "; ".join(f"{kind} {pattern}" for kind, pattern in _patterns(given))
-        lacking = f": {shortened(problems, 2)}" if problems else ""
+        lacking = f": {shortened_list(problems, 2)}" if problems else ""
         raise UserError(
             f"none of the {len(files)} images below {root} is where {given.name} has them ({wanted}){lacking};"
             " give the folder that holds all of these, or another layout (`restore shards layouts`)"
         )
     samples = [_sample(given, match, root, split, store) for match in matches]
-    samples, misfits = _measured(samples, given.border, threads)
+    samples, misfits = measure(samples, given.border, threads)
     if size is not None:
-        samples = [_resized(sample, size) for sample in samples]
+        samples = [sample.resized(size) for sample in samples]
     order = {name: i for i, name in enumerate(dict.fromkeys(sample.split for sample in samples))}
     samples.sort(key=lambda sample: (order[sample.split], natural(sample.name)))
-    return Matched(samples, problems + misfits, unused)
+    return FolderMatch(samples, problems + misfits, unused)
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -195,7 +123,7 @@ _Files = list[tuple[str, dict[str, str]]]
 """Paths and their fields."""
 
 
-def _matched(given: Layout, files: Sequence[str]) -> tuple[list[_Match], list[str], list[str]]:
+def _match_files(given: Layout, files: Sequence[str]) -> tuple[list[_Match], list[str], list[str]]:
     """Clean files with their degraded ones; what does not fit; what lies in folders that nothing is taken from."""
     matches: list[_Match] = []
     problems: list[str] = []
@@ -204,12 +132,12 @@ def _matched(given: Layout, files: Sequence[str]) -> tuple[list[_Match], list[st
     alone: dict[str, None] = {}
     for part in given.parts:
         degraded, clean = (
-            [found for found in _fitting(pattern, files, given.flat) if found[0] not in taken]
+            [found for found in _files_of(pattern, files, given.flat) if found[0] not in taken]
             for pattern in (part.degraded, part.clean)
         )
         fitting.update(path for path, _ in (*degraded, *clean))
         if part.degraded is not None and part.clean is not None:
-            found, misfits = _joined(part, degraded, clean)
+            found, misfits = _join_versions(part, degraded, clean)
             problems += misfits
             alone |= {match.clean: None for match in found if not match.degraded}
             found = [match for match in found if match.degraded]
@@ -231,7 +159,7 @@ def _matched(given: Layout, files: Sequence[str]) -> tuple[list[_Match], list[st
     return matches, problems, [path for path in rest if PurePosixPath(path).parent not in folders]
 
 
-def _joined(part: Part, degraded: _Files, clean: _Files) -> tuple[list[_Match], list[str]]:
+def _join_versions(part: Part, degraded: _Files, clean: _Files) -> tuple[list[_Match], list[str]]:
     """Clean files with the degraded ones of the same fields, and files that fit none or more than one."""
     shared = sorted(compiled(part.clean or "").groupindex.keys() & compiled(part.degraded or "").groupindex.keys())
     by_key: dict[tuple[str, ...], _Match] = {}
@@ -253,15 +181,11 @@ def _joined(part: Part, degraded: _Files, clean: _Files) -> tuple[list[_Match], 
         else:
             by_key[key].degraded.append(path)
     for key, problem in problems.items():
-        lost.append(f"{problem}{_with_it(len(by_key.pop(key).degraded))}")
+        lost.append(f"{problem}{left_out_too(len(by_key.pop(key).degraded))}")
     return list(by_key.values()), lost
 
 
-def _with_it(count: int) -> str:
-    return f" (with it {count} degraded images are left out)" if count > 1 else ""
-
-
-def _fitting(pattern: str | None, files: Sequence[str], flat: bool) -> _Files:
+def _files_of(pattern: str | None, files: Sequence[str], flat: bool) -> _Files:
     if pattern is None:
         return []
     expression = compiled(pattern)
@@ -283,7 +207,7 @@ def _split(given: Layout, part: Part, fields: Mapping[str, str]) -> str:
     return SPLITS.get(found, found)
 
 
-def _sample(given: Layout, match: _Match, root: Path, split: str | None, store: Store) -> Sample:
+def _sample(given: Layout, match: _Match, root: Path, split: str | None, store: Store) -> FolderSample:
     fields = [value for name, value in match.fields.items() if name not in ("above", "split") and value]
     name = (match.fields["above"] + "/".join(fields)).replace(".", "_")
     views = [View(), View()]
@@ -292,80 +216,7 @@ def _sample(given: Layout, match: _Match, root: Path, split: str | None, store: 
         views = [View(half=other), View(half=given.halves)]
     if given.arrays is not None:
         views = [View(array=given.arrays[1]), View(array=given.arrays[0])]
-    clean = Picture(str(root / match.clean), views[0])
-    degraded = tuple(Picture(str(root / path), views[1]) for path in match.degraded)
+    clean = FileView(str(root / match.clean), views[0])
+    degraded = tuple(FileView(str(root / path), views[1]) for path in match.degraded)
     sequence = match.fields.get("sequence", "")
-    return Sample(split or match.split, name, sequence, str(root), clean, degraded, store=store)
-
-
-def _resized(sample: Sample, size: tuple[int, int]) -> Sample:
-    if _scale(sample) != 1:
-        raise UserError(
-            f"--size {size[0]}x{size[1]}: the clean images are {_scale(sample)} times as large as the degraded ones;"
-            " leave it out"
-        )
-    clean, *degraded = [picture._replace(view=picture.view._replace(size=size)) for picture in sample.pictures]
-    return sample._replace(clean=clean, degraded=tuple(degraded), shapes=((size[1], size[0]),) * (1 + len(degraded)))
-
-
-def _measured(samples: Sequence[Sample], border: int, threads: int) -> tuple[list[Sample], list[str]]:
-    """The samples with their shapes, without what cannot be read or differs in size or name from what fits."""
-    with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(lambda sample: _with_shapes(sample, border), samples)
-        measured = list(tqdm(found, total=len(samples), unit="sample", desc="sizes", disable=None))
-    problems = [problem for _, misfits in measured for problem in misfits]
-    good = [sample for sample, _ in measured if sample is not None]
-    scales = Counter(_scale(sample) for sample in good)
-    usual = max(scales, key=lambda scale: (scales[scale], -scale)) if scales else 1
-    kept: dict[tuple[str, str], Sample] = {}
-    for sample in good:
-        key, lost = (sample.split, sample.name), _with_it(len(sample.degraded))
-        if _scale(sample) != usual:
-            problems.append(f"{_sizes(sample)}: elsewhere the clean image is {usual} times as large{lost}")
-        elif key in kept:
-            problems.append(f"{sample.clean.path} and {kept[key].clean.path} would have one name, {sample.name}{lost}")
-        elif not sample.name.isprintable() or not re.fullmatch(r"\w+", sample.split):
-            problems.append(f"{sample.clean.path!r}: its name or split cannot be one in the set{lost}")
-        else:
-            kept[key] = sample
-    return list(kept.values()), problems
-
-
-def _with_shapes(sample: Sample, border: int) -> tuple[Sample | None, list[str]]:
-    """The sample with its shapes and with what can be read of it, and what cannot."""
-    try:
-        clean = sample.clean.shape()
-    except UserError as error:
-        return None, [f"{error}{_with_it(len(sample.degraded))}"]
-    pictures: list[Picture] = []
-    shapes: list[tuple[int, int]] = []
-    problems: list[str] = []
-    for picture in sample.degraded:
-        try:
-            shapes.append(picture.shape())
-            pictures.append(picture)
-        except UserError as error:
-            problems.append(str(error))
-    if sample.degraded and not pictures:
-        return None, problems
-    if border and shapes and all(clean == (height + 2 * border, width + 2 * border) for height, width in shapes):
-        cut = sample.clean.view._replace(border=border)
-        sample = sample._replace(clean=sample.clean._replace(view=cut))
-        clean = shapes[0]
-    sample = sample._replace(degraded=tuple(pictures), shapes=(clean, *shapes))
-    if _scale(sample):
-        return sample, problems
-    return None, [*problems, f"sizes differ: {_sizes(sample)}"]
-
-
-def _scale(sample: Sample) -> int:
-    """How many times larger the clean picture is than each degraded one; 0 where that is no whole number."""
-    (height, width), *degraded = sample.shapes
-    scales = {height // h for h, _ in degraded} or {1}
-    scale = scales.pop()
-    return scale if not scales and all((h * scale, w * scale) == (height, width) for h, w in degraded) else 0
-
-
-def _sizes(sample: Sample) -> str:
-    named = zip(sample.pictures, sample.shapes, strict=True)
-    return ", ".join(dict.fromkeys(f"{picture.path} is {width}x{height}" for picture, (height, width) in named))
+    return FolderSample(split or match.split, name, sequence, str(root), clean, degraded, store=store)

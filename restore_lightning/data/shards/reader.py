@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from restore_lightning.data.shards.index import DTYPES, FILE, INDEX, SHARD, START, read_index
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.views import read_whole
 from restore_lightning.io.windows import Window
 
@@ -76,7 +76,7 @@ class ShardSet:
 
     def versions(self, split: str) -> list[str]:
         """The versions of a split's images, "clean" left out; several degraded versions count as one."""
-        members = self._of(split)
+        members = self._members_of(split)
         found = [self.index.versions[number] for number in np.unique(members["version"])]
         return [name for name in dict.fromkeys(version.split("-")[0] for version in found) if name != CLEAN]
 
@@ -84,7 +84,9 @@ class ShardSet:
         """Members of a split that are a version; of "degraded" all that are there."""
         numbers = [i for i, name in enumerate(self.index.versions) if name.split("-")[0] == version]
         members = self.index.members
-        return np.flatnonzero(np.isin(members["version"], numbers) & (self._split_of_members() == self._split(split)))
+        return np.flatnonzero(
+            np.isin(members["version"], numbers) & (self._split_of_members() == self._split_number(split))
+        )
 
     def clean_of(self, row: int) -> int:
         """The clean image that belongs to a member."""
@@ -163,15 +165,15 @@ class ShardSet:
     def _open(self, shard: int) -> FileIO:
         return FileIO(self.folder / self.index.shards[shard].name)
 
-    def _split(self, split: str) -> int:
+    def _split_number(self, split: str) -> int:
         return list(self.index.splits).index(split) if split in self.index.splits else len(self.index.splits)
 
     def _split_of_members(self) -> np.ndarray:
         numbers: np.ndarray = self.index.samples["split"][self.index.members["sample"]]
         return numbers
 
-    def _of(self, split: str) -> np.ndarray:
-        members: np.ndarray = self.index.members[self._split_of_members() == self._split(split)]
+    def _members_of(self, split: str) -> np.ndarray:
+        members: np.ndarray = self.index.members[self._split_of_members() == self._split_number(split)]
         return members
 
     def _check_shards(self) -> None:
@@ -190,10 +192,12 @@ class ShardSet:
                 others.append(f"{shard.name} begins otherwise than the index says")
         count = len(self.index.shards)
         if missing:
-            raise UserError(f"{len(missing)} of {count} shards of {self.folder} are missing: {shortened(missing)}", 1)
+            raise UserError(
+                f"{len(missing)} of {count} shards of {self.folder} are missing: {shortened_list(missing)}", 1
+            )
         if others:
             raise UserError(
                 f"{len(others)} of {count} shards of {self.folder} are damaged or not those of {INDEX}:"
-                f" {shortened(others)}; pack the data again",
+                f" {shortened_list(others)}; pack the data again",
                 1,
             )

@@ -1,4 +1,4 @@
-"""What packing is told: how a sample is made, and of which images it consists."""
+"""What is packed: samples, and the images that they consist of."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,8 +34,8 @@ class Member(NamedTuple):
     about: Mapping[str, Any] = {}
 
 
-class Recipe(Protocol):
-    """How a sample is made; it can be pickled."""
+class Sample(Protocol):
+    """A clean image and its versions, read or made when they are packed; it can be pickled."""
 
     @property
     def split(self) -> str:
@@ -47,24 +47,24 @@ class Recipe(Protocol):
 
     @property
     def sequence(self) -> str:
-        """Of a video; "" otherwise."""
+        """The video that it is a frame of; "" otherwise."""
 
     @property
     def bytes(self) -> int:
         """How much it will hold, nearly."""
 
     def state(self) -> str:
-        """Changes when anything that it is made of does."""
+        """What changes when anything that it is made of does."""
 
     def members(self) -> list[Member]:
-        """Make it; the clean image comes first.
+        """Its images; the clean one comes first.
 
         Raises:
             UserError: An image cannot be read.
         """
 
 
-def state_of(path: str | Path) -> tuple[int, int]:
+def file_state(path: str | Path) -> tuple[int, int]:
     """Size and time of a file: what changes when it does."""
     found = Path(path).stat()
     return found.st_size, found.st_mtime_ns

@@ -23,7 +23,7 @@ def verify(shards: ShardSet, workers: int = 0) -> list[str]:
     Returns:
         What is wrong, one line each.
     """
-    tasks = DataLoader(_Checked(shards), batch_size=None, num_workers=workers, collate_fn=list)
+    tasks = DataLoader(_ShardProblems(shards), batch_size=None, num_workers=workers, collate_fn=list)
     found = tqdm(tasks, unit="shard", desc=shards.folder.name, disable=None)
     problems = [problem for problems in found for problem in problems]
     try:
@@ -35,7 +35,7 @@ def verify(shards: ShardSet, workers: int = 0) -> list[str]:
     return problems
 
 
-class _Checked(Dataset[list[str]]):
+class _ShardProblems(Dataset[list[str]]):
     """Item i is what is wrong with shard i."""
 
     def __init__(self, shards: ShardSet) -> None:

@@ -1,4 +1,4 @@
-"""Folders of degraded images beside folders of the clean ones, matched by name."""
+"""Folders of images: clean ones, and degraded ones beside the clean ones of the same names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,15 +6,9 @@ from typing import NamedTuple
 
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
-from restore_lightning.data.sources.base import (
-    CleanImage,
-    Pair,
-    check_smallest,
-    random_window,
-    shuffled_index,
-    sizes_of,
-)
-from restore_lightning.errors import UserError, shortened
+from restore_lightning.data.sources.base import CleanImage, Pair
+from restore_lightning.data.sources.crops import check_smallest, random_window, shuffled_index, sizes_of
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import find_images, match
 from restore_lightning.io.images import Colour, in_colour, read_image
 from restore_lightning.io.windows import Window
@@ -39,7 +33,7 @@ class PairedFiles(NamedTuple):
         return Pair(degraded, clean, (factor,))
 
 
-def matched(degraded: Path, clean: Path) -> list[PairedFiles]:
+def match_pairs(degraded: Path, clean: Path) -> list[PairedFiles]:
     """The images of two folders, by their path without suffix; or two files.
 
     Raises:
@@ -74,14 +68,14 @@ def _scale(pairs: Sequence[PairedFiles], degraded: Sequence[tuple[int, int]]) ->
             problems.append(f"{pair.degraded} is {w}x{h}, {pair.clean} is {width}x{height}")
         scales.add(scale)
     if problems:
-        raise UserError(f"{len(problems)} of {len(pairs)} pairs differ in size: {shortened(problems)}")
+        raise UserError(f"{len(problems)} of {len(pairs)} pairs differ in size: {shortened_list(problems)}")
     if len(scales) > 1:
         raise UserError(f"the clean images are {' and '.join(map(str, sorted(scales)))} times as large: give one scale")
     return scales.pop()
 
 
 class FolderPairs:
-    """Training crops of paired files, each pair once per round.
+    """Training crops of paired files, each pair once per round; a `PairSource`.
 
     Args:
         degraded: Folder of degraded images.
@@ -93,19 +87,19 @@ class FolderPairs:
     """
 
     def __init__(self, degraded: Path, clean: Path, crop_size: int) -> None:
-        self.pairs = matched(degraded, clean)
+        self.pairs = match_pairs(degraded, clean)
         sizes = _degraded_sizes(self.pairs)
         self.scale = _scale(self.pairs, sizes)
         check_smallest([pair.degraded for pair in self.pairs], sizes, crop_size)
 
-    def pair(self, draw: SampleIndex, plan: ResolvedFactor, seed: int) -> Pair:
+    def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
         """See `PairSource`."""
-        found = self.pairs[shuffled_index(draw.crop, len(self.pairs), seed)].read(draw.factor, plan.colour)
-        return found.cut(random_window(found.degraded.shape[1:], plan.crop_size, draw.crop, seed))
+        found = self.pairs[shuffled_index(index.crop, len(self.pairs), seed)].read(index.factor, resolved.colour)
+        return found.cut(random_window(found.degraded.shape[1:], resolved.crop_size, index.crop, seed))
 
 
-class FolderSource:
-    """The photographs below a folder, each once per round, in an order shuffled by the seed.
+class CleanFolder:
+    """Crops of the photographs below a folder, each once per round in an order of its own; a `CleanSource`.
 
     Args:
         root: The folder; subfolders count.

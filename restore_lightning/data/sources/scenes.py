@@ -6,12 +6,10 @@ transmission map.
 """
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter
 
 from restore_lightning.data.sources.base import CleanImage
 from restore_lightning.degradations.haze import FARTHEST
-from restore_lightning.io.images import from_array
 from restore_lightning.io.windows import Window
 from restore_lightning.seeding import derive, generator
 
@@ -123,11 +121,11 @@ def _paint_leaf(
     depth[box][mask] = np.clip(tilt, NEAREST, FARTHEST)[mask]
 
 
-class SceneSource:
-    """Procedural scenes: every draw is a new one."""
+class CleanScenes:
+    """Procedural scenes: every crop is a new one."""
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:
         """See `CleanSource`."""
         side = size + 2 * margin
         image, depth = scene(side, side, derive(seed, "scene", number))
-        return CleanImage(from_array(image), torch.from_numpy(depth)), Window(margin, margin, size, size)
+        return CleanImage.of_arrays(image, depth), Window(margin, margin, size, size)

@@ -8,15 +8,10 @@ import numpy as np
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.reader import CLEAN, DEGRADED, ShardSet
-from restore_lightning.data.sources.base import (
-    CleanImage,
-    Pair,
-    PairSource,
-    check_smallest,
-    random_window,
-    shuffled_index,
-)
+from restore_lightning.data.sources.base import CleanImage, Pair, PairSource
+from restore_lightning.data.sources.crops import check_smallest, random_window, shuffled_index
 from restore_lightning.data.sources.synthetic import SyntheticPairs
+from restore_lightning.degradations import Degradation
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import Colour, in_colour
 from restore_lightning.io.windows import Window
@@ -26,33 +21,45 @@ log = logging.getLogger(__name__)
 TRAIN = "train"
 
 
-def version_of(versions: Sequence[str], factor: str, where: str) -> str | None:
+def version_of(
+    versions: Sequence[str], factor: str, where: str, degradation: Degradation | None, chosen: bool = False
+) -> str | None:
     """Which version of stored images are a factor's data: the one of its name, or the one that says "degraded".
 
     Args:
         versions: Those that there are, without the clean one.
         factor: The factor.
-        where: They are, for the message.
+        where: They are, for messages.
+        degradation: What degrades clean images.
+        chosen: Whether the user chose it, instead of that of the factor's name.
 
     Returns:
         The version; None: there are clean images only.
 
     Raises:
-        UserError: There are degraded images, of other factors.
+        UserError: There are degraded images of other factors, or that would be degraded again, or clean images that
+            nothing degrades.
     """
     found = next((name for name in (factor, DEGRADED) if name in versions), None)
     if versions and found is None:
         raise UserError(f"{where} has no images of {factor!r}: it has {', '.join(versions)}; rename the factor")
+    key = f"data.factors.{factor}.degradation"
+    if found is not None and chosen:
+        raise UserError(
+            f"{key} is set, but the images of {where} are degraded already: set it to null, or give clean images"
+        )
+    if found is None and degradation is None:
+        raise UserError(f"{where} has clean images only, and there is no degradation named {factor!r}: set {key}")
     return found
 
 
-def shard_source(shards: ShardSet, factor: str, plan: ResolvedFactor, chosen: bool) -> PairSource:
+def shard_source(shards: ShardSet, factor: str, resolved: ResolvedFactor, chosen: bool) -> PairSource:
     """A factor's training data in a set of shards.
 
     Args:
         shards: The set.
         factor: The factor.
-        plan: How its crops are made.
+        resolved: How its crops are made.
         chosen: Whether its degradation was chosen, instead of that of the factor's name.
 
     Raises:
@@ -63,26 +70,16 @@ def shard_source(shards: ShardSet, factor: str, plan: ResolvedFactor, chosen: bo
             f"{shards.folder} has no training images, only {', '.join(shards.splits)}: name another set for factor"
             f" {factor!r}, or pack it with --split train"
         )
-    version = version_of(shards.versions(TRAIN), factor, str(shards.folder))
-    if version is not None and chosen:
-        raise UserError(
-            f"data.factors.{factor}.degradation is set, but the images of {shards.folder} are degraded already:"
-            " set it to null, or give clean images"
-        )
-    images = len(shards.rows(TRAIN, version or CLEAN))
-    log.info("%s: training on the %d images of %s", factor, images, shards.folder)
+    where = str(shards.folder)
+    version = version_of(shards.versions(TRAIN), factor, where, resolved.degradation, chosen)
+    log.info("%s: training on the %d images of %s", factor, len(shards.rows(TRAIN, version or CLEAN)), where)
     if version is not None:
-        return ShardPairs(shards, version, plan.crop_size)
-    if plan.degradation is None:
-        raise UserError(
-            f"{shards.folder} has clean images only, and there is no degradation named {factor!r}: set"
-            f" data.factors.{factor}.degradation"
-        )
-    return SyntheticPairs(ShardClean(shards, plan.clean_size))
+        return ShardPairs(shards, version, resolved.crop_size)
+    return SyntheticPairs(CleanShards(shards, resolved.clean_size))
 
 
 class ShardPairs:
-    """Training crops of a version of the images of a set of shards, each image once per round; decoded by nobody.
+    """Training crops of a version of the images of a set of shards, each image once per round; a `PairSource`.
 
     Args:
         shards: The set.
@@ -98,14 +95,14 @@ class ShardPairs:
         self.rows = shards.rows(TRAIN, version)
         check_shard_sizes(shards, self.rows, crop_size)
 
-    def pair(self, draw: SampleIndex, plan: ResolvedFactor, seed: int) -> Pair:
+    def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
         """See `PairSource`."""
-        row = int(self.rows[shuffled_index(draw.crop, len(self.rows), seed)])
-        window = random_window(self.shards.size(row), plan.crop_size, draw.crop, seed)
-        return shard_pair(self.shards, row, draw.factor, window, plan.colour)
+        row = int(self.rows[shuffled_index(index.crop, len(self.rows), seed)])
+        window = random_window(self.shards.size(row), resolved.crop_size, index.crop, seed)
+        return shard_pair(self.shards, row, index.factor, window, resolved.colour)
 
 
-class ShardClean:
+class CleanShards:
     """The clean training images of a set of shards, to be degraded on the fly: a `CleanSource`.
 
     Args:

@@ -14,14 +14,17 @@ import fsspec
 import numpy as np
 import torch
 from torch import Tensor
-from webdataset.filters import shuffle
+from webdataset import shuffle
+
+# The public `tarfile_to_samples` opens addresses itself: by `curl`, with no S3 and none of our errors.
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.index import FILE, INDEX, read_index
 from restore_lightning.data.shards.reader import CLEAN
-from restore_lightning.data.sources.base import CleanImage, Pair, PairSource, random_window
+from restore_lightning.data.sources.base import CleanImage, Pair, PairSource
+from restore_lightning.data.sources.crops import random_window
 from restore_lightning.data.sources.shards import TRAIN, version_of
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.errors import UserError
@@ -39,19 +42,13 @@ WAIT = 1.0
 """Seconds to wait after a failure, longer after each one in a row."""
 
 
-def stream_source(url: str, factor: str, plan: ResolvedFactor, chosen: bool) -> PairSource:
+def stream_source(url: str, factor: str, resolved: ResolvedFactor, chosen: bool) -> PairSource:
     """A factor's training data in remote shards; see `shard_source`."""
     stream = RemoteShards(url)
-    version = version_of(stream.versions, factor, url)
-    if version is not None and chosen:
-        raise UserError(
-            f"data.factors.{factor}.degradation is set, but the images of {url} are degraded already: set it to null"
-        )
-    if plan.repeats > 1:
-        raise UserError(f"data.factors.{factor}.repeats {plan.repeats}: streamed images cannot be repeated, give 1")
-    if version is None and plan.degradation is None:
-        raise UserError(f"{url} has clean images only: set data.factors.{factor}.degradation")
-    smallest = plan.crop_size if version is not None else plan.clean_size
+    version = version_of(stream.versions, factor, url, resolved.degradation, chosen)
+    if resolved.repeats > 1:
+        raise UserError(f"data.factors.{factor}.repeats {resolved.repeats}: streamed images cannot be repeated, give 1")
+    smallest = resolved.crop_size if version is not None else resolved.clean_size
     if smallest > stream.smallest:
         raise UserError(
             f"crop_size {smallest} is larger than the smallest image of {url} ({stream.smallest} pixels): choose a"
@@ -63,7 +60,7 @@ def stream_source(url: str, factor: str, plan: ResolvedFactor, chosen: bool) -> 
         factor,
         url,
     )
-    return StreamPairs(stream, version) if version is not None else SyntheticPairs(StreamClean(stream))
+    return StreamPairs(stream, version) if version is not None else SyntheticPairs(CleanStream(stream))
 
 
 class RemoteShards:
@@ -99,16 +96,16 @@ class RemoteShards:
         """The next sample: the content of its files, by version.
 
         Args:
-            number: Of the draw; the first one and the seed decide this process's order.
+            number: Of the sample; the first one and the seed decide this process's order.
             seed: Of the run and the factor.
         """
         if self._samples is None:
             own = derive(seed, "stream", number)
-            self._samples = shuffle(BUFFER, initial=BUFFER, rng=random.Random(own))(self._in_order(own))
+            self._samples = shuffle(BUFFER, initial=BUFFER, rng=random.Random(own))(self._samples_in_turn(own))
         assert self._samples is not None
         return next(self._samples)
 
-    def _in_order(self, seed: int) -> Iterator[dict[str, Any]]:
+    def _samples_in_turn(self, seed: int) -> Iterator[dict[str, Any]]:
         rng, failed = generator(seed), 0
         whole = {f"{name}.npy" for name in (CLEAN, *self.versions)}
         while True:
@@ -117,7 +114,7 @@ class RemoteShards:
                 try:
                     with self._open(shard) as file:
                         for sample in group_by_keys(tar_file_expander([{"url": shard, "stream": file}])):
-                            if not whole <= {first_of(name) for name in sample}:
+                            if not whole <= {without_number(name) for name in sample}:
                                 raise EOFError(f"{sample['__key__']} is not whole")
                             yield sample
                             failed = 0
@@ -151,17 +148,17 @@ class StreamPairs:
         self.stream = stream
         self.version = version
 
-    def pair(self, draw: SampleIndex, plan: ResolvedFactor, seed: int) -> Pair:
+    def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
         """See `PairSource`; which image it is depends on what was drawn before."""
-        sample = self.stream.next(draw.number, seed)
-        versions = sorted(name for name in sample if first_of(name) == f"{self.version}.npy")
-        chosen = versions[int(generator(seed, "version", draw.number).integers(len(versions)))]
-        degraded, clean = (in_colour(_image(sample[name]), plan.colour) for name in (chosen, f"{CLEAN}.npy"))
-        pair = Pair(degraded, clean, (draw.factor,))
-        return pair.cut(random_window(degraded.shape[1:], plan.crop_size, draw.crop, seed))
+        sample = self.stream.next(index.number, seed)
+        versions = sorted(name for name in sample if without_number(name) == f"{self.version}.npy")
+        chosen = versions[int(generator(seed, "version", index.number).integers(len(versions)))]
+        degraded, clean = (in_colour(_image(sample[name]), resolved.colour) for name in (chosen, f"{CLEAN}.npy"))
+        pair = Pair(degraded, clean, (index.factor,))
+        return pair.cut(random_window(degraded.shape[1:], resolved.crop_size, index.crop, seed))
 
 
-class StreamClean:
+class CleanStream:
     """Crops of clean images, to be degraded on the fly; a `CleanSource`.
 
     Args:
@@ -178,10 +175,10 @@ class StreamClean:
         return CleanImage(outer.cut(image), None), inner
 
 
-def first_of(name: str) -> str:
+def without_number(name: str) -> str:
     """A file's name without the number of its version.
 
-    >>> first_of("degraded-07.npy")
+    >>> without_number("degraded-07.npy")
     'degraded.npy'
     """
     version, _, suffix = name.partition(".")

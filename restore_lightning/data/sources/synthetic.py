@@ -1,4 +1,4 @@
-"""Clean images that are degraded as they are drawn."""
+"""Pairs that are made of clean images, degraded on the fly."""
 
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
@@ -10,7 +10,7 @@ from restore_lightning.seeding import derive, generator
 
 
 class SyntheticPairs:
-    """Clean crops, degraded as they are drawn.
+    """Training crops of clean images, degraded on the fly; a `PairSource`.
 
     Args:
         clean: Where they come from.
@@ -19,17 +19,18 @@ class SyntheticPairs:
     def __init__(self, clean: CleanSource) -> None:
         self.clean = clean
 
-    def pair(self, draw: SampleIndex, plan: ResolvedFactor, seed: int) -> Pair:
+    def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
         """See `PairSource`."""
-        assert plan.degradation is not None
-        scale = plan.degradation.scale
-        clean, window = self.clean.crop(draw.crop, plan.clean_size, plan.degradation.margin, seed)
+        degradation = resolved.degradation
+        assert degradation is not None
+        scale = degradation.scale
+        clean, window = self.clean.crop(index.crop, resolved.clean_size, degradation.margin, seed)
         # A pixel of low resolution begins where the crop begins.
         up, before = window.top % scale, window.left % scale
         height, width = clean.image.shape[1:]
-        clean = clean.cut(Window(up, before, height - up, width - before)).in_colour(plan.colour)
-        pair = degrade(clean, draw.factor, plan.degradation, derive(seed, "degradation", draw.number))
-        return pair.cut(Window(window.top // scale, window.left // scale, plan.crop_size, plan.crop_size))
+        clean = clean.cut(Window(up, before, height - up, width - before)).in_colour(resolved.colour)
+        pair = degrade(clean, index.factor, degradation, derive(seed, "degradation", index.number))
+        return pair.cut(Window(window.top // scale, window.left // scale, resolved.crop_size, resolved.crop_size))
 
 
 def degrade(clean: CleanImage, factor: str, degradation: Degradation, seed: int) -> Pair:

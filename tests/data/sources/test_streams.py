@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from skimage import data
 
-from restore_lightning.data import FactorConfig, RestorationData
-from restore_lightning.data.config import EvaluationConfig
+from restore_lightning.data.config import EvaluationConfig, FactorConfig
+from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.streams import RemoteShards
 from restore_lightning.errors import UserError

@@ -1,0 +1,136 @@
+"""Which validation and test sets a run scores: those that the user names, else a factor's own, else bundled ones."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from restore_lightning.data.config import EvaluationConfig, ResolvedFactor, factors_of
+from restore_lightning.data.evaluation import (
+    EvaluationSet,
+    SetInfo,
+    bundled_entries,
+    degraded_set,
+    folder_entries,
+    paired_set,
+    shard_entries,
+    shard_set,
+)
+from restore_lightning.data.locations import Locations, local_path
+from restore_lightning.data.shards.reader import DEGRADED, ShardSet
+from restore_lightning.data.sources.bundled import BUNDLED
+from restore_lightning.data.sources.folders import match_pairs
+from restore_lightning.data.sources.shards import version_of
+from restore_lightning.errors import UserError
+from restore_lightning.metrics import protocol
+
+log = logging.getLogger(__name__)
+
+MIXED_PROTOCOL = "mbn-rgb"
+"""How paper 2 scores its mixed data set (table 4)."""
+
+
+@dataclass(frozen=True)
+class ScoredSets:
+    """Finds the sets of a split.
+
+    Args:
+        split: "val" or "test".
+        given: Sets of the user's own, by name, checked; they replace all others.
+        crop_size: See `SetInfo`.
+        locations: Where images are.
+        resolved: The factors, every default filled in.
+    """
+
+    split: str
+    given: Mapping[str, EvaluationConfig]
+    crop_size: int | None
+    locations: Locations
+    resolved: Mapping[str, ResolvedFactor]
+
+    def find(self) -> list[EvaluationSet]:
+        """All sets of the split.
+
+        Raises:
+            UserError: A set cannot be read, or a factor has none and cannot be degraded on the fly.
+        """
+        if self.given:
+            return [self._of_user(name, given) for name, given in self.given.items()]
+        shards = self.locations.root_shards
+        versions = [] if shards is None else shards.versions(self.split)
+        if shards is not None and versions and DEGRADED not in versions:
+            return self._of_mixed_set(shards, versions)
+        return [scored for factor in self.resolved for scored in self._of_factor(factor)]
+
+    def _of_user(self, name: str, given: EvaluationConfig) -> EvaluationSet:
+        where = f"data.{self.split}_sets.{name}"
+        factor = given.factor or next(iter(self.resolved))
+        if factor not in self.resolved or (given.factor is None and len(self.resolved) > 1):
+            raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.resolved)})")
+        info = self._info(factor, name, given)
+        if given.shards is not None:
+            shards, split = self.locations.shard_set(local_path(given.shards)), given.split or self.split
+            if split not in shards.splits:
+                raise UserError(
+                    f"{where}.split {split}: {given.shards} has {', '.join(shards.splits)}; give one of them"
+                )
+            return self._of_shards(info, shards, split)
+        assert given.clean is not None
+        clean = local_path(given.clean)
+        if given.degraded is not None:
+            pairs = match_pairs(local_path(given.degraded), clean)
+            return paired_set(info, pairs, f"pairs {given.degraded}, {given.clean}")
+        degradation = self.resolved[factor].degradation
+        if degradation is None:
+            raise UserError(f"{where}.degraded is missing: {factor!r} has pairs for training, and no degradation")
+        return degraded_set(info, degradation, folder_entries(clean), given.clean)
+
+    def _of_mixed_set(self, shards: ShardSet, versions: list[str]) -> list[EvaluationSet]:
+        """A set for each version of the images of `restore mix`."""
+        log.info("%s images: %s", self.split, self.locations.root)
+        if self.split == "val":
+            versions = [version for version in versions if version in self.resolved]
+        sets = [
+            shard_set(SetInfo(version, version, MIXED_PROTOCOL, self.crop_size), shards, self.split, version)
+            for version in versions
+        ]
+        known = {name for factor, each in self.resolved.items() for name in factors_of(factor, each.degradation)}
+        left_out = [scored.name for scored in sets if not known.issuperset(scored.factors)]
+        if left_out:
+            log.warning("not scored, data.factors lacks some of their factors: %s", ", ".join(left_out))
+        return [scored for scored in sets if scored.name not in left_out]
+
+    def _of_factor(self, factor: str) -> list[EvaluationSet]:
+        """A factor's sets: of its shards, else of the split's folder in `data.root`, else bundled photographs."""
+        info, shards = self._info(factor), self.locations.of(factor).shards
+        splits = [] if shards is None else [name for name in shards.splits if name.split("_")[0] == self.split]
+        if shards is not None and splits:
+            log.info("%s: %s images of %s", factor, ", ".join(splits), shards.folder)
+            named = {split: replace(info, name=split.replace(self.split, factor, 1)) for split in splits}
+            return [self._of_shards(each, shards, split) for split, each in named.items()]
+        degradation = self.resolved[factor].degradation
+        if degradation is None:
+            raise UserError(
+                f"factor {factor!r} has pairs of its own for training: name pairs for {self.split} too, by"
+                f" --data.{self.split}_sets '{{NAME: {{degraded: FOLDER, clean: FOLDER}}}}', or {{NAME: {{shards:"
+                " FOLDER}}"
+            )
+        folder = self.locations.split_folder(self.split)
+        where = BUNDLED if folder is None else str(folder)
+        log.info("%s: %s images: %s", factor, self.split, where)
+        entries = bundled_entries(self.split, degradation) if folder is None else folder_entries(folder)
+        return [degraded_set(info, degradation, entries, where)]
+
+    def _of_shards(self, info: SetInfo, shards: ShardSet, split: str) -> EvaluationSet:
+        """A split's degraded images, or its clean ones, degraded on the fly."""
+        degradation = self.resolved[info.factor].degradation
+        version = version_of(shards.versions(split), info.factor, f"{shards.folder} ({split})", degradation)
+        if version is not None:
+            return shard_set(info, shards, split, version)
+        assert degradation is not None
+        return degraded_set(info, degradation, shard_entries(shards, split), f"shards {shards.folder}, split {split}")
+
+    def _info(self, factor: str, name: str | None = None, given: EvaluationConfig | None = None) -> SetInfo:
+        given = given or EvaluationConfig()
+        scored_by = given.protocol or self.locations.factors[factor].protocol
+        protocol(scored_by)  # refuses an unknown one
+        return SetInfo(name or factor, factor, scored_by, self.crop_size, self.resolved[factor].colour, given.multiple)

@@ -1,0 +1,219 @@
+"""Pack samples into a set of tar shards: the same bytes for any number of processes, going on after a kill.
+
+Finished shards, each beside its notes (`train-000000.json`), are kept in `.NAME.packing` until all are there.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from restore_lightning.data.shards.index import FORMAT
+from restore_lightning.data.shards.reader import is_set
+from restore_lightning.data.shards.samples import Sample
+from restore_lightning.data.shards.writer import Packed, write_index, write_shard
+from restore_lightning.errors import LISTED, UserError, shortened_list
+from restore_lightning.io.files import lock_exclusively, write_text
+
+SHARD_BYTES = 2**28
+"""A shard is closed before it would hold more than this."""
+LOCK = "lock"
+Plan = Mapping[str, Sequence[Sample]]
+"""Name of a shard without suffix -> its samples."""
+
+
+def check_set_folder(output: Path, overwrite: bool) -> None:
+    """Refuse a folder to write before anything is computed for it.
+
+    Raises:
+        UserError: There is something that may not be replaced, or no place for a folder.
+    """
+    if output.exists() and not (output.is_dir() and is_set(output)):
+        raise UserError(f"{output} exists already and is no data set of ours: choose another folder")
+    if output.exists() and not overwrite:
+        raise UserError(f"{output} exists already: give --overwrite, or choose another folder")
+    if output.parent.exists() and not output.parent.is_dir():
+        raise UserError(f"{output.parent} is no folder: choose another place")
+
+
+def pack(
+    samples: Sequence[Sample],
+    output: Path,
+    about: Mapping[str, Any],
+    workers: int = 0,
+    allowed: int = 0,
+    overwrite: bool = False,
+    shard_bytes: int = SHARD_BYTES,
+    left_out: Sequence[str] = (),
+) -> Packed:
+    """Write a set of shards to a folder, which appears whole or not at all and replaces a set that is there.
+
+    Finished shards are kept in `.NAME.packing` beside it, and used by the next call where what they are made of is
+    the same.
+
+    Args:
+        samples: The samples; those of a split in a row.
+        output: The folder.
+        about: What is said of the whole set, plain values.
+        workers: Processes that make samples.
+        allowed: How many may be left out.
+        overwrite: Whether a set that is there may be replaced.
+        shard_bytes: A shard is closed before it would hold more.
+        left_out: Problems that were found before.
+
+    Raises:
+        UserError: More samples than allowed cannot be read, another process packs here, or the disk is full.
+    """
+    plan = _plan(samples, shard_bytes)
+    work = output.with_name(f".{output.name}.packing")
+    work.mkdir(parents=True, exist_ok=True)
+    with _locked(work):
+        try:
+            packed = _write_missing_shards(work, plan, about, workers, allowed, left_out)
+            check_set_folder(output, overwrite)  # it may have appeared meanwhile
+        except BaseException:
+            if not _finished_shards(work, plan):
+                shutil.rmtree(work)
+            raise
+        replaced = work.with_name(f"{work.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        if output.exists():
+            output.rename(replaced)
+        work.rename(output)
+        for path in (output / LOCK, *output.glob("*.json")):  # kept until here: the set is finished only now
+            path.unlink()
+        shutil.rmtree(replaced, ignore_errors=True)
+    return packed
+
+
+def _write_missing_shards(
+    work: Path,
+    plan: Plan,
+    about: Mapping[str, Any],
+    workers: int,
+    allowed: int,
+    left_out: Sequence[str],
+) -> Packed:
+    """Write the shards that are not there yet, then index and manifest."""
+    for path in work.iterdir():
+        if path.stem not in plan and path.name != LOCK:
+            path.unlink()  # of an earlier plan, or half a file
+    _check_space(work, plan)
+    problems, flawed = list(left_out), list[str]()
+    # A DataLoader's workers end with their parent, whatever ended it.
+    tasks = DataLoader(_ShardWriter(work, plan), batch_size=None, num_workers=workers, collate_fn=_unchanged)
+    try:
+        total = sum(map(len, plan.values()))
+        with tqdm(total=total, unit="sample", desc=work.name.split(".")[1], disable=None) as bar:
+            for shard, found in zip(plan, tasks, strict=True):
+                problems += found
+                flawed += [shard] if found else []
+                bar.update(len(plan[shard]))
+        if len(problems) <= allowed:
+            packed = write_index(work, list(plan), about)
+    except (OSError, UserError) as error:
+        done = f"{_finished_shards(work, plan)} of {len(plan)} shards are finished and kept in {work}"
+        cause = getattr(error, "strerror", error)
+        raise UserError(f"{cause}: {done}; mend this and give the same command again", exit_code=1) from error
+    if len(problems) > allowed:
+        for shard in flawed:
+            (work / f"{shard}.json").unlink()
+        raise UserError(
+            f"{len(problems)} images cannot be packed: {shortened_list(problems, LISTED)}; mend them and give the same"
+            f" command again, or leave them out by --allow-missing {len(problems)}",
+            exit_code=1,
+        )
+    if not packed.members:
+        raise UserError(f"none of the samples can be read: {shortened_list(problems, LISTED)}", exit_code=1)
+    packed.problems = problems
+    return packed
+
+
+def _finished_shards(work: Path, plan: Plan) -> int:
+    return sum((work / f"{shard}.json").is_file() for shard in plan)
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Keep the folder for this process."""
+    with (work / LOCK).open("w") as file:
+        try:
+            locked = lock_exclusively(file)
+        except OSError as error:
+            raise UserError(f"{work} cannot be locked ({error.strerror}): choose another file system", 1) from error
+        if not locked:
+            raise UserError(f"another process is writing {work}: wait for it, or choose another folder", 1)
+        yield
+
+
+def _plan(samples: Sequence[Sample], shard_bytes: int) -> dict[str, list[Sample]]:
+    """Name of a shard without suffix -> its samples."""
+    plan: dict[str, list[Sample]] = {}
+    numbers: dict[str, int] = {}
+    current, held = "", 0
+    for sample in samples:
+        if not current.startswith(f"{sample.split}-") or held + sample.bytes > shard_bytes:
+            number = numbers.get(sample.split, 0)
+            numbers[sample.split] = number + 1
+            current, held = f"{sample.split}-{number:06d}", 0
+            plan[current] = []
+        plan[current].append(sample)
+        held += sample.bytes
+    return plan
+
+
+def _check_space(work: Path, plan: Plan) -> None:
+    missing = [samples for shard, samples in plan.items() if not (work / f"{shard}.json").is_file()]
+    needed = sum(sample.bytes for samples in missing for sample in samples)
+    free = shutil.disk_usage(work).free
+    if needed > free:
+        raise UserError(
+            f"{work.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed: make room, or choose"
+            " another place",
+            exit_code=1,
+        )
+
+
+def _unchanged(value: Any) -> Any:
+    """Keeps a DataLoader from converting a worker's answer."""
+    return value
+
+
+class _ShardWriter(Dataset[list[str]]):
+    """Item i writes shard i, unless it is there, and is the list of its problems."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder = folder
+        self.parts = list(plan.items())
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, number: int) -> list[str]:
+        torch.set_num_threads(1)
+        name, samples = self.parts[number]
+        path, notes = self.folder / f"{name}.tar", self.folder / f"{name}.json"
+        try:
+            state = sha256(repr([FORMAT, *(sample.state() for sample in samples)]).encode()).hexdigest()
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}", exit_code=1) from error
+        try:
+            kept = json.loads(notes.read_text())
+            if kept["state"] == state and kept["bytes"] == path.stat().st_size:
+                return list(kept["problems"])
+        except (OSError, ValueError):
+            pass
+        notes.unlink(missing_ok=True)
+        try:
+            written = {"state": state, **write_shard(path, samples)}
+            write_text(notes, json.dumps(written))
+        except OSError as error:
+            raise UserError(f"{error.filename or path.name}: {error.strerror or error}", exit_code=1) from error
+        return list(written["problems"])
