@@ -1,15 +1,52 @@
-"""Whether network and images fit each other."""
+"""Whether network and data fit each other."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.errors import UserError
-from restore_lightning.networks import SizeRule
+from restore_lightning.networks import NetworkInfo, SizeRule
 
 
 def size_of(images: Tensor) -> str:
     """Channels x height x width of (B, C, H, W), for messages."""
     return "x".join(map(str, images.shape[1:]))
+
+
+def check_factor(network: NetworkInfo, factor: str) -> None:
+    """Refuse data of a factor that the network lacks.
+
+    Raises:
+        UserError: It does.
+    """
+    if factor not in network.factors:
+        raise UserError(
+            f"data.factors names {factor!r}, the network's hierarchy [{', '.join(network.factors)}] misses it:"
+            " add it to the hierarchy or remove its data"
+        )
+
+
+def check_images(network: NetworkInfo, data: str, plan: ResolvedFactor) -> None:
+    """Refuse images of other channels, or another scale, than the network declares.
+
+    Args:
+        network: What it declares.
+        data: Name of the images' data.
+        plan: How they are made.
+
+    Raises:
+        UserError: The images are gray and the network reads colours, or they are made smaller by another number than
+            the network enlarges them by.
+    """
+    if plan.colour != "rgb" and network.channels == 3:
+        raise UserError(
+            f"data.factors.{data}.colour is {plan.colour}, the network reads 3 channels: give a network for"
+            " gray images (model.network.image_channels 1), or colour rgb"
+        )
+    if plan.degradation is not None and network.scale not in (None, plan.degradation.scale):
+        raise UserError(
+            f"the network makes images {network.scale} times larger, they are made {plan.degradation.scale} times"
+            f" smaller: give model.network.scale (of DIN) and data.factors.{data}.degradation.scale one value"
+        )
 
 
 def check_crop(rule: SizeRule, smallest: int, data: str, crop: int, through: str = "") -> None:
@@ -30,18 +67,4 @@ def check_crop(rule: SizeRule, smallest: int, data: str, crop: int, through: str
         raise UserError(
             f"crop_size {crop} of factor {data!r}: the network{through} takes multiples of {rule.multiple} from"
             f" {max(rule.minimum, smallest)} on; the next is {usable}"
-        )
-
-
-def check_colour(network: nn.Module, data: str, plan: ResolvedFactor) -> None:
-    """Refuse gray images for a network that reads colours.
-
-    Raises:
-        UserError: The data are gray, the network declares three channels.
-    """
-    channels = getattr(network, "image_channels", 1)
-    if plan.colour != "rgb" and channels != 1:
-        raise UserError(
-            f"data.factors.{data}.colour is {plan.colour}, the network reads {channels} channels: give a network for"
-            " gray images (model.network.image_channels 1), or colour rgb"
         )

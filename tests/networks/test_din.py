@@ -22,7 +22,7 @@ def test_parameters_are_the_papers(scale, parameters):
 def test_sizes(scale, stride):
     """The declared sizes are measured: all of them work, and no other does."""
     network = DIN(scale, stride, **SMALL)
-    assert (network.size_rule.multiple, network.size_rule.minimum) == (stride, stride)
+    assert (network.info.size_rule().multiple, network.info.size_rule().minimum) == (stride, stride)
     for size in range(1, 3 * stride + 1):
         image = torch.rand(1, 3, size, size + stride)
         if size % stride == 0:

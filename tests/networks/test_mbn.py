@@ -70,7 +70,7 @@ def test_any_hierarchy(hierarchy, levels, design):
     assert list(network.levels.values()) == levels
     assert len(network.extra) == max(levels)
     image = torch.rand(1, 3, 64, 64)
-    for factor in network.factors:
+    for factor in network.info.factors:
         assert network(image, factor)[-1].shape == image.shape
 
 
@@ -170,7 +170,7 @@ def test_iterations_and_scales():
 def test_declared_sizes_are_measured(factor):
     """Every declared size works, and none smaller or between does."""
     network = MBN(width=2).eval()
-    rule = network.size_rule(factor)
+    rule = network.info.size_rule(factor)
 
     def accepts(height, width):
         try:
@@ -186,7 +186,7 @@ def test_declared_sizes_are_measured(factor):
 
 
 def test_declared_sizes_are_the_released_networks(full):
-    rules = {factor: (full.size_rule(factor).multiple, full.size_rule(factor).minimum) for factor in FACTORS}
+    rules = {factor: (full.info.size_rule(factor).multiple, full.info.size_rule(factor).minimum) for factor in FACTORS}
     assert rules == {"rain": (2, 4), "blur": (16, 64), "jpeg": (16, 64), "haze": (4, 16)}
 
 
