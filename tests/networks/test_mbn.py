@@ -166,30 +166,6 @@ def test_iterations_and_scales():
     assert not torch.equal(one(image, "rain")[0], four(image, "rain")[0])
 
 
-@pytest.mark.parametrize("factor", FACTORS)
-def test_declared_sizes_are_measured(factor):
-    """Every declared size works, and none smaller or between does."""
-    network = MBN(width=2).eval()
-    rule = network.info.size_rule(factor)
-
-    def accepts(height, width):
-        try:
-            with torch.no_grad():
-                return network(torch.rand(1, 3, height, width), factor)[-1].shape[2:] == (height, width)
-        except RuntimeError:
-            return False
-
-    assert accepts(rule.minimum, rule.minimum)
-    assert accepts(rule.minimum + rule.multiple, rule.minimum)
-    assert not accepts(rule.minimum - rule.multiple, rule.minimum)
-    assert not accepts(rule.minimum, rule.minimum + rule.multiple // 2)
-
-
-def test_declared_sizes_are_the_released_networks(full):
-    rules = {factor: (full.info.size_rule(factor).multiple, full.info.size_rule(factor).minimum) for factor in FACTORS}
-    assert rules == {"rain": (2, 4), "blur": (16, 64), "jpeg": (16, 64), "haze": (4, 16)}
-
-
 SETTINGS = {
     "hierarchy": [["rain", "blur", "jpeg", "haze"], [["rain", "jpeg"], "blur", "haze"]],
     "design": ["improved", "minimal", "minimal_text"],
