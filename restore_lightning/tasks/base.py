@@ -4,7 +4,6 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -21,9 +20,7 @@ from restore_lightning.checkpoints import (
     ORDER,
     SETTINGS,
     SPEC,
-    Trained,
     architecture_difference,
-    load_trained,
     network_state,
     shapes,
     state_dict_mismatch,
@@ -31,6 +28,7 @@ from restore_lightning.checkpoints import (
 from restore_lightning.errors import UserError
 from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSettings, Restorer, read_baseline
 from restore_lightning.runs.resume import check_resumed
+from restore_lightning.tasks.compatibility import read_initial_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +60,7 @@ class RestorationTask(LightningModule, ABC):
     """A checkpoint whose weights training starts from."""
     idle_branches: ClassVar[bool] = False
     """Whether a step leaves parts of the network without a gradient."""
-    reserved: ClassVar[tuple[str, ...]] = (
-        "factor",
-        "protocol",
-        "data",
-        "images",
-        "degraded",
-        "restored",
-        "told",
-        "before",
-    )
+    reserved: ClassVar = ("factor", "protocol", "data", "images", "degraded", "restored", "told", "before")
     """Entries of a set in `scores.json` that no baseline can be called."""
 
     def __init__(
@@ -172,29 +161,9 @@ class RestorationTask(LightningModule, ABC):
     def load_initial_weights(self) -> None:
         """Take the weights of `init_from`, if there is one; refusals come before anything is written."""
         if self.init_from is not None:
-            self.network.load_state_dict(self.read_initial_checkpoint().network.state_dict())
+            trained = read_initial_checkpoint(self.init_from, self.network, self.network_spec)
+            self.network.load_state_dict(trained.network.state_dict())
             log.info("starting from %s", self.init_from)
-
-    def read_initial_checkpoint(self) -> Trained:
-        """The checkpoint `init_from`.
-
-        Raises:
-            UserError: It cannot be read, or its network is another one.
-        """
-        path = Path(str(self.init_from)).expanduser()
-        if not path.is_file():
-            raise UserError(
-                f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
-            )
-        trained = load_trained(path)
-        problem = self.network_spec and architecture_difference(self.network_spec, trained.spec)
-        problem = problem or state_dict_mismatch(shapes(self.network), trained.network.state_dict(), most=3)
-        if problem:
-            raise UserError(
-                f"model.init_from {path} is of another network than the config's: {problem};"
-                " give model.network the settings of the config.yaml beside its checkpoints"
-            )
-        return trained
 
     def compared(self) -> dict[str, Compared]:
         """What `test` compares with, by the name in its tables: the baselines, read from their checkpoints."""

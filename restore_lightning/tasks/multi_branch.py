@@ -15,7 +15,7 @@ from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Re
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam
-from restore_lightning.tasks.compatibility import check_crop, check_factor, check_images
+from restore_lightning.tasks.compatibility import check_crop, check_factor, check_images, check_passes
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +92,14 @@ class MultiBranchTask(RestorationTask):
         plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
         info, trained = self.network.info, set[str]()
         for factor, plan in plans.items():
-            trained.update(self.possible(factor, plan))
-            for name in self.possible(factor, plan):
+            possible, passes = self.possible(factor, plan), self.passes(factor)
+            trained.update(possible)
+            for name in possible:
                 check_factor(info, name)
             check_images(info, factor, plan)
             if stage == "fit":
-                for name in self.passes(factor):
+                check_passes(passes, factor, possible)
+                for name in passes:
                     through = "" if name == factor else f" in the pass that removes {name}"
                     check_crop(info.size_rule(name), SMALLEST, factor, plan.crop_size, through)
         unknown = [factor for factor in self.factor_weights if factor not in plans]

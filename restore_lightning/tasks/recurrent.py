@@ -15,6 +15,7 @@ from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSe
 from restore_lightning.inference import ORDER as PAPER_ORDER
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import adam
+from restore_lightning.tasks.compatibility import read_initial_checkpoint
 from restore_lightning.tasks.multi_branch import MultiBranchTask
 
 log = logging.getLogger(__name__)
@@ -108,19 +109,6 @@ class RecurrentTask(MultiBranchTask):
         """Each factor that is mixed."""
         return factors_of(factor, plan.degradation)
 
-    def setup(self, stage: str) -> None:
-        """Check the data too."""
-        super().setup(stage)
-        if stage != "fit":
-            return
-        plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
-        for factor, plan in plans.items():
-            left_out = [name for name in self.possible(factor, plan) if name not in self.order]
-            if left_out:
-                raise UserError(
-                    f"data.factors.{factor} has {left_out[0]}, which model.skip leaves out: remove its data"
-                )
-
     def on_fit_start(self) -> None:
         """Start from `init_from`, unless that was done or a checkpoint of this task has been loaded."""
         if not self._started:
@@ -183,8 +171,9 @@ class RecurrentTask(MultiBranchTask):
         if not Path(self.init_from).expanduser().is_file():
             log.warning("model.init_from %s is not there: the tables lack step 1's network", self.init_from)
             return super().compared()
-        networks, name = self.read_initial_checkpoint().networks, f"MBN{self.inference.plus}"
-        told, before = (Restorer(networks, order, self.inference) for order in (None, self.order))
+        trained = read_initial_checkpoint(self.init_from, self.network, self.network_spec)
+        name = f"MBN{self.inference.plus}"
+        told, before = (Restorer(trained.networks, order, self.inference) for order in (None, self.order))
         return super().compared() | {
             "told": Compared(told, f"{name} (factor told)", self.init_from),
             "before": Compared(before, f"{name} before step 2", self.init_from),

@@ -28,6 +28,8 @@ OWN = """
     from torch import nn
     from torch.nn import functional
 
+    from restore_lightning.networks import NetworkInfo, SizeRule
+
 
     class Plain(nn.Module):
         '''An image to an image, of any size.'''
@@ -53,6 +55,12 @@ OWN = """
         def forward(self, image):
             fine = self.up(self.down(image)) + image
             return [functional.avg_pool2d(fine, 2), fine]
+
+
+    class Declared(Pyramid):
+        '''The same, which says itself what sides it takes.'''
+
+        info = NetworkInfo(channels=3, scale=1, sizes=SizeRule(4, 4))
 """
 
 
@@ -274,7 +282,9 @@ def test_short_names_on_the_command_line(restore, tmp_path):
     assert config["model"]["init_args"]["network"]["init_args"]["preset"] == "US"
 
 
-@pytest.mark.parametrize(("name", "multiple"), [("Plain", ()), ("Pyramid", ("--model.size_multiple", 4))])
+@pytest.mark.parametrize(
+    ("name", "multiple"), [("Plain", ()), ("Pyramid", ("--model.size_multiple", 4)), ("Declared", ())]
+)
 def test_a_network_of_ones_own(name, multiple, own, restore, photos, monkeypatch):
     """Trained, tested and applied without a LightningModule; sizes that it does not take are padded."""
     words = ("--model.network", f"mynetworks.{name}", *multiple, "--trainer.default_root_dir", own / "run")
