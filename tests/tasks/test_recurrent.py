@@ -16,6 +16,7 @@ from tests.conftest import CONF
 
 TINY, RECURRENT = CONF / "tiny.yaml", CONF / "recurrent.yaml"
 ORDER = ["jpeg", "haze", "blur", "rain"]
+NEW = {"activation_checkpointing": False}
 
 
 def tiny_network(width=2):
@@ -147,6 +148,15 @@ def test_recomputation_saves_memory_and_changes_no_gradient():
     assert saved[1] < saved[0] / 3
     for one, other in zip(*grads, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_the_former_name_of_activation_checkpointing(fine_tune, tmp_path):
+    """Of earlier configs; the new name has the last word."""
+    for words, chosen in (({"recompute": True}, True), ({}, None), ({"recompute": True} | NEW, False), (NEW, False)):
+        assert RecurrentTask(tiny_network(), **words).activation_checkpointing is chosen
+    code, _, err = fine_tune(tmp_path, "--model.recompute", "true", "--trainer.max_steps", 1)
+    assert code == 0, err
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["model"]["init_args"]["recompute"] is True
 
 
 def test_fit_test_predict_validate(fine_tune, restore, step_1, tmp_path, monkeypatch):
