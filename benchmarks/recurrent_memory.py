@@ -1,10 +1,10 @@
-"""Activation checkpointing of the recurrent walk: memory with and without, in one run.
+"""Activation checkpointing of the recurrent passes: memory with and without, in one run.
 
     python benchmarks/recurrent_memory.py [--batch 4] [--size 256] [--width 32]
 
 Progress on standard error, one JSON object on standard output. `saved_MiB` is the sum of the tensors that a forward
 pass of the recurrent loss keeps for the backward pass, each storage once, weights left out: counted by saved-tensor
-hooks on tensors without data, so that any size fits. `one_step_MiB` is the most that one step of a walk keeps, which
+hooks on tensors without data, so that any size fits. `one_step_MiB` is the most that one step of a path keeps, which
 is what recomputing adds. `ratio` is the plain sum over `saved_MiB` plus `one_step_MiB` with checkpointing.
 `gradients` is the largest difference between the two ways' gradients, relative to the largest gradient, at the size
 of `--check`. On a GPU a training step of either way is measured too: `peak_MiB` of the allocator, `seconds`.
@@ -70,16 +70,16 @@ def task_and_batch(device: str, width: int, batch: int, size: int) -> tuple[Recu
     return task, {"degraded": images[0], "clean": images[1], "factors": factors}
 
 
-def saved_by(task: RecurrentTask, batch: dict[str, Any], recompute: bool) -> float:
-    """MiB that the whole walk keeps."""
-    task.network.recompute = recompute
+def saved_by(task: RecurrentTask, batch: dict[str, Any], checkpointing: bool) -> float:
+    """MiB that all passes keep."""
+    task.network.activation_checkpointing = checkpointing
     with Saved(task.network) as saved:
         task.loss(batch)
     return saved.mebibytes
 
 
 def largest_step(task: RecurrentTask, batch: dict[str, Any]) -> float:
-    """MiB, the most that one step of a walk keeps."""
+    """MiB, the most that one step of a path keeps."""
     most = 0.0
 
     def measured(step: Callable[..., Any], *inputs: Any) -> Any:
@@ -95,10 +95,12 @@ def largest_step(task: RecurrentTask, batch: dict[str, Any]) -> float:
     return most
 
 
-def training_step(task: RecurrentTask, batch: dict[str, Any], recompute: bool) -> tuple[dict[str, float], list[Tensor]]:
+def training_step(
+    task: RecurrentTask, batch: dict[str, Any], checkpointing: bool
+) -> tuple[dict[str, float], list[Tensor]]:
     """Time, peak memory on a GPU, and gradients."""
     cuda = batch["clean"].is_cuda
-    task.network.recompute = recompute
+    task.network.activation_checkpointing = checkpointing
     task.network.zero_grad()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -128,24 +130,24 @@ def main() -> None:
     print("saved tensors", file=sys.stderr, flush=True)
     with FakeTensorMode():
         task, batch = task_and_batch("cpu", options.width, options.batch, options.size)
-        for way, recompute in ways.items():
-            report[way]["saved_MiB"] = saved_by(task, batch, recompute)
+        for way, checkpointing in ways.items():
+            report[way]["saved_MiB"] = saved_by(task, batch, checkpointing)
         report["one_step_MiB"] = largest_step(task, batch)
     report["ratio"] = report["plain"]["saved_MiB"] / (report["recomputed"]["saved_MiB"] + report["one_step_MiB"])
 
     print("gradients", file=sys.stderr, flush=True)
     task, batch = task_and_batch(device, options.width, options.batch, options.check)
-    plain, recomputed = (training_step(task, batch, recompute)[1] for recompute in ways.values())
+    plain, recomputed = (training_step(task, batch, checkpointing)[1] for checkpointing in ways.values())
     largest = max(float(gradient.abs().max()) for gradient in plain)
     differences = [float((one - other).abs().max()) for one, other in zip(plain, recomputed, strict=True)]
     report["gradients"] = max(differences) / largest
 
     if device == "cuda":
         task, batch = task_and_batch(device, options.width, options.batch, options.size)
-        for way, recompute in ways.items():
+        for way, checkpointing in ways.items():
             print(way, file=sys.stderr, flush=True)
-            training_step(task, batch, recompute)  # the first one also chooses algorithms
-            report[way] |= training_step(task, batch, recompute)[0]
+            training_step(task, batch, checkpointing)  # the first one also chooses algorithms
+            report[way] |= training_step(task, batch, checkpointing)[0]
     print(json.dumps(report, indent=2))
 
 

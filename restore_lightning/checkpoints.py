@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restore_lightning.errors import UserError, shortened_list
-from restore_lightning.networks import SizeRule, has_branches
+from restore_lightning.networks import network_info, set_size_multiple
 
 SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
@@ -44,6 +44,11 @@ class Trained(NamedTuple):
     spec: dict[str, Any]
     factor: str | None = None
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Factor -> the network that removes it."""
+        return dict.fromkeys([str(self.factor)] if self.factor else network_info(self.network).factors, self.network)
+
 
 def load_trained(path: str | Path) -> Trained:
     """The network of a checkpoint.
@@ -67,7 +72,7 @@ def load_trained(path: str | Path) -> Trained:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
     network.load_state_dict(state)
     order: Any = checkpoint.get(ORDER)
-    factors: Any = network.factors if has_branches(network) else []
+    factors = network_info(network).factors
     if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
         raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     factor, multiple = checkpoint.get(FACTOR), checkpoint.get(MULTIPLE)
@@ -76,7 +81,7 @@ def load_trained(path: str | Path) -> Trained:
     if multiple is not None:
         if not isinstance(multiple, int) or multiple < 1:
             raise UserError(f"checkpoint {path}: its {MULTIPLE} {multiple} is no number of pixels", exit_code=1)
-        network.size_rule = SizeRule(multiple, multiple)  # type: ignore[assignment]  # a fact, no module
+        set_size_multiple(network, multiple)
     return Trained(network.eval(), order, checkpoint[SPEC], None if factors else factor)
 
 

@@ -13,7 +13,9 @@ SMALLEST = 6
 
 
 def ssim_l1(restored: Tensor, clean: Tensor, ssim_weight: float = 1.1, l1_weight: float = 0.75) -> Tensor:
-    """`ssim_weight * (-SSIM) + l1_weight * L1` (paper 2, appendix B), in float32 at least.
+    """`ssim_weight * (-SSIM) + l1_weight * L1` (paper 2, appendix B), in float32 at least, under autocast too.
+
+    SSIM is the mean over all pixels: beyond its borders an image goes on by reflection.
 
     Args:
         restored: (B, C, H, W), about [0, 1], not clamped.
@@ -26,8 +28,9 @@ def ssim_l1(restored: Tensor, clean: Tensor, ssim_weight: float = 1.1, l1_weight
     """
     if restored.dtype != torch.float64:
         restored, clean = restored.float(), clean.float()
-    similarity = ssim(restored, clean, window_size=11).mean()
-    return l1_weight * (restored - clean).abs().mean() - ssim_weight * similarity
+    with torch.autocast(restored.device.type, enabled=False):
+        similarity = ssim(restored, clean, window_size=11).mean()
+        return l1_weight * (restored - clean).abs().mean() - ssim_weight * similarity
 
 
 def multiscale_ssim_l1(

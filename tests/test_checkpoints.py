@@ -7,7 +7,7 @@ import torch
 
 from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, architecture_difference, load_trained
 from restore_lightning.errors import UserError
-from restore_lightning.inference import outputs_of, with_factors
+from restore_lightning.inference import network_outputs
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.networks.durn import PRESETS
 from restore_lightning.published import NETWORKS, load_network
@@ -56,10 +56,10 @@ def written(network, arguments, path):
 
 def outputs(network):
     torch.manual_seed(1)
-    image = torch.rand(1, network.image_channels, 64, 64)
-    factors = getattr(network, "factors", [None])
+    image = torch.rand(1, network.info.channels, 64, 64)
+    factors = network.info.factors or (None,)
     with torch.no_grad():
-        return [output for factor in factors for output in outputs_of(network, image, factor)]
+        return [output for factor in factors for output in network_outputs(network, image, factor)]
 
 
 @pytest.mark.parametrize(("network_class", "arguments"), TABLE)
@@ -69,7 +69,7 @@ def test_round_trip(network_class, arguments, tmp_path):
     trained = load_trained(written(network, arguments, tmp_path / "a.ckpt"))
     for mine, theirs in zip(outputs(network), outputs(trained.network), strict=True):
         assert torch.equal(mine, theirs)
-    assert with_factors(trained).factors == (network.factors if network_class is MBN else ["rain"])
+    assert tuple(trained.networks) == (network.info.factors if network_class is MBN else ("rain",))
     assert architecture_difference(trained.spec, trained.spec) is None
 
 

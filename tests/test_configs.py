@@ -49,9 +49,9 @@ SINGLE = {name for name in shipped() if name.startswith(("durn_", "drn_", "din_"
 def test_every_multi_branch_config(name, instantiate):
     cli = instantiate(name, "--trainer.logger", "false")
     for factor, plan in cli.datamodule.plans.items():
-        assert set(cli.model.possible(factor, plan)) <= set(cli.model.network.factors)
+        assert set(cli.model.possible(factor, plan)) <= set(cli.model.network.info.factors)
         for name in cli.model.passes(factor):
-            assert cli.model.network.size_rule(name).padded(plan.crop_size) == plan.crop_size
+            assert cli.model.network.info.size_rule(name).padded(plan.crop_size) == plan.crop_size
     optimizer = cli.model.configure_optimizers()
     assert optimizer
 

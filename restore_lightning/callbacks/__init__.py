@@ -8,6 +8,7 @@ from restore_lightning.callbacks.progress import FactorProgress
 from restore_lightning.callbacks.report_page import ReportPage
 from restore_lightning.callbacks.run_start import RunStart
 from restore_lightning.callbacks.score_report import PredictionWriter, ScoreReport
+from restore_lightning.callbacks.scoring import Scoring
 
 __all__ = [
     "ActivationMaps",
@@ -21,4 +22,5 @@ __all__ = [
     "ReportPage",
     "RunStart",
     "ScoreReport",
+    "Scoring",
 ]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from restore_lightning.errors import UserError
-from restore_lightning.inference import size_rule_of
 from restore_lightning.io.images import enlarged, to_uint8, write_image
+from restore_lightning.networks import network_info
 
 
 def normalised(features: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ class ActivationMaps(Callback):
 
     Args:
         layers: Title -> name of a module whose output is shown (the first one, where it returns several); None: what
-            the network suggests by `maps`, e.g. the blocks of a DuRN that the paper shows.
+            the network suggests by its `info.layers`, e.g. the blocks of a DuRN that the paper shows.
         images: Pictures per test set.
     """
 
@@ -46,7 +46,7 @@ class ActivationMaps(Callback):
         network: Any = pl_module.network
         if pl_module.inference.tile is not None:
             raise UserError("ActivationMaps shows maps of whole images: leave out model.inference.tile")
-        layers = self.layers if self.layers is not None else getattr(network, "maps", None)
+        layers = self.layers if self.layers is not None else network_info(network).layers
         if not layers:
             raise UserError(
                 f"ActivationMaps: {type(network).__name__} suggests no layers: give layers, title: name of a module"
@@ -116,7 +116,7 @@ class ActivationMaps(Callback):
 
 def _padded_like(network: Any, batch: dict[str, Any], restored: Tensor) -> Tensor:
     """A tensor of the size that a restored image has before the padding is cut off."""
-    rule = size_rule_of(network, batch["factors"][-1])
+    rule = network_info(network).size_rule(batch["factors"][-1])
     sides = batch["degraded"].shape[-2:]
     scale = restored.shape[-1] // sides[1]
     return restored.new_empty(1, 1, *(scale * rule.padded(side) for side in sides))

@@ -20,7 +20,7 @@ def branch_table(network: MBN) -> str:
     """
     rows = [("in-branch", f"I {name}", [branch]) for name, branch in network.inputs.items()]
     rows += [("stem", f"M{i}", [block]) for i, block in enumerate(network.stem, 1)]
-    for factor in network.factors:
+    for factor in network.info.factors:
         level = network.levels[factor]
         extra = "".join(f"M{len(network.stem) + i + 1}+" for i in range(level))
         rows.append(("out-branch", f"{extra}g {factor}", [*network.extra[:level], network.outputs[factor]]))

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from restore_lightning.callbacks.score_report import results
+from restore_lightning.callbacks.scoring import Scoring
 from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.io.files import write_text
 from restore_lightning.io.images import enlarged, to_float, to_uint8
@@ -35,7 +36,13 @@ class ReportPage(Callback):
 
     It shows the images whose PSNR the network changed for the worst and for the best, of every set. Test images are
     the same whenever they are read, so these are read and restored once more, pass by pass, instead of being kept.
+
+    Args:
+        scoring: Whose scores.
     """
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All sets are scored."""
@@ -44,12 +51,13 @@ class ReportPage(Callback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         sets: dict[str, EvaluationSet] = {dataset.name: dataset for dataset in data.test_sets}
-        scores = {name: task.scores[name].per_image() for name in sets if task.scores[name].images}
+        scored = self.scoring.scores
+        scores = {name: scored[name].per_image() for name in sets if scored[name].images}
         chosen = chosen_images(scores)
         log.info("report: %d images are restored once more, pass by pass", len(chosen))
         with trainer.precision_plugin.forward_context():
             pictures = [
-                _picture(task, sets[name], number, why, task.scores[name], scores[name][number])
+                _picture(task, sets[name], number, why, scored[name], scores[name][number])
                 for name, number, why in chosen
             ]
         run = Path(trainer.default_root_dir)
@@ -58,7 +66,7 @@ class ReportPage(Callback):
             for name, found in scores.items()
         }
         title, written = run.resolve().name, datetime.now().astimezone()
-        text = page(results(trainer, task), images, _curves(run / METRICS), pictures, title, written)
+        text = page(results(trainer, task, self.scoring), images, _curves(run / METRICS), pictures, title, written)
         write_text(run / "report/index.html", text)
         print(f"report: {run / 'report/index.html'}", flush=True)
         for logger in trainer.loggers:
@@ -99,10 +107,10 @@ def _ranked(
 def _picture(task: Any, dataset: EvaluationSet, number: int, why: str, scores: SetScores, scored: Scores) -> Picture:
     sample = dataset[number]
     degraded, clean = (to_float(sample[key]).to(task.device)[None] for key in ("degraded", "clean"))
-    walked = task.walk(degraded, sample["factors"])
+    steps = task.restorer().restore_steps(degraded, sample["factors"])
     passes = [
         Pass(one.factor, _shown(one.image), float(scores.protocol.psnr(one.image, clean)))
-        for one in walked
+        for one in steps
         if one.image.shape == clean.shape
     ]
     return picture(
@@ -111,7 +119,7 @@ def _picture(task: Any, dataset: EvaluationSet, number: int, why: str, scores: S
         why,
         scored,
         degraded=_shown(enlarged(degraded, clean)),
-        restored=_shown(walked[-1].image),
+        restored=_shown(steps[-1].image),
         clean=_shown(clean),
         passes=passes if len(passes) > 1 else (),
     )

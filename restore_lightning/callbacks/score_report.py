@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from restore_lightning.callbacks.scoring import Scoring
 from restore_lightning.io.files import json_text, write_text
 from restore_lightning.io.images import to_uint8, write_image
 from restore_lightning.metrics.scores import SCORES
@@ -19,35 +20,43 @@ from restore_lightning.reports import score_tables
 
 
 class ScoreReport(Callback):
-    """After `validate` and `test`: prints the tables; after `test` writes `<run>/scores.json` and `scores.csv`."""
+    """After `validate` and `test`: prints the tables; after `test` writes `<run>/scores.json` and `scores.csv`.
+
+    Args:
+        scoring: Whose scores.
+    """
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The verb, not the validation during training."""
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.VALIDATING:
-            print("", score_tables(results(trainer, pl_module)), sep="\n", flush=True)  # below the progress bar
+            report = results(trainer, pl_module, self.scoring)
+            print("", score_tables(report), sep="\n", flush=True)  # below the progress bar
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All sets are scored."""
         if trainer.is_global_zero:
-            report = results(trainer, pl_module)
+            report = results(trainer, pl_module, self.scoring)
             path = Path(trainer.default_root_dir, "scores.json")
             write_text(path, json_text(report))
             order = [f"order of the passes: {', '.join(report['order'])}"] if report["order"] else []
             print("", score_tables(report), *order, f"scores: {path}", sep="\n", flush=True)
             task: Any = pl_module
-            _write_images(trainer, task)
+            _write_images(trainer, self.scoring)
             _log(trainer, report, task.steps_trained)
 
 
-def _write_images(trainer: Trainer, task: Any) -> None:
+def _write_images(trainer: Trainer, scoring: Scoring) -> None:
     """Each image's scores as `scores.csv`."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["set", "image", "version", *SCORES])
     for dataset in data.test_sets:
-        if task.scores[dataset.name].images:
-            for number, versions in task.scores[dataset.name].per_image().items():
+        if scoring.scores[dataset.name].images:
+            for number, versions in scoring.scores[dataset.name].per_image().items():
                 for version, scores in versions.items():
                     table.writerow([dataset.name, dataset.images[number].name, version, *map(scores.get, SCORES)])
     write_text(Path(trainer.default_root_dir, "scores.csv"), text.getvalue())
@@ -70,9 +79,9 @@ def _log(trainer: Trainer, report: dict[str, Any], step: int) -> None:
             logger.log_table("test/scores", columns, rows, step=step)
 
 
-def results(trainer: Trainer, task: Any) -> dict[str, Any]:
+def results(trainer: Trainer, task: Any, scoring: Scoring) -> dict[str, Any]:
     """What `scores.json` holds."""
-    scored = {name: entry for name, entry in task.scores.items() if entry.images}
+    scored = {name: entry for name, entry in scoring.scores.items() if entry.images}
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     where = {dataset.name: dataset.data for dataset in (*data.val_sets, *data.test_sets)}
     sets = {
@@ -80,13 +89,15 @@ def results(trainer: Trainer, task: Any) -> dict[str, Any]:
         for name, entry in scored.items()
     }
     versions = next(iter(scored.values())).versions if scored else ()
-    methods = {version: task.titles.get(version, version) for version in versions if version != "degraded"}
+    compared = scoring.compared
+    titles = {"restored": task.title, **{name: one.title for name, one in compared.items()}}
+    methods = {version: titles[version] for version in versions if version != "degraded"}
     checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None
-    origins = {"restored": checkpoint, **task.compared_checkpoints()}
-    ways = {"restored": task.inference, **{name: method.inference for name, method in task.methods.items()}}
+    origins = {"restored": checkpoint, **{name: one.origin for name, one in compared.items()}}
+    ways = {"restored": task.inference, **{name: one.restorer.settings for name, one in compared.items()}}
     return {
         "checkpoint": checkpoint,
-        "checkpoints": {version: origins.get(version) for version in methods},
+        "checkpoints": {version: origins[version] for version in methods},
         "weights": task.weights,
         "step": task.steps_trained,
         "network": task.network_spec,

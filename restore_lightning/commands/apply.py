@@ -3,8 +3,9 @@
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from restore_lightning.errors import UserError
 
@@ -75,22 +76,20 @@ def run(words: list[str]) -> int:
     import torch
     from tqdm import tqdm
 
-    from restore_lightning.checkpoints import load_trained
-    from restore_lightning.inference import Inference, check_inference, restore_in_order, with_factors
+    from restore_lightning.inference import InferenceSettings, Restorer
     from restore_lightning.io.images import read_image, to_float, to_uint8, write_image
 
-    trained = load_trained(options.checkpoint)
-    network: Any = with_factors(trained)
-    order = choose_order(network.factors, trained.order, options.factor, options.order)
-    given = {name: getattr(options, name) for name in Inference.__dataclass_fields__}
+    trained = Restorer.from_checkpoint(options.checkpoint)
+    order = choose_order(trained.factors, trained.order, options.factor, options.order)
+    given = {name: getattr(options, name) for name in InferenceSettings.__dataclass_fields__}
     try:
-        inference = Inference(**{name: value for name, value in given.items() if value is not None})
-        check_inference(network, order, inference)
+        settings = InferenceSettings(**{name: value for name, value in given.items() if value is not None})
+        restorer = Restorer(trained.networks, order, settings)
     except ValueError as error:
         raise UserError("--" + str(error).replace("_", "-")) from error
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        network.to(device)
+        restorer.to(device)
     except (RuntimeError, AssertionError) as error:  # torch says both of devices it cannot use
         raise UserError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
 
@@ -99,8 +98,7 @@ def run(words: list[str]) -> int:
         for job in tqdm(jobs, unit="image", desc=", ".join(order), disable=None):
             try:
                 image = to_float(read_image(job.source).to(device))
-                restored = restore_in_order(network, image[None], order, inference)[-1]
-                write_image(to_uint8(restored[0]), job.target)
+                write_image(to_uint8(restorer.restore(image[None], ())[0]), job.target)
             except (UserError, OSError, RuntimeError, ValueError) as error:
                 what = " ".join(str(error).split())
                 if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in what:  # on a GPU, on the CPU
@@ -156,7 +154,7 @@ def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[J
     return jobs
 
 
-def choose_order(factors: list[str], own: list[str] | None, factor: str | None, order: str | None) -> list[str]:
+def choose_order(factors: Sequence[str], own: Sequence[str] | None, factor: str | None, order: str | None) -> list[str]:
     """The factors to remove, in order.
 
     Args:
@@ -180,7 +178,7 @@ def choose_order(factors: list[str], own: list[str] | None, factor: str | None, 
             raise UserError(f"unknown --factor {factor}: this network has {', '.join(factors)}")
         return [factor]
     if own is not None:
-        return own
+        return list(own)
     if len(factors) == 1:
         return list(factors)
     raise UserError(

@@ -45,20 +45,20 @@ def run(words: list[str]) -> int:
     from lightning import __version__ as lightning_version
 
     from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, WEIGHTS
-    from restore_lightning.networks import has_branches, parameters
+    from restore_lightning.networks import network_info, parameters
     from restore_lightning.published import card, import_network
 
     network: Any
     network, spec = import_network(options.network, options.file, _pairs(options.hyperparameters))
     described = card(options.network)
-    several = has_branches(network)
-    if several and options.factor:
+    factors = network_info(network).factors
+    if factors and options.factor:
         raise UserError(f"--factor {options.factor}: {options.network} has factors of its own, leave it out")
     checkpoint = {
         "state_dict": {f"{WEIGHTS}{name}": tensor for name, tensor in network.state_dict().items()},
         SPEC: spec,
         ORDER: None,
-        FACTOR: None if several else options.factor or described["factor"],
+        FACTOR: None if factors else options.factor or described["factor"],
         MULTIPLE: None,
         # What Lightning reads of a checkpoint, for restore test --ckpt_path.
         "pytorch-lightning_version": lightning_version,
@@ -67,7 +67,7 @@ def run(words: list[str]) -> int:
     }
     with written_beside(output) as beside:
         torch.save(checkpoint, beside)
-    removes = checkpoint[FACTOR] or ", ".join(network.factors)
+    removes = checkpoint[FACTOR] or ", ".join(factors)
     print(f"{options.network}: {parameters(network):,} parameters, removes {removes}")
     print(f"trained on: {described['trained_on']}")
     print(f"repository: {described['repository']}, licence: {described['licence']}")

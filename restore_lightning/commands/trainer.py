@@ -24,6 +24,7 @@ from restore_lightning.callbacks import (
     ReportPage,
     RunStart,
     ScoreReport,
+    Scoring,
 )
 from restore_lightning.checkpoints import check_serialisable, missing_arguments
 from restore_lightning.commands import TRAINER_VERBS
@@ -171,13 +172,15 @@ class RestoreCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run's own callbacks, and its loggers unless the config names some or none."""
         trainer = self.config_init[self.subcommand].trainer
+        scoring = Scoring()
         own = [
             RunStart(self.earlier),
             BestCheckpoint(),
             BranchTable(),
             PictureGrid(),
-            ScoreReport(),
-            ReportPage(),
+            scoring,
+            ScoreReport(scoring),
+            ReportPage(scoring),
             PredictionWriter(),
         ]
         if trainer.enable_progress_bar is not False:

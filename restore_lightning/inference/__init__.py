@@ -1,27 +1,30 @@
 """Restoring images with a trained network."""
 
-from restore_lightning.inference.methods import Baseline, DedicatedNetworks, Method, Pass, load_method, with_factors
-from restore_lightning.inference.order import ORDER, check_order, order_given, restore_in_order
+from restore_lightning.inference.baselines import Baseline, Compared, read_baseline
+from restore_lightning.inference.order import ORDER, check_order, order_given
 from restore_lightning.inference.padding import pad_by_reflection
-from restore_lightning.inference.restorer import check_inference, outputs_of, restore, size_rule_of
-from restore_lightning.inference.settings import PLAIN, Inference
+from restore_lightning.inference.restorer import (
+    RestorationStep,
+    Restorer,
+    network_outputs,
+    restore,
+    restore_in_order,
+)
+from restore_lightning.inference.settings import DEFAULT, InferenceSettings
 
 __all__ = [
+    "DEFAULT",
     "ORDER",
-    "PLAIN",
     "Baseline",
-    "DedicatedNetworks",
-    "Inference",
-    "Method",
-    "Pass",
-    "check_inference",
+    "Compared",
+    "InferenceSettings",
+    "RestorationStep",
+    "Restorer",
     "check_order",
-    "load_method",
+    "network_outputs",
     "order_given",
-    "outputs_of",
     "pad_by_reflection",
+    "read_baseline",
     "restore",
     "restore_in_order",
-    "size_rule_of",
-    "with_factors",
 ]

@@ -1,34 +1,9 @@
-"""The recurrent use of a multi-branch network (paper 2, section 4.2): one branch pair after the other."""
+"""The order in which factors are removed, one branch pair after the other (paper 2, section 4.2)."""
 
 from collections.abc import Sequence
-from typing import Any
-
-from torch import Tensor
-
-from restore_lightning.inference.restorer import restore
-from restore_lightning.inference.settings import PLAIN, Inference
 
 ORDER = ("jpeg", "haze", "blur", "rain")
 """Paper 2's recurrent order (section 5.2)."""
-
-
-def restore_in_order(network: Any, image: Tensor, order: Sequence[str], inference: Inference = PLAIN) -> list[Tensor]:
-    """Remove one factor after the other; each pass restores the clamped result of the one before.
-
-    Args:
-        network: A network with `size_rule(factor)` and `(image, factor) -> outputs`.
-        image: (B, 3, H, W) in [0, 1], any size.
-        order: The factors, in the order in which they are removed.
-        inference: See `restore`; in each pass.
-
-    Returns:
-        The image after each pass, (B, 3, H, W) in [0, 1]; the last one is the result.
-    """
-    passes: list[Tensor] = []
-    for factor in order:
-        image = restore(network, image, factor, inference)
-        passes.append(image)
-    return passes
 
 
 def order_given(order: Sequence[str], factors: Sequence[str], own: Sequence[str] | None) -> list[str]:

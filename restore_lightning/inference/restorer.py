@@ -1,110 +1,217 @@
-"""Restoring images of any size: the one padding routine."""
+"""Restoring images of any size with trained networks."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from restore_lightning.checkpoints import load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference.padding import pad_by_reflection
-from restore_lightning.inference.settings import PLAIN, Inference
+from restore_lightning.inference.settings import DEFAULT, InferenceSettings
 from restore_lightning.inference.tiles import tile_layout, tiled
-from restore_lightning.networks import SizeRule, has_branches
+from restore_lightning.networks import network_info
 from restore_lightning.networks.statistics import global_statistics, local_statistics
 
 
-def size_rule_of(network: Any, factor: str | None = None) -> SizeRule:
-    """Image sizes that a network accepts; any where it declares none."""
-    rule: Any = getattr(network, "size_rule", SizeRule(1, 1))
-    declared: SizeRule = rule if isinstance(rule, SizeRule) else rule(factor)
-    return declared
-
-
-def outputs_of(network: Any, image: Tensor, factor: str | None = None) -> list[Tensor]:
-    """What a network makes of images, the result last: the one place that knows how networks are called.
+class RestorationStep(NamedTuple):
+    """What one pass of a network makes of images.
 
     Args:
-        network: With branches for several factors: `(image, factor) -> images`. Without: `stages(image) -> images`
-            where its class has this method, else `(image) -> image` or images. `reads_bgr`: its channels are in this
-            order. `image_channels` 1: gray, each channel of a colour image is restored by itself.
-        image: (B, C, H, W) of a size that it accepts.
-        factor: One of its `factors`, if it has branches.
+        factor: What it removes.
+        image: (B, C, H, W) after it, in [0, 1].
     """
-    if has_branches(network):
+
+    factor: str
+    image: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Restorer:
+    """Trained networks and the way they are used.
+
+    Args:
+        networks: Factor -> the network that removes it; one that removes several stands under each of them.
+        order: The order in which factors are removed from any image; None: the image's own factors are told, and the
+            one that was applied last is removed first.
+        settings: Whole images or tiles, local statistics, self-ensemble; in each pass.
+
+    Raises:
+        ValueError: An order with a factor that no network removes, tiles that are too small for a network or do not
+            move on, or local statistics of a network that takes none over whole images.
+    """
+
+    networks: Mapping[str, nn.Module]
+    order: Sequence[str] | None = None
+    settings: InferenceSettings = DEFAULT
+
+    def __post_init__(self) -> None:
+        """Refuse what a network cannot be used with, before it is."""
+        tile, overlap = self.settings.tile, self.settings.overlap or 0
+        for factor in self.factors if self.order is None else self.order:
+            network = self._network(factor)
+            if tile is not None:
+                tile_layout(network_info(network).size_rule(factor), tile, overlap)
+            if self.settings.local_statistics is not None:
+                global_statistics(network)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: str | Path | Mapping[str, str | Path]) -> Self:
+        """Networks as they were trained to be used, in eval mode on the CPU.
+
+        Args:
+            checkpoint: Written by `restore fit` or `convert`; or factor -> checkpoint, for dedicated networks.
+
+        Raises:
+            UserError: A checkpoint that cannot be read.
+            ValueError: No checkpoint, or one under a factor that its network does not remove.
+        """
+        if not isinstance(checkpoint, Mapping):
+            trained = load_trained(checkpoint)
+            return cls(trained.networks, trained.order)
+        if not checkpoint:
+            raise ValueError("no checkpoint is named: give FACTOR: CHECKPOINT for each factor")
+        networks = {}
+        for factor, path in checkpoint.items():
+            found = load_trained(path).networks
+            if factor not in found:
+                raise ValueError(f"{path} is named for {factor!r}, its network has {', '.join(found)}")
+            networks[factor] = found[factor]
+        return cls(networks)
+
+    @property
+    def factors(self) -> list[str]:
+        """All that it can remove."""
+        return list(self.networks)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the networks."""
+        for network in self.networks.values():
+            network.to(device)
+        return self
+
+    def restore_steps(self, image: Tensor, factors: Sequence[str]) -> list[RestorationStep]:
+        """Restore, pass by pass; each restores the clamped result of the one before.
+
+        Args:
+            image: (B, C, H, W) in [0, 1], any size.
+            factors: What degrades it, in the order of application; not looked at where there is an order.
+
+        Returns:
+            What each pass removes and the image after it, clamped to [0, 1]; the last one is the result.
+        """
+        steps: list[RestorationStep] = []
+        for factor in reversed(factors) if self.order is None else self.order:
+            image = restore(self._network(factor), image, factor, self.settings)
+            steps.append(RestorationStep(factor, image))
+        return steps
+
+    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
+        """The result of `restore_steps`: (B, C, H, W), clamped to [0, 1]."""
+        return self.restore_steps(image, factors)[-1].image
+
+    def _network(self, factor: str) -> nn.Module:
+        if factor not in self.networks:
+            raise ValueError(f"unknown factor {factor!r}: there are networks for {', '.join(self.networks)}")
+        return self.networks[factor]
+
+
+def restore_in_order(
+    network: nn.Module, image: Tensor, order: Sequence[str], settings: InferenceSettings = DEFAULT
+) -> list[Tensor]:
+    """Remove one factor after the other by a multi-branch network (paper 2, section 4.2).
+
+    Args:
+        network: `(image, factor) -> outputs`.
+        image: (B, 3, H, W) in [0, 1], any size.
+        order: The factors, in the order in which they are removed.
+        settings: In each pass.
+
+    Returns:
+        The image after each pass, (B, 3, H, W) in [0, 1]; the last one is the result.
+    """
+    restorer = Restorer(dict.fromkeys(order, network), order, settings)
+    return [step.image for step in restorer.restore_steps(image, ())]
+
+
+def network_outputs(network: nn.Module, image: Tensor, factor: str | None = None) -> list[Tensor]:
+    """All that a network makes of images, the result last: the one place that knows how networks are called.
+
+    Args:
+        network: See `NetworkInfo`. One that is told nothing is called `stages(image)` where its class has this
+            method, else `network(image)`; either gives an image or several.
+        image: (B, C, H, W) in [0, 1], of a size that it accepts.
+        factor: One of its factors, if it is told.
+
+    Returns:
+        Images (B, C, H, W), not clamped; the result is larger for super-resolution.
+
+    Raises:
+        UserError: It returns something else.
+    """
+    info = network_info(network)
+    if info.factors:
         outputs: list[Tensor] = network(image, factor)
         return outputs
-    if getattr(network, "image_channels", 3) == 1 and image.shape[1] == 3:
-        channels = outputs_of(network, image.flatten(0, 1)[:, None])
+    if info.channels == 1 and image.shape[1] == 3:
+        channels = network_outputs(network, image.flatten(0, 1)[:, None])
         return [y.reshape(*image.shape[:2], *y.shape[2:]) for y in channels]
-    if getattr(network, "reads_bgr", False):
-        image = image.flip(1)
+    swapped = info.colour == "bgr"
     # Of the class: a ModuleList called `stages` is something else.
-    result = network.stages(image) if callable(getattr(type(network), "stages", None)) else network(image)
+    call: Any = network.stages if callable(getattr(type(network), "stages", None)) else network
+    result = call(image.flip(1) if swapped else image)
     images = [result] if isinstance(result, Tensor) else list(result)
     if not images or not all(isinstance(y, Tensor) for y in images):
         raise UserError(
             f"{type(network).__name__} returns {type(result).__name__}: it must return an image, or a list of images"
         )
-    return [y.flip(1) for y in images] if getattr(network, "reads_bgr", False) else images
+    return [y.flip(1) for y in images] if swapped else images
 
 
-def check_inference(network: Any, factors: Iterable[str | None], inference: Inference) -> None:
-    """Refuse what a network cannot be used with, before it is.
-
-    Args:
-        network: See `outputs_of`.
-        factors: Those that it is going to remove; [None] for a network without branches.
-        inference: How.
-
-    Raises:
-        ValueError: Tiles that are too small for it or do not move on, or it takes no statistics over whole images.
-    """
-    if inference.tile is not None:
-        for factor in factors:
-            tile_layout(size_rule_of(network, factor), inference.tile, inference.overlap or 0)
-    if inference.local_statistics is not None:
-        global_statistics(network)
-
-
-def restore(network: Any, image: Tensor, factor: str | None = None, inference: Inference = PLAIN) -> Tensor:
-    """Restore images of any size.
+def restore(
+    network: nn.Module, image: Tensor, factor: str | None = None, settings: InferenceSettings = DEFAULT
+) -> Tensor:
+    """Restore images of any size by one pass of a network.
 
     Args:
-        network: See `outputs_of`; `size_rule` says which sizes it accepts.
+        network: See `network_outputs`; its `NetworkInfo` says which sizes it accepts.
         image: (B, C, H, W) in [0, 1].
-        factor: One of the network's factors, for networks that have several.
-        inference: In tiles, with local statistics, as a self-ensemble; all of them combine.
+        factor: One of the network's factors, if it is told.
+        settings: In tiles, with local statistics, as a self-ensemble; all of them combine.
 
     Returns:
         (B, C, H, W), clamped to [0, 1]; larger for super-resolution.
 
     Raises:
-        ValueError: As `check_inference`.
+        ValueError: As `Restorer`.
     """
-    if not inference.self_ensemble:
-        return _restored(network, image, factor, inference).clamp(0, 1)
+    if not settings.self_ensemble:
+        return _restored(network, image, factor, settings).clamp(0, 1)
     turns = [(flip, quarters) for flip in (False, True) for quarters in range(4)]
-    restored = (_turned_back(_restored(network, _turned(image, *turn), factor, inference), *turn) for turn in turns)
+    restored = (_turned_back(_restored(network, _turned(image, *turn), factor, settings), *turn) for turn in turns)
     total = next(restored)
     for other in restored:
         total = total + other
     return (total / len(turns)).clamp(0, 1)
 
 
-def _restored(network: Any, image: Tensor, factor: str | None, inference: Inference) -> Tensor:
+def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: InferenceSettings) -> Tensor:
     def result_of(image: Tensor) -> Tensor:
-        crop = inference.local_statistics
+        crop = settings.local_statistics
         with nullcontext() if crop is None else local_statistics(network, crop, image.shape[-2:]):
-            return outputs_of(network, image, factor)[-1]
+            return network_outputs(network, image, factor)[-1]
 
-    rule = size_rule_of(network, factor)
+    rule = network_info(network).size_rule(factor)
     height, width = image.shape[-2:]
     padded = pad_by_reflection(image, rule.padded(height), rule.padded(width))
-    if inference.tile is None:
+    if settings.tile is None:
         result = result_of(padded)
     else:
-        result = tiled(result_of, padded, *tile_layout(rule, inference.tile, inference.overlap or 0))
+        result = tiled(result_of, padded, *tile_layout(rule, settings.tile, settings.overlap or 0))
     scale = result.shape[-2] // padded.shape[-2]
     return result[..., : scale * height, : scale * width].to(image.dtype)
 

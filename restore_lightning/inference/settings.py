@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Inference:
+class InferenceSettings:
     """Ways of using a trained network; training uses none of them.
 
     Args:
@@ -44,5 +44,5 @@ class Inference:
         return "+" if self.self_ensemble else ""
 
 
-PLAIN = Inference()
+DEFAULT = InferenceSettings()
 """Whole images, once."""

@@ -3,7 +3,18 @@
 from restore_lightning.networks.din import DIN
 from restore_lightning.networks.drn import DRN
 from restore_lightning.networks.durn import DuRN
-from restore_lightning.networks.layers import SizeRule, has_branches, parameters
+from restore_lightning.networks.info import NetworkInfo, SizeRule, network_info, set_size_multiple
+from restore_lightning.networks.layers import parameters
 from restore_lightning.networks.mbn import MBN
 
-__all__ = ["DIN", "DRN", "MBN", "DuRN", "SizeRule", "has_branches", "parameters"]
+__all__ = [
+    "DIN",
+    "DRN",
+    "MBN",
+    "DuRN",
+    "NetworkInfo",
+    "SizeRule",
+    "network_info",
+    "parameters",
+    "set_size_multiple",
+]

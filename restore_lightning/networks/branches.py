@@ -1,7 +1,7 @@
-"""Input and output branches of the multi-branch network, and how a pair of each kind is walked.
+"""Input and output branches of the multi-branch network, and the forward path of each kind of pair.
 
-Pairs are data: `PAIRS` names input branch, output branch and walk of each kind. All widths are
-multiples of one `width` (paper 2: 32). An output branch ends in tanh and its walk adds the image,
+Pairs are data: `PAIRS` names input branch, output branch and forward path of each kind. All widths are
+multiples of one `width` (paper 2: 32). An output branch ends in tanh and the path adds the image,
 so that a branch predicts a residual.
 """
 
@@ -17,7 +17,7 @@ from restore_lightning.networks.layers import ConvLSTM, conv, conv_relu, pyramid
 PairKind = Literal["basic", "convlstm", "multiscale"]
 Trunk = Callable[[Tensor, Tensor], Tensor]
 Run = Callable[..., Any]
-"""Calls a step of a walk, `run(step, *inputs)`: at once, or with activation checkpointing."""
+"""Calls a step of a path, `run(step, *inputs)`: at once, or with activation checkpointing."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,13 @@ class BasicOutput(nn.Module):
         return residual.tanh()
 
 
-def walk_basic(read: nn.Module, write: nn.Module, trunk: Trunk, run: Run, image: Tensor) -> list[Tensor]:
+def forward_basic(
+    input_branch: nn.Module, output_branch: nn.Module, trunk: Trunk, run: Run, image: Tensor
+) -> list[Tensor]:
     """One step."""
 
     def step(image: Tensor) -> Tensor:
-        return write(trunk(*read(image))) + image
+        return output_branch(trunk(*input_branch(image))) + image
 
     return [run(step, image)]
 
@@ -129,15 +131,17 @@ class ConvLSTMOutput(nn.Module):
         return residual.tanh()
 
 
-def walk_convlstm(read: Any, write: nn.Module, trunk: Trunk, run: Run, image: Tensor) -> list[Tensor]:
+def forward_convlstm(
+    input_branch: Any, output_branch: nn.Module, trunk: Trunk, run: Run, image: Tensor
+) -> list[Tensor]:
     """Progressive restoration: each step reads the last estimate beside the image; the last one counts."""
 
     def step(estimate: Tensor, image: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        x, r, state = read(torch.cat([estimate, image], dim=1), state or None)
-        return write(trunk(x, r)) + image, *state
+        x, r, state = input_branch(torch.cat([estimate, image], dim=1), state or None)
+        return output_branch(trunk(x, r)) + image, *state
 
     estimate, state = image, ()
-    for _ in range(read.iterations):
+    for _ in range(input_branch.iterations):
         estimate, *state = run(step, estimate, image, *state)
     return [estimate]
 
@@ -199,33 +203,35 @@ class MultiScaleOutput(nn.Module):
         return residual.tanh()
 
 
-def walk_multiscale(read: Any, write: nn.Module, trunk: Trunk, run: Run, image: Tensor) -> list[Tensor]:
+def forward_multiscale(
+    input_branch: Any, output_branch: nn.Module, trunk: Trunk, run: Run, image: Tensor
+) -> list[Tensor]:
     """Coarse to fine over a bicubic pyramid of the image; one output per scale, coarsest first."""
 
     def step(scale: int, level: Tensor, *coarser: Tensor) -> Tensor:
         images = torch.cat([level, *map(upsample_image, coarser)], dim=1)
-        return write(trunk(*read(images, scale)), scale) + level
+        return output_branch(trunk(*input_branch(images, scale)), scale) + level
 
     outputs: list[Tensor] = []
-    for scale, level in enumerate(pyramid(image, read.scales)):
+    for scale, level in enumerate(pyramid(image, input_branch.scales)):
         outputs.append(run(step, scale, level, *outputs[-1:]))
     return outputs
 
 
 class BranchPair(NamedTuple):
-    """Input branch, output branch, and the walk (input branch, output branch, trunk, run, image) -> outputs.
+    """Input branch, output branch, and the path (input branch, output branch, trunk, run, image) -> outputs.
 
     An input branch says by `r_stride` how many pixels of the image one pixel of its r covers,
     where r is smallest. An output branch holds the convolutions that write the image in `last`.
     """
 
-    read: Callable[[BranchSettings], nn.Module]
-    write: Callable[[BranchSettings], nn.Module]
-    walk: Callable[[nn.Module, nn.Module, Trunk, Run, Tensor], list[Tensor]]
+    input_branch: Callable[[BranchSettings], nn.Module]
+    output_branch: Callable[[BranchSettings], nn.Module]
+    forward: Callable[[nn.Module, nn.Module, Trunk, Run, Tensor], list[Tensor]]
 
 
 PAIRS: dict[PairKind, BranchPair] = {
-    "basic": BranchPair(BasicInput, BasicOutput, walk_basic),
-    "convlstm": BranchPair(ConvLSTMInput, ConvLSTMOutput, walk_convlstm),
-    "multiscale": BranchPair(MultiScaleInput, MultiScaleOutput, walk_multiscale),
+    "basic": BranchPair(BasicInput, BasicOutput, forward_basic),
+    "convlstm": BranchPair(ConvLSTMInput, ConvLSTMOutput, forward_convlstm),
+    "multiscale": BranchPair(MultiScaleInput, MultiScaleOutput, forward_multiscale),
 }

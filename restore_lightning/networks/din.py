@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from restore_lightning.networks.attention import AsymmetricCoAttention, ChannelAttention
-from restore_lightning.networks.layers import SizeRule
+from restore_lightning.networks.info import NetworkInfo, SizeRule, tiling_of
 
 Fusion = Literal["asyca", "concat", "sum", "se"]
 SLOPE = 0.2
@@ -121,8 +121,6 @@ class DIN(nn.Module):
         ValueError: Numbers below 1, a scale that cannot be built, or both a scale and a stride.
     """
 
-    image_channels = 3
-
     def __init__(
         self,
         scale: Literal[1, 2, 3, 4, 8] = 1,
@@ -147,7 +145,6 @@ class DIN(nn.Module):
             raise ValueError(f"scale={scale} and stride={stride}: super-resolution has no strided front, give one")
         self.scale = scale
         self.released = released
-        self.size_rule = SizeRule(multiple=stride, minimum=stride)
         front = [nn.Conv2d(3, width, 3, padding=1)]
         if stride > 1:
             front.append(nn.Conv2d(width, width, 2 * stride, stride, padding=stride // 2))
@@ -157,12 +154,14 @@ class DIN(nn.Module):
         self.ends = nn.Conv2d(M * width, width, 1) if gff else None
         self.states = nn.Conv2d(D * width, width, 1) if gff else None
         self.back = nn.Sequential(*_upsampling(width, scale * stride), nn.Conv2d(width, 3, 3, padding=1))
+        sizes = SizeRule(multiple=stride, minimum=stride)
+        self.info = NetworkInfo(channels=3, scale=scale, sizes=sizes, tiling=tiling_of(self), half_precision=True)
 
     def forward(self, image: Tensor) -> Tensor:
         """Restore.
 
         Args:
-            image: (B, 3, H, W) in [0, 1], sides as in `size_rule`.
+            image: (B, 3, H, W) in [0, 1], sides as in `info.sizes`.
 
         Returns:
             (B, 3, scale * H, scale * W), not clamped.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore_lightning.networks.layers import SizeRule
+from restore_lightning.networks.info import NetworkInfo, SizeRule
 
 
 class DRN(nn.Module):
@@ -25,8 +25,7 @@ class DRN(nn.Module):
         ValueError: A number below 1.
     """
 
-    size_rule = SizeRule(multiple=1, minimum=1)
-    image_channels = 3
+    info = NetworkInfo(channels=3, scale=1, sizes=SizeRule(1, 1), tiling="exact", half_precision=True)
 
     def __init__(self, T: int = 7, R: int = 7, resblocks: Literal[1, 2] = 2, width: int = 16) -> None:  # noqa: N803
         super().__init__()

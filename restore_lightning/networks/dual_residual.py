@@ -128,7 +128,7 @@ def durb_m(
     )
 
 
-class Doubling(NamedTuple):
+class Upsampling(NamedTuple):
     """How T1 doubles the resolution: a convolution to 4 * r's channels, then a pixel shuffle.
 
     Args:
@@ -140,30 +140,30 @@ class Doubling(NamedTuple):
     outputs: int
 
 
-class BlockKind(NamedTuple):
+class BlockDesign(NamedTuple):
     """One of paper 1's blocks (fig. 3) as data.
 
     Args:
-        doubling: What T1 starts with; None: r has the resolution of x.
+        upsampling: What T1 starts with; None: r has the resolution of x.
         attention: T2 starts with an SE-ResNet module.
         norm_after_sum: Normalise after r and x have been added, not before.
     """
 
-    doubling: Doubling | None = None
+    upsampling: Upsampling | None = None
     attention: bool = False
     norm_after_sum: bool = False
 
     def residual(self, channels: int) -> int:
         """Channels of r."""
-        return channels if self.doubling is None else channels * self.doubling.outputs // 4
+        return channels if self.upsampling is None else channels * self.upsampling.outputs // 4
 
 
-Kind = Literal["P", "U", "S", "US"]
-KINDS: dict[Kind, BlockKind] = {
-    "P": BlockKind(),
-    "U": BlockKind(Doubling(kernel=1, outputs=2), norm_after_sum=True),
-    "S": BlockKind(attention=True),
-    "US": BlockKind(Doubling(kernel=3, outputs=4), attention=True),
+BlockKind = Literal["P", "U", "S", "US"]
+BLOCK_DESIGNS: dict[BlockKind, BlockDesign] = {
+    "P": BlockDesign(),
+    "U": BlockDesign(Upsampling(kernel=1, outputs=2), norm_after_sum=True),
+    "S": BlockDesign(attention=True),
+    "US": BlockDesign(Upsampling(kernel=3, outputs=4), attention=True),
 }
 
 
@@ -182,7 +182,7 @@ class ConvBase(nn.Module):
 
 
 def durb(
-    kind: Kind,
+    kind: BlockKind,
     spec: BlockSpec,
     channels: int,
     norm: Norm = nn.Identity,
@@ -202,20 +202,20 @@ def durb(
     Raises:
         ValueError: Style "c" where T1 changes the size (the dashes of table 1).
     """
-    doubling, attention, norm_after_sum = KINDS[kind]
-    if style == "c" and doubling is not None:
+    upsampling, attention, norm_after_sum = BLOCK_DESIGNS[kind]
+    if style == "c" and upsampling is not None:
         raise ValueError(
             f"style 'c' cannot be built from DuRB-{kind}, whose first operation changes the size (paper 1, table 1):"
             " choose style 'b' or 'd'"
         )
-    residual = KINDS[kind].residual(channels)
+    residual = BLOCK_DESIGNS[kind].residual(channels)
     t1: list[nn.Module] = []
-    if doubling is not None:
-        t1 = [conv(channels, 4 * residual, doubling.kernel), norm(4 * residual), nn.PixelShuffle(2)]
+    if upsampling is not None:
+        t1 = [conv(channels, 4 * residual, upsampling.kernel), norm(4 * residual), nn.PixelShuffle(2)]
     zeros = dilated_zeros and spec.dilation > 1
     t1.append(conv(residual, residual, spec.k1, dilation=spec.dilation, zeros=zeros))
     t2: list[nn.Module] = [SEResNet(residual, residual // 2, norm=norm)] if attention else []
-    t2.append(conv(residual, channels, spec.k2, stride=1 if doubling is None else 2))
+    t2.append(conv(residual, channels, spec.k2, stride=1 if upsampling is None else 2))
     n1, n2 = norm(residual), norm(channels)
     if not norm_after_sum:
         t1.append(n1)

@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore_lightning.networks.dual_residual import KINDS, BlockSpec, ConnectionStyle, Kind, Norm, durb
-from restore_lightning.networks.layers import SizeRule, conv
+from restore_lightning.networks.dual_residual import BLOCK_DESIGNS, BlockKind, BlockSpec, ConnectionStyle, Norm, durb
+from restore_lightning.networks.info import NetworkInfo, SizeRule, tiling_of
+from restore_lightning.networks.layers import conv
 from restore_lightning.networks.statistics import InstanceNorm
 
 PresetName = Literal["P", "P-no-norm", "U", "US", "S", "S-P"]
@@ -28,7 +29,7 @@ class Block(NamedTuple):
         dilation: Dilation of T1's convolution.
     """
 
-    kind: Kind
+    kind: BlockKind
     k1: int
     k2: int
     dilation: int = 1
@@ -69,7 +70,7 @@ class Preset:
     back: Literal["flat", "pixel shuffle", "transposed"]
     norm: Literal["batch", "instance"] | None
     blocks: tuple[Block, ...]
-    image_channels: int = 3
+    image_channels: Literal[1, 3] = 3
     subtracts: bool = False
 
     @property
@@ -78,7 +79,7 @@ class Preset:
         return any(layer.stride > 1 for layer in self.front)
 
 
-def _blocks(kind: Kind, *kernels: tuple[int, int, int]) -> tuple[Block, ...]:
+def _blocks(kind: BlockKind, *kernels: tuple[int, int, int]) -> tuple[Block, ...]:
     return tuple(Block(kind, *each) for each in kernels)
 
 
@@ -138,7 +139,7 @@ class DuRN(nn.Module):
         preset: PresetName = "P",
         image_channels: Literal[1, 3] | None = None,
         width: int | None = None,
-        blocks: list[tuple[Kind, int, int, int]] | None = None,
+        blocks: list[tuple[BlockKind, int, int, int]] | None = None,
         style: ConnectionStyle = "d",
         released: bool = False,
     ) -> None:
@@ -150,12 +151,11 @@ class DuRN(nn.Module):
         chosen = [Block(*block) for block in (design.blocks if blocks is None else blocks)]
         _check_blocks(preset, design, chosen)
         self.preset = preset
-        self.image_channels = design.image_channels if image_channels is None else image_channels
+        colours = image_channels or design.image_channels
         self.subtracts = design.subtracts
-        self.reads_bgr = released and preset == "S-P"  # the authors' raindrop images were read in this order
         norm = _norm(design, released)
 
-        channels = [self.image_channels, *(layer.width * width for layer in design.front)]
+        channels = [colours, *(layer.width * width for layer in design.front)]
         self.front = nn.ModuleList(
             _front_layer(layer, inputs, outputs, norm)
             for layer, (inputs, outputs) in zip(design.front, pairwise(channels), strict=True)
@@ -167,14 +167,21 @@ class DuRN(nn.Module):
         )
         self.back = nn.Sequential(*_back(design, channels, norm))
         self.tanh = nn.Tanh()
-        self.size_rule = _size_rule(design, chosen)
-        self.maps = _maps(design, chosen)
+        self.info = NetworkInfo(
+            channels=colours,
+            scale=1,
+            sizes=_size_rule(design, chosen),
+            colour="bgr" if released and preset == "S-P" else "rgb",  # as the authors' raindrop images were read
+            tiling=tiling_of(self),
+            half_precision=True,
+            layers=_layers(design, chosen),
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         """Restore.
 
         Args:
-            image: (B, image_channels, H, W) in [0, 1], sides as in `size_rule`.
+            image: (B, image_channels, H, W) in [0, 1], sides as in `info.sizes`.
 
         Returns:
             The same shape, not clamped.
@@ -184,7 +191,7 @@ class DuRN(nn.Module):
             states.append(layer(states[-1]))
         x = states[-1]
         # r has the resolution of x, or twice that.
-        r = states[-2] if KINDS[self.kinds[0]].doubling else x
+        r = states[-2] if BLOCK_DESIGNS[self.kinds[0]].upsampling else x
         for place, block in enumerate(self.blocks):
             if place and self.kinds[place] != self.kinds[place - 1]:
                 r = x
@@ -193,7 +200,7 @@ class DuRN(nn.Module):
         return image - residual if self.subtracts else image + residual
 
 
-class SmoothDoubling(nn.Module):
+class SmoothUpsampling(nn.Module):
     """A transposed convolution, then a 2x2 mean against its checkerboard, ReLU (DuRN-S-P)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -202,8 +209,8 @@ class SmoothDoubling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, 2H, 2W)."""
-        doubled = functional.pad(self.transposed(x), (1, 0, 1, 0), mode="reflect")
-        return functional.relu(functional.avg_pool2d(doubled, 2, stride=1))
+        enlarged = functional.pad(self.transposed(x), (1, 0, 1, 0), mode="reflect")
+        return functional.relu(functional.avg_pool2d(enlarged, 2, stride=1))
 
 
 def _norm(design: Preset, released: bool) -> Norm:
@@ -229,14 +236,14 @@ def _back(design: Preset, channels: Sequence[int], norm: Norm) -> list[nn.Module
     if design.back == "flat":
         return [*_normed(x, norm), conv(x, image)]
     if design.back == "transposed":
-        return [SmoothDoubling(x, x), *_normed(x, norm), SmoothDoubling(x, width), conv(width, image, 5)]
-    doubling = KINDS[design.blocks[0].kind].doubling
-    assert doubling is not None
+        return [SmoothUpsampling(x, x), *_normed(x, norm), SmoothUpsampling(x, width), conv(width, image, 5)]
+    upsampling = BLOCK_DESIGNS[design.blocks[0].kind].upsampling
+    assert upsampling is not None
     layers: list[nn.Module] = []
     for _ in range(2):
-        more = doubling.outputs * x
+        more = upsampling.outputs * x
         x = more // 4
-        layers += [conv(more // doubling.outputs, more, doubling.kernel), norm(more), nn.PixelShuffle(2)]
+        layers += [conv(more // upsampling.outputs, more, upsampling.kernel), norm(more), nn.PixelShuffle(2)]
         layers += _normed(x, norm)
     return [*layers, nn.Conv2d(x, image, 7, padding=3)]
 
@@ -259,7 +266,7 @@ def _size_rule(design: Preset, blocks: Sequence[Block]) -> SizeRule:
     resolution = 4 if design.strided else 1  # pixels of the image per pixel of x
     least = [2 * resolution]  # x is padded by 1
     for block in blocks:
-        stride = resolution // 2 if KINDS[block.kind].doubling else resolution
+        stride = resolution // 2 if BLOCK_DESIGNS[block.kind].upsampling else resolution
         reach = [(block.k2 - 1) // 2]
         if block.dilation == 1 or not design.strided:
             reach.append(block.dilation * (block.k1 - 1) // 2)
@@ -267,15 +274,15 @@ def _size_rule(design: Preset, blocks: Sequence[Block]) -> SizeRule:
     return SizeRule(resolution, SizeRule(resolution, 1).padded(max(least)))
 
 
-def _maps(design: Preset, blocks: Sequence[Block]) -> dict[str, str]:
+def _layers(design: Preset, blocks: Sequence[Block]) -> dict[str, str]:
     """What the papers show of a network, as names of modules.
 
     Fig. 12: what the S blocks of DuRN-S-P find ("attention"), and the residual. Supplement, fig. 1: x before the
     first and after a quarter, half and all of DuRN-US's blocks.
     """
     count, kinds = len(blocks), [block.kind for block in blocks]
-    maps = {"l=0": f"front.{len(design.front) - 1}"}
-    maps |= {f"l={place}": f"blocks.{place - 1}" for place in sorted({count // 4, count // 2, count}) if place}
+    layers = {"l=0": f"front.{len(design.front) - 1}"}
+    layers |= {f"l={place}": f"blocks.{place - 1}" for place in sorted({count // 4, count // 2, count}) if place}
     if "S" in kinds and kinds[-1] != "S":
-        maps |= {"attention": f"blocks.{max(place for place, kind in enumerate(kinds) if kind == 'S')}"}
-    return maps | {"residual": "tanh"}
+        layers |= {"attention": f"blocks.{max(place for place, kind in enumerate(kinds) if kind == 'S')}"}
+    return layers | {"residual": "tanh"}

@@ -1,37 +1,13 @@
 """Convolutions, re-sampling and the ConvLSTM that the restoration networks are made of."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-@dataclass(frozen=True)
-class SizeRule:
-    """Image sizes that a network accepts: `multiple` of pixels per side, at least `minimum`."""
-
-    multiple: int
-    minimum: int
-
-    def padded(self, size: int) -> int:
-        """The smallest accepted size that is not below `size` (pixels).
-
-        >>> SizeRule(multiple=16, minimum=64).padded(65)
-        80
-        """
-        size = max(size, self.minimum)
-        return size + -size % self.multiple
-
-
 def parameters(module: nn.Module) -> int:
     """Number of parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def has_branches(network: nn.Module) -> bool:
-    """Whether a network is told the factor: it has `factors`, and a size rule for each."""
-    return hasattr(network, "factors") and callable(getattr(network, "size_rule", None))
 
 
 def conv(

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from restore_lightning.networks.attention import SEResNet, Statistic
 from restore_lightning.networks.branches import PAIRS, BranchSettings, ConvLSTMInput, PairKind
 from restore_lightning.networks.dual_residual import BlockSpec, DualResidualBlock, durb_m
-from restore_lightning.networks.layers import SizeRule
+from restore_lightning.networks.info import NetworkInfo, SizeRule, tiling_of
 
 Design = Literal["improved", "minimal", "minimal_text"]
 
@@ -80,10 +80,9 @@ class MBN(nn.Module):
         ValueError: A hierarchy or size that cannot be built.
     """
 
-    image_channels = 3
-    recompute = False
-    """Activation checkpointing: keep only the inputs of each step of a walk (an iteration, a scale) and
-    compute the rest again for the backward pass."""
+    activation_checkpointing = False
+    """Keep only the inputs of each step of a path (an iteration, a scale) and compute the rest again for the backward
+    pass."""
 
     def __init__(
         self,
@@ -120,64 +119,59 @@ class MBN(nn.Module):
         settings = BranchSettings(width, iterations, scales, design == "minimal_text", released)
         self.shared_input = design != "improved"
         self.inputs = nn.ModuleDict(
-            {"shared": PAIRS["basic"].read(settings)}
+            {"shared": PAIRS["basic"].input_branch(settings)}
             if self.shared_input
-            else {factor: PAIRS[kind].read(settings) for factor, kind in self.pairs.items()}
+            else {factor: PAIRS[kind].input_branch(settings) for factor, kind in self.pairs.items()}
         )
-        self.outputs = nn.ModuleDict({factor: PAIRS[kind].write(settings) for factor, kind in self.pairs.items()})
+        self.outputs = nn.ModuleDict(
+            {factor: PAIRS[kind].output_branch(settings) for factor, kind in self.pairs.items()}
+        )
         if init == "scaled":
             scaled_init(self)
-        self._rules = {factor: self._size_rule(factor, stem_blocks + extra_blocks) for factor in self.levels}
-
-    @property
-    def factors(self) -> list[str]:
-        """The factors, in the hierarchy's order."""
-        return list(self.levels)
-
-    def size_rule(self, factor: str) -> SizeRule:
-        """Image sizes that `forward` accepts for a factor."""
-        return self._rules[self._known(factor)]
+        self.info = NetworkInfo(
+            factors=tuple(self.levels),
+            channels=3,
+            scale=1,
+            sizes={factor: self._size_rule(factor, stem_blocks + extra_blocks) for factor in self.levels},
+            tiling=tiling_of(self),
+            half_precision=True,
+        )
 
     def forward(self, image: Tensor, factor: str) -> list[Tensor]:
         """Remove one factor.
 
         Args:
-            image: (B, 3, H, W) in [0, 1], sides as in `size_rule(factor)`.
-            factor: One of `factors`.
+            image: (B, 3, H, W) in [0, 1], sides as in `info.sizes[factor]`.
+            factor: One of `info.factors`.
 
         Returns:
             Restored images, coarsest first, not clamped: one for basic and convlstm pairs, one per
             scale for multiscale pairs, the last of them at full size.
         """
-        read, *blocks, write = self.path(factor)
+        input_branch, *blocks, output_branch = self.path(factor)
 
         def trunk(x: Tensor, r: Tensor) -> Tensor:
             for block in blocks:
                 x, r = block(x, r)
             return x
 
-        return PAIRS[self.pairs[factor]].walk(read, write, trunk, self._run, image)
+        return PAIRS[self.pairs[factor]].forward(input_branch, output_branch, trunk, self._run, image)
 
     def _run(self, step: Callable[..., Any], *inputs: Any) -> Any:
-        if self.recompute and torch.is_grad_enabled():
+        if self.activation_checkpointing and torch.is_grad_enabled():
             return checkpoint(step, *inputs, use_reentrant=False, preserve_rng_state=False)
         return step(*inputs)
 
     def path(self, factor: str) -> list[nn.Module]:
         """The modules that `forward` uses for a factor: input branch, blocks, output branch."""
-        level = self.levels[self._known(factor)]
-        read = self.inputs["shared" if self.shared_input else factor]
-        return [read, *self.stem, *self.extra[:level], self.outputs[factor]]
-
-    def _known(self, factor: str) -> str:
-        if factor not in self.levels:
-            raise ValueError(f"unknown factor {factor!r}: this network has {', '.join(self.levels)}")
-        return factor
+        level = self.levels[self.info.known(factor)]
+        input_branch = self.inputs["shared" if self.shared_input else factor]
+        return [input_branch, *self.stem, *self.extra[:level], self.outputs[factor]]
 
     def _size_rule(self, factor: str, blocks: list[BlockSpec]) -> SizeRule:
         """Reflection padding must be smaller than the map it pads; r (and x, half of it) set the bound."""
-        read: Any = self.path(factor)[0]
-        stride: int = read.r_stride
+        input_branch: Any = self.inputs["shared" if self.shared_input else factor]
+        stride: int = input_branch.r_stride
         used = blocks[: len(self.stem) + self.levels[factor]]
         multiple = 2 * stride
         rule = SizeRule(multiple, 1)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from restore_lightning.networks import DuRN
-from restore_lightning.networks.dual_residual import KINDS
+from restore_lightning.networks.dual_residual import BLOCK_DESIGNS
 from restore_lightning.networks.durn import PRESETS, PresetName
 from restore_lightning.published.renaming import Weights, numbers, renamed_shapes, renamed_state, size
 
@@ -91,8 +91,8 @@ def _block(kind: str) -> dict[str, str]:
     modules = {"n1": "up_norm.norm", "n2": "down_norm.norm"}
     for i in (1, 2):
         modules |= {f"f.conv{i}": f"conv{i}.conv2d", f"f.norm{i}": f"norm{i}.norm"}
-    first = ["conv_pre.conv2d", "norm_pre.norm", ""] if KINDS[kind].doubling else []  # type: ignore[index]
-    second = [""] if KINDS[kind].attention else []  # type: ignore[index]
+    first = ["conv_pre.conv2d", "norm_pre.norm", ""] if BLOCK_DESIGNS[kind].upsampling else []  # type: ignore[index]
+    second = [""] if BLOCK_DESIGNS[kind].attention else []  # type: ignore[index]
     for path, layers in {
         "t1": [*first, "up_conv.conv2d", "up_norm.norm"],
         "t2": [*second, "down_conv.conv2d", "down_norm.norm"],

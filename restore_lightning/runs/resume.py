@@ -14,7 +14,7 @@ KEPT = ("model.class_path", "model.init_args.optimizer", "model.init_args.lr_sch
 """Beginnings of the names of settings that a resumed run cannot change: its checkpoint holds the state of these."""
 OF_STEPS = ("model.", "trainer.gradient_clip", "trainer.callbacks")
 """Beginnings of the names of settings that steps depend on; what the data are says `data.agreement`."""
-FREE = ("network", "order", "inference", "init_from", "baselines", "title", "recompute")
+FREE = ("network", "order", "inference", "init_from", "baselines", "title", "activation_checkpointing", "recompute")
 """Arguments of a task that change no step of training, or that are compared elsewhere."""
 
 

@@ -1,10 +1,9 @@
-"""What every restoration task shares: optimiser, logging, and the scores of validation and test sets."""
+"""What every restoration task shares: optimiser, schedule, steps, and the logging of losses."""
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -21,20 +20,15 @@ from restore_lightning.checkpoints import (
     ORDER,
     SETTINGS,
     SPEC,
-    Trained,
     architecture_difference,
-    load_trained,
     network_state,
     shapes,
     state_dict_mismatch,
 )
-from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.errors import UserError
-from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, load_method
-from restore_lightning.io.images import enlarged
-from restore_lightning.metrics.scores import SCORES, SetScores
+from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSettings, Restorer, read_baseline
 from restore_lightning.runs.resume import check_resumed
-from restore_lightning.tasks.compatibility import size_of
+from restore_lightning.tasks.compatibility import read_initial_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +39,7 @@ def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
 
 
 class RestorationTask(LightningModule, ABC):
-    """Trains a network and scores it; a task says what the loss is and how an image is restored.
+    """Trains a network; a task says what the loss is and how an image is restored.
 
     Args:
         network: The network, injected by its class.
@@ -56,26 +50,17 @@ class RestorationTask(LightningModule, ABC):
         baselines: What `test` compares with, by the name in its tables.
     """
 
-    titles: Mapping[str, str] = {"restored": "restored"}
-    """What tables call the versions of an image; baselines have the names of their own."""
+    title: str
+    """What tables call its results."""
     order: list[str] | None = None
     """The recurrent order; None: the task is told the factor."""
-    inference: Inference = PLAIN
+    inference: InferenceSettings = DEFAULT
     """How images are restored to be scored."""
     init_from: str | None = None
     """A checkpoint whose weights training starts from."""
     idle_branches: ClassVar[bool] = False
     """Whether a step leaves parts of the network without a gradient."""
-    reserved: ClassVar[tuple[str, ...]] = (
-        "factor",
-        "protocol",
-        "data",
-        "images",
-        "degraded",
-        "restored",
-        "told",
-        "before",
-    )
+    reserved: ClassVar = ("factor", "protocol", "data", "images", "degraded", "restored", "told", "before")
     """Entries of a set in `scores.json` that no baseline can be called."""
 
     def __init__(
@@ -91,13 +76,11 @@ class RestorationTask(LightningModule, ABC):
             if name in self.reserved:
                 raise ValueError(f"baselines: {name!r} is taken ({', '.join(self.reserved)}), choose another name")
         self.baselines = baselines or {}
-        self.methods: dict[str, Method] = {}
         self.network = network
         self.strict_loading = False  # `on_load_checkpoint` checks the network; a loss may have tensors of its own
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_scheduler_every = lr_scheduler_every
-        self.scores: dict[str, SetScores] = {}
         self.network_spec: dict[str, Any] | None = None
         self.settings: dict[str, Any] = {}
         self.weights = CURRENT
@@ -172,77 +155,19 @@ class RestorationTask(LightningModule, ABC):
         """The training loss of a batch {factor, factors, degraded, clean}."""
 
     @abstractmethod
-    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
-        """Restore a degraded image of any size, pass by pass.
-
-        Args:
-            image: (B, C, H, W) in [0, 1].
-            factors: What degrades it, in the order of application; for tasks that are told.
-
-        Returns:
-            What each pass removes and the image after it, clamped to [0, 1]; the last one is the result.
-        """
-
-    def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
-        """The result of `walk`."""
-        return self.walk(image, factors)[-1].image
+    def restorer(self) -> Restorer:
+        """The network, and the way it is used."""
 
     def load_initial_weights(self) -> None:
         """Take the weights of `init_from`, if there is one; refusals come before anything is written."""
         if self.init_from is not None:
-            self.network.load_state_dict(self.start().network.state_dict())
+            trained = read_initial_checkpoint(self.init_from, self.network, self.network_spec)
+            self.network.load_state_dict(trained.network.state_dict())
             log.info("starting from %s", self.init_from)
 
-    def start(self) -> Trained:
-        """The checkpoint `init_from`.
-
-        Raises:
-            UserError: It cannot be read, or its network is another one.
-        """
-        path = Path(str(self.init_from)).expanduser()
-        if not path.is_file():
-            raise UserError(
-                f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
-            )
-        trained = load_trained(path)
-        problem = self.network_spec and architecture_difference(self.network_spec, trained.spec)
-        problem = problem or state_dict_mismatch(shapes(self.network), trained.network.state_dict(), most=3)
-        if problem:
-            raise UserError(
-                f"model.init_from {path} is of another network than the config's: {problem};"
-                " give model.network the settings of the config.yaml beside its checkpoints"
-            )
-        return trained
-
-    def compared(self) -> dict[str, Method]:
-        """What `test` compares with: the baselines, read from their checkpoints."""
-        return {name: load_method(name, baseline) for name, baseline in self.baselines.items()}
-
-    def compared_checkpoints(self) -> dict[str, str | dict[str, str]]:
-        """Where the methods of `compared` come from: a checkpoint, or one per factor."""
-        return {name: baseline.checkpoint for name, baseline in self.baselines.items()}
-
-    def on_test_start(self) -> None:
-        """Read the baselines.
-
-        Raises:
-            UserError: One that is told the factors lacks one of them.
-        """
-        self.methods = self.compared()
-        sets: list[EvaluationSet] = self.trainer.datamodule.test_sets  # type: ignore[attr-defined]
-        for name, method in self.methods.items():
-            for dataset in sets:
-                lacking = [f for f in dataset.factors if method.order is None and f not in method.network.factors]
-                if lacking:
-                    raise UserError(
-                        f"{name!r} is told the factors, and its network ({', '.join(method.network.factors)}) has no"
-                        f" {lacking[0]}, which the test set {dataset.name!r} has: give it an order, or leave it out"
-                    )
-            method.network.to(self.device)
-
-    def on_test_end(self) -> None:
-        """Their memory is free again."""
-        self.methods = {}
+    def compared(self) -> dict[str, Compared]:
+        """What `test` compares with, by the name in its tables: the baselines, read from their checkpoints."""
+        return {name: read_baseline(name, baseline) for name, baseline in self.baselines.items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Only the network's parameters that require a gradient; the schedule steps with the optimiser."""
@@ -292,66 +217,9 @@ class RestorationTask(LightningModule, ABC):
         """Keep the learning rate that this step uses."""
         self._lr = float(optimizer.param_groups[0]["lr"])
 
-    def on_validation_epoch_start(self) -> None:
-        """Fresh scores for every validation set."""
-        self._start_scores(self.trainer.datamodule.val_sets, ())  # type: ignore[attr-defined]
-
-    def on_test_epoch_start(self) -> None:
-        """Fresh scores for every test set."""
-        self._start_scores(self.trainer.datamodule.test_sets, self.methods)  # type: ignore[attr-defined]
-
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """Score one image; returns it restored, for callbacks."""
-        return self._score(batch, {})
+        """Restore one image; callbacks score, show and write it."""
+        return self.restorer().restore(batch["degraded"], batch["factors"])
 
-    def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """Score one image, restored by each method; returns this task's, for callbacks."""
-        return self._score(batch, self.methods)
-
-    def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """Restore one image."""
-        return self.restore(batch["degraded"], batch["factors"])
-
-    def on_validation_epoch_end(self) -> None:
-        """Log `val/<factor>/psnr`, `val/<factor>/ssim` and their means over factors."""
-        by_factor: dict[str, list[dict[str, float]]] = {}
-        for scores in self.scores.values():
-            if scores.images:
-                by_factor.setdefault(scores.factor, []).append(scores.compute()["restored"])
-        for score in ("psnr", "ssim"):
-            means = {factor: sum(s[score] for s in sets) / len(sets) for factor, sets in by_factor.items()}
-            for factor, mean in means.items():
-                self.log(f"val/{factor}/{score}", mean)
-            self.log(f"val/{score}", sum(means.values()) / len(means), prog_bar=score == "psnr")
-
-    def on_test_epoch_end(self) -> None:
-        """Log `test/<set>/psnr` and `test/<set>/ssim`; loggers get them from `ScoreReport`, at the step trained to."""
-        for name, scores in self.scores.items():
-            if scores.images:
-                restored = scores.compute()["restored"]
-                self.log_dict({f"test/{name}/{score}": restored[score] for score in SCORES}, logger=False)
-
-    def _start_scores(self, sets: list[EvaluationSet], methods: Iterable[str]) -> None:
-        versions = ["degraded", *methods, "restored"]
-        self.scores = {
-            dataset.name: SetScores(dataset.factor, dataset.protocol, versions, dataset.scale).to(self.device)
-            for dataset in sets
-        }
-
-    def _score(self, batch: dict[str, Any], methods: Mapping[str, Method]) -> Tensor:
-        degraded, factors = batch["degraded"], batch["factors"]
-        images = {name: method(degraded, factors) for name, method in methods.items()}
-        restored = self.restore(degraded, factors)
-        images |= {"degraded": enlarged(degraded, batch["clean"]), "restored": restored}
-        for image in images.values():
-            if image.shape != batch["clean"].shape:
-                raise UserError(
-                    f"set {batch['set']!r}, image {batch['name']}: restored it is {size_of(image)}, the clean image"
-                    f" {size_of(batch['clean'])} (channels x height x width): the network's channels or scale do not"
-                    " fit the images"
-                )
-        try:
-            self.scores[batch["set"]].update(images, batch["clean"], torch.tensor([batch["number"]]))
-        except ValueError as error:
-            raise UserError(f"set {batch['set']!r}, image {batch['name']}: {error}", exit_code=1) from error
-        return restored
+    test_step = validation_step
+    predict_step = validation_step

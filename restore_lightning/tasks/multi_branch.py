@@ -11,11 +11,11 @@ from torch import Tensor
 from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.errors import UserError
-from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, check_inference
+from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam
-from restore_lightning.tasks.compatibility import check_colour, check_crop
+from restore_lightning.tasks.compatibility import check_crop, check_factor, check_images, check_passes
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class MultiBranchTask(RestorationTask):
         l1_weight: float = 0.75,
         scale_weights: list[float] | None = None,
         factor_weights: dict[str, float] = {},  # noqa: B006  (never changed)
-        inference: Inference = PLAIN,
+        inference: InferenceSettings = DEFAULT,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_scheduler_every: int = 1,
@@ -70,9 +70,9 @@ class MultiBranchTask(RestorationTask):
         for factor, weight in factor_weights.items():
             if not weight > 0:
                 raise ValueError(f"factor_weights: {factor} has {weight}: more than 0, or leave the factor's data out")
-        check_inference(network, network.factors, inference)
         self.inference = inference
-        self.titles = {"restored": f"MBN{inference.plus} (factor told)"}
+        self.title = f"MBN{inference.plus} (factor told)"
+        self.restorer()  # refuses settings that the network cannot be used with
         self.ssim_weight = ssim_weight
         self.l1_weight = l1_weight
         self.scale_weights = scale_weights
@@ -90,22 +90,24 @@ class MultiBranchTask(RestorationTask):
     def setup(self, stage: str) -> None:
         """Check that network and data speak of the same factors and sizes."""
         plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
-        trained: set[str] = set()
+        info, trained = self.network.info, set[str]()
         for factor, plan in plans.items():
-            trained.update(self.possible(factor, plan))
-            for name in self.possible(factor, plan):
-                check_factor(self.network, name)
+            possible, passes = self.possible(factor, plan), self.passes(factor)
+            trained.update(possible)
+            for name in possible:
+                check_factor(info, name)
+            check_images(info, factor, plan)
             if stage == "fit":
-                check_colour(self.network, factor, plan)
-                for name in self.passes(factor):
+                check_passes(passes, factor, possible)
+                for name in passes:
                     through = "" if name == factor else f" in the pass that removes {name}"
-                    check_crop(self.network.size_rule(name), SMALLEST, factor, plan.crop_size, through)
+                    check_crop(info.size_rule(name), SMALLEST, factor, plan.crop_size, through)
         unknown = [factor for factor in self.factor_weights if factor not in plans]
         if unknown:
             raise UserError(
                 f"model.factor_weights names {', '.join(unknown)}, the data have {', '.join(plans)}: name one of these"
             )
-        idle = [factor for factor in self.network.factors if factor not in trained]
+        idle = [factor for factor in info.factors if factor not in trained]
         if idle and stage == "fit":
             log.warning("the network's factors %s have no data and are not trained", ", ".join(idle))
 
@@ -118,7 +120,7 @@ class MultiBranchTask(RestorationTask):
         """Go on with the running means."""
         super().on_load_checkpoint(checkpoint)
         if self.order is None and checkpoint.get(ORDER) is not None:
-            self.titles = {"restored": f"R-MBN{self.inference.plus} (factor told)"}
+            self.title = f"R-MBN{self.inference.plus} (factor told)"
         losses = checkpoint.get("running_losses", {})
         self.running_losses = {factor: torch.tensor(loss, device=self.device) for factor, loss in losses.items()}
 
@@ -142,19 +144,6 @@ class MultiBranchTask(RestorationTask):
         """The loss of one branch pair's outputs, coarsest first."""
         return multiscale_ssim_l1(outputs, clean, self.scale_weights, self.ssim_weight, self.l1_weight)
 
-    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
-        """Through the branch pairs of its factors."""
-        return Method(self.network, inference=self.inference).walk(image, factors)
-
-
-def check_factor(network: MBN, factor: str) -> None:
-    """Refuse a factor that the network lacks.
-
-    Raises:
-        UserError: It does.
-    """
-    if factor not in network.factors:
-        raise UserError(
-            f"data.factors names {factor!r}, the network's hierarchy [{', '.join(network.factors)}] misses it:"
-            " add it to the hierarchy or remove its data"
-        )
+    def restorer(self) -> Restorer:
+        """Through the branch pairs of an image's factors; in the recurrent order where there is one."""
+        return Restorer(dict.fromkeys(self.network.info.factors, self.network), self.order, self.inference)

@@ -11,10 +11,11 @@ from torch import Tensor
 from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.config import ResolvedFactor, factors_of
 from restore_lightning.errors import UserError
+from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSettings, Restorer, check_order
 from restore_lightning.inference import ORDER as PAPER_ORDER
-from restore_lightning.inference import PLAIN, Baseline, Inference, Method, Pass, check_order
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import adam
+from restore_lightning.tasks.compatibility import read_initial_checkpoint
 from restore_lightning.tasks.multi_branch import MultiBranchTask
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 class RecurrentTask(MultiBranchTask):
     """Fine-tuning to enable recurrent computation (paper 2, section 4.2): R-MBN.
 
-    An image walks all branch pairs in one order, clamped to [0, 1] between passes. The loss is
+    An image passes all branch pairs in one order, clamped to [0, 1] between passes. The loss is
     `intermediate_weight` times that of the pass that removes the image's factor plus
     `final_weight` times that of the last pass, against the same clean image. A mixed image counts
     as restored after the last of its factors has been removed. Input branches are frozen.
@@ -31,12 +32,13 @@ class RecurrentTask(MultiBranchTask):
     Args:
         network: The multi-branch network.
         init_from: Checkpoint of step 1 that training starts from; `test` compares with its network,
-            told the factor ("told") and walked through the same order ("before").
+            told the factor ("told") and used in the same order ("before").
         order: The recurrent order, a permutation of the network's factors.
-        skip: Factors that the walk leaves out on purpose.
+        skip: Factors that the order leaves out on purpose.
         intermediate_weight: Weight of the intermediate loss.
         final_weight: Weight of the final loss.
-        recompute: Activation checkpointing; None: on a GPU.
+        activation_checkpointing: Compute each step of a pass again for the backward pass instead of keeping it;
+            None: on a GPU.
         ssim_weight: Weight of the negative SSIM.
         l1_weight: Weight of the mean absolute error.
         scale_weights: Weights of a multi-scale branch's outputs, coarsest first; None: all 1.
@@ -48,6 +50,7 @@ class RecurrentTask(MultiBranchTask):
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
         baselines: What `test` compares with, by the name in its tables.
         title: The network's name in tables.
+        recompute: Former name of `activation_checkpointing`.
 
     Raises:
         ValueError: An order with unknown, repeated or missing factors.
@@ -63,17 +66,18 @@ class RecurrentTask(MultiBranchTask):
         skip: list[str] = [],  # noqa: B006
         intermediate_weight: float = 0.8,
         final_weight: float = 0.2,
-        recompute: bool | None = None,
+        activation_checkpointing: bool | None = None,
         ssim_weight: float = 1.1,
         l1_weight: float = 0.75,
         scale_weights: list[float] | None = None,
         factor_weights: dict[str, float] = {},  # noqa: B006
-        inference: Inference = PLAIN,
+        inference: InferenceSettings = DEFAULT,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_scheduler_every: int = 1,
         baselines: dict[str, Baseline] | None = None,
         title: str = "R-MBN",
+        recompute: bool | None = None,
     ) -> None:
         super().__init__(
             network,
@@ -88,16 +92,12 @@ class RecurrentTask(MultiBranchTask):
             baselines,
         )
         self.init_from = init_from
-        check_order(order, network.factors, skip)
+        check_order(order, network.info.factors, skip)
         self.order = list(order)
         self.intermediate_weight = intermediate_weight
         self.final_weight = final_weight
-        self.recompute = recompute
-        self.titles = {
-            "told": f"MBN{inference.plus} (factor told)",
-            "before": f"MBN{inference.plus} before step 2",
-            "restored": f"{title}{inference.plus} (factor unknown)",
-        }
+        self.activation_checkpointing = recompute if activation_checkpointing is None else activation_checkpointing
+        self.title = f"{title}{inference.plus} (factor unknown)"
         self._started = False
         network.inputs.requires_grad_(False)
 
@@ -108,19 +108,6 @@ class RecurrentTask(MultiBranchTask):
     def possible(self, factor: str, plan: ResolvedFactor) -> Sequence[str]:
         """Each factor that is mixed."""
         return factors_of(factor, plan.degradation)
-
-    def setup(self, stage: str) -> None:
-        """Check the data too."""
-        super().setup(stage)
-        if stage != "fit":
-            return
-        plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
-        for factor, plan in plans.items():
-            left_out = [name for name in self.possible(factor, plan) if name not in self.order]
-            if left_out:
-                raise UserError(
-                    f"data.factors.{factor} has {left_out[0]}, which model.skip leaves out: remove its data"
-                )
 
     def on_fit_start(self) -> None:
         """Start from `init_from`, unless that was done or a checkpoint of this task has been loaded."""
@@ -148,7 +135,7 @@ class RecurrentTask(MultiBranchTask):
         super().on_load_checkpoint(checkpoint)
         self._started = True
         if order is None:
-            self.titles = {**self.titles, "restored": f"MBN{self.inference.plus} (factor unknown, not fine-tuned)"}
+            self.title = f"MBN{self.inference.plus} (factor unknown, not fine-tuned)"
         elif order != self.order and self.trainer.training:
             raise UserError(
                 f"the run was fine-tuned in the order [{', '.join(order)}], now it is [{', '.join(self.order)}]:"
@@ -160,7 +147,8 @@ class RecurrentTask(MultiBranchTask):
     def on_train_start(self) -> None:
         """The device is known by now."""
         super().on_train_start()
-        self.network.recompute = self.device.type == "cuda" if self.recompute is None else self.recompute
+        chosen = self.activation_checkpointing
+        self.network.activation_checkpointing = self.device.type == "cuda" if chosen is None else chosen
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The weighted sum of intermediate and final loss."""
@@ -176,24 +164,17 @@ class RecurrentTask(MultiBranchTask):
             image = outputs[-1].clamp(0, 1)
         return loss + self.final_weight * self.criterion(outputs, clean)
 
-    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
-        """Through all branch pairs; the factors are not looked at."""
-        return Method(self.network, self.order, self.inference).walk(image, factors)
-
-    def compared(self) -> dict[str, Method]:
-        """The network of step 1, told the factor and walked through the same order, and the baselines."""
-        methods: dict[str, Method] = {}
-        if self.init_from is not None and Path(self.init_from).expanduser().is_file():
-            network = self.start().network
-            methods = {
-                "told": Method(network, inference=self.inference),
-                "before": Method(network, self.order, self.inference),
-            }
-        elif self.init_from is not None:
+    def compared(self) -> dict[str, Compared]:
+        """The network of step 1, told the factor and in the same order, and the baselines."""
+        if self.init_from is None:
+            return super().compared()
+        if not Path(self.init_from).expanduser().is_file():
             log.warning("model.init_from %s is not there: the tables lack step 1's network", self.init_from)
-        return super().compared() | methods
-
-    def compared_checkpoints(self) -> dict[str, str | dict[str, str]]:
-        """Step 1's network, twice, and those of the baselines."""
-        step_1 = {} if self.init_from is None else dict.fromkeys(("told", "before"), self.init_from)
-        return {**super().compared_checkpoints(), **step_1}
+            return super().compared()
+        trained = read_initial_checkpoint(self.init_from, self.network, self.network_spec)
+        name = f"MBN{self.inference.plus}"
+        told, before = (Restorer(trained.networks, order, self.inference) for order in (None, self.order))
+        return super().compared() | {
+            "told": Compared(told, f"{name} (factor told)", self.init_from),
+            "before": Compared(before, f"{name} before step 2", self.init_from),
+        }

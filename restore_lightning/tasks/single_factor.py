@@ -1,6 +1,5 @@
 """Any network that maps an image to an image, on one degradation factor."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -9,36 +8,27 @@ from torch import Tensor, nn
 from restore_lightning.checkpoints import FACTOR, MULTIPLE
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.errors import UserError
-from restore_lightning.inference import (
-    PLAIN,
-    Baseline,
-    Inference,
-    Pass,
-    check_inference,
-    outputs_of,
-    restore,
-    size_rule_of,
-)
+from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer, network_outputs
 from restore_lightning.losses import SSIML1, stage_weights
-from restore_lightning.networks import DIN, SizeRule, has_branches
+from restore_lightning.networks import network_info, set_size_multiple
 from restore_lightning.networks.layers import downsample
 from restore_lightning.tasks.base import RestorationTask, adam
-from restore_lightning.tasks.compatibility import check_colour, check_crop, size_of
+from restore_lightning.tasks.compatibility import check_crop, check_images, size_of
 
 
 class SingleFactorTask(RestorationTask):
     """Trains a network of one's choice: DuRN, DRN, DIN, or any `nn.Module` named by its import path.
 
     The network maps (B, C, H, W) in [0, 1] to an image, or to a list of images of which the last is the result; one
-    with a method `stages(image)` is trained on all images that it returns. It may declare `size_rule` (a `SizeRule`)
-    and `image_channels`. Smaller outputs are compared with the clean image halved to their size.
+    with a method `stages(image)` is trained on all images that it returns. It may declare an `info`
+    (a `NetworkInfo`). Smaller outputs are compared with the clean image halved to their size.
 
     Args:
         network: The network, injected by its class.
         loss: `(restored, clean) -> number` for (B, C, H, W): SSIML1, torch.nn.L1Loss, torch.nn.MSELoss, or one's own;
             None: SSIML1 with paper 1's weights.
         output_weights: Weights of the outputs, first to last: numbers, "equal" (all 1), or "increasing" as paper 4's.
-        size_multiple: Sides of images that a network takes which declares no `size_rule`: multiples of this many
+        size_multiple: Sides of images that a network takes which declares no sizes: multiples of this many
             pixels; None: any.
         inference: How images are restored to be scored: in tiles, with local statistics, as a self-ensemble (DIN+).
         init_from: A checkpoint whose weights training starts from; None: fresh weights.
@@ -55,7 +45,7 @@ class SingleFactorTask(RestorationTask):
         loss: nn.Module | None = None,
         output_weights: list[float] | Literal["equal", "increasing"] = "equal",
         size_multiple: int | None = None,
-        inference: Inference = PLAIN,
+        inference: InferenceSettings = DEFAULT,
         init_from: str | None = None,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -64,22 +54,23 @@ class SingleFactorTask(RestorationTask):
         title: str | None = None,
     ) -> None:
         super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every, baselines)
-        if has_branches(network):
+        info = network_info(network)
+        if info.factors:
             raise ValueError(f"{type(network).__name__} has branches for several factors: use MultiBranchTask")
         if size_multiple is not None:
-            if hasattr(network, "size_rule"):
+            if info.sizes is not None:
                 raise ValueError(f"size_multiple: {type(network).__name__} declares its sizes itself, leave it out")
             if size_multiple < 1:
                 raise ValueError(f"size_multiple {size_multiple}: at least 1")
-            network.size_rule = SizeRule(size_multiple, size_multiple)  # type: ignore[assignment]  # no module
-        check_inference(network, [None], inference)
+            set_size_multiple(network, size_multiple)
         self.criterion = loss or SSIML1()
         self.output_weights = output_weights
         self.size_multiple = size_multiple
         self.inference = inference
         self.init_from = init_from
-        self.titles: Mapping[str, str] = {"restored": (title or type(network).__name__) + inference.plus}
+        self.title = (title or type(network).__name__) + inference.plus
         self.factor: str | None = None
+        self.restorer()  # refuses settings that the network cannot be used with
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit."""
@@ -90,16 +81,10 @@ class SingleFactorTask(RestorationTask):
                 " mix them by the factor 'mixed', or use MultiBranchTask"
             )
         ((self.factor, plan),) = plans.items()
-        check_colour(self.network, self.factor, plan)
-        scale = 1 if plan.degradation is None else plan.degradation.scale
-        if isinstance(self.network, DIN) and plan.degradation is not None and self.network.scale != scale:
-            raise UserError(
-                f"model.network.scale is {self.network.scale}, the images are made {scale} times smaller: give"
-                f" model.network.scale and data.factors.{self.factor}.degradation.scale one value"
-            )
+        info = network_info(self.network)
+        check_images(info, self.factor, plan)
         if stage == "fit":
-            smallest = getattr(self.criterion, "smallest", 1)
-            check_crop(size_rule_of(self.network), smallest, self.factor, plan.crop_size)
+            check_crop(info.size_rule(), getattr(self.criterion, "smallest", 1), self.factor, plan.crop_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what `restore apply` needs to know."""
@@ -109,7 +94,7 @@ class SingleFactorTask(RestorationTask):
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The weighted sum over the network's outputs."""
         clean = batch["clean"]
-        outputs = outputs_of(self.network, batch["degraded"])
+        outputs = network_outputs(self.network, batch["degraded"])
         if outputs[-1].shape != clean.shape:
             raise UserError(
                 f"the network's result is {size_of(outputs[-1])}, the clean image {size_of(clean)} (channels x height x"
@@ -124,9 +109,10 @@ class SingleFactorTask(RestorationTask):
             raise UserError(f"model.loss returns a tensor of shape {tuple(loss.shape)}: it must return one number")
         return loss
 
-    def walk(self, image: Tensor, factors: Sequence[str]) -> list[Pass]:
-        """One pass by the network; the factors are not looked at."""
-        return [Pass(str(self.factor), restore(self.network, image, inference=self.inference))]
+    def restorer(self) -> Restorer:
+        """One pass by the network, whatever an image's factors are."""
+        factor = str(self.factor)
+        return Restorer({factor: self.network}, [factor], self.inference)
 
     def _weights(self, outputs: int) -> list[float]:
         if self.output_weights == "equal":

@@ -11,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 from restore_lightning.checkpoints import load_trained
-from restore_lightning.inference import PLAIN, Inference, restore_in_order
+from restore_lightning.inference import DEFAULT, InferenceSettings, restore_in_order
 from restore_lightning.inference import restore as restore_image
 from restore_lightning.io.images import read_image, to_float, to_uint8
 from tests.conftest import CONF
@@ -44,19 +44,19 @@ def test_a_network_of_step_1_walks_a_given_order(checkpoint, restore, photos, tm
 
 
 LARGE = {
-    "tiles": (("--tile", 96), Inference(tile=96)),
-    "tiles that share much": (("--tile", 96, "--overlap", 48), Inference(tile=96, overlap=48)),
-    "local statistics": (("--local-statistics", 64), Inference(local_statistics=64)),
+    "tiles": (("--tile", 96), InferenceSettings(tile=96)),
+    "tiles that share much": (("--tile", 96, "--overlap", 48), InferenceSettings(tile=96, overlap=48)),
+    "local statistics": (("--local-statistics", 64), InferenceSettings(local_statistics=64)),
     "all at once": (
         ("--tile", 96, "--local-statistics", 64, "--self-ensemble"),
-        Inference(tile=96, local_statistics=64, self_ensemble=True),
+        InferenceSettings(tile=96, local_statistics=64, self_ensemble=True),
     ),
 }
 
 
 @pytest.mark.parametrize("case", LARGE)
 def test_large_images(case, step_2, restore, photos, tmp_path):
-    """The flags are those of `Inference`, in each pass of the recurrent order."""
+    """The flags are those of `InferenceSettings`, in each pass of the recurrent order."""
     words, inference = LARGE[case]
     Image.open(photos / "a.png").crop((0, 0, 150, 120)).save(tmp_path / "in.png")
     code, _, err = restore("apply", step_2, tmp_path / "in.png", *words, "--output", tmp_path / "out")
@@ -65,7 +65,8 @@ def test_large_images(case, step_2, restore, photos, tmp_path):
     image = to_float(read_image(tmp_path / "in.png"))[None]
     with torch.inference_mode():
         expected, plain = (
-            to_uint8(restore_in_order(trained.network, image, trained.order, how)[-1])[0] for how in (inference, PLAIN)
+            to_uint8(restore_in_order(trained.network, image, trained.order, how)[-1])[0]
+            for how in (inference, DEFAULT)
         )
     found = read_image(tmp_path / "out/in.png")
     assert torch.equal(found, expected)
@@ -90,7 +91,7 @@ GREEDY = """
 
 
 def test_the_help_names_the_default_overlap(restore):
-    assert f"(default {Inference(tile=1024).overlap}, of" in " ".join(restore("apply", "--help")[1].split())
+    assert f"(default {InferenceSettings(tile=1024).overlap}, of" in " ".join(restore("apply", "--help")[1].split())
 
 
 def test_too_little_memory(restore, photos, tmp_path, monkeypatch):

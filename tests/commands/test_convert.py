@@ -24,7 +24,7 @@ def test_what_is_written_is_the_network(name, restore, tmp_path):
         assert told in out
     trained, network = load_trained(tmp_path / "our.ckpt"), load_network(name, weights)
     assert trained.factor == (None if name == "MBN" else card(name)["factor"])
-    image = torch.rand(1, network.image_channels, 64, 64)
+    image = torch.rand(1, network.info.channels, 64, 64)
     factor = () if trained.factor else ("blur",)
     with torch.no_grad():
         ours, theirs = (net(image, *factor) for net in (trained.network, network))

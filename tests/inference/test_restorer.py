@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from restore_lightning.inference import pad_by_reflection, restore
-from restore_lightning.networks import MBN, SizeRule
+from restore_lightning.inference import InferenceSettings, Restorer, pad_by_reflection, restore
+from restore_lightning.networks import DRN, MBN, SizeRule
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (17, 3), (64, 64)])
@@ -41,3 +41,55 @@ def test_accepted_sizes_are_not_touched(network):
     image = torch.rand(1, 3, 64, 80)
     with torch.no_grad():
         torch.testing.assert_close(restore(network, image, "jpeg"), network(image, "jpeg")[-1].clamp(0, 1))
+
+
+def test_factors_that_are_told_are_removed_from_the_last_one_on(network):
+    image = torch.rand(1, 3, 64, 80)
+    restorer = Restorer(dict.fromkeys(network.info.factors, network))
+    with torch.no_grad():
+        steps = restorer.restore_steps(image, ("haze", "rain"))
+        first = restore(network, image, "rain")
+        second = restore(network, first, "haze")
+        assert torch.equal(restorer.restore(image, ("haze", "rain")), second)
+    assert [step.factor for step in steps] == ["rain", "haze"]
+    assert all(torch.equal(step.image, one) for step, one in zip(steps, (first, second), strict=True))
+
+
+def test_an_order_does_not_look_at_the_factors(network):
+    """And dedicated networks stand beside a multi-branch one."""
+    image, drn = torch.rand(1, 3, 64, 64), DRN(T=2, R=1)
+    restorer = Restorer({"rain": drn, "haze": network}, ["rain", "haze"], InferenceSettings(self_ensemble=True))
+    with torch.no_grad():
+        expected = restore(drn, image, settings=restorer.settings)
+        expected = restore(network, expected, "haze", restorer.settings)
+        for factors in ((), ("rain",), ("snow", "haze")):
+            assert torch.equal(restorer.restore(image, factors), expected)
+    assert restorer.factors == ["rain", "haze"]
+
+
+def test_what_a_restorer_refuses(network):
+    with pytest.raises(ValueError, match="unknown factor 'snow': there are networks for rain"):
+        Restorer({"rain": DRN()}, ["snow"])
+    with pytest.raises(ValueError, match="unknown factor 'snow': there are networks for rain"):
+        Restorer({"rain": DRN()}).restore(torch.rand(1, 3, 8, 8), ["snow"])
+    with pytest.raises(ValueError, match="tile 16: the network takes images from 64 pixels on"):
+        Restorer(dict.fromkeys(("rain", "blur"), network), None, InferenceSettings(tile=16, overlap=0))
+    Restorer(dict.fromkeys(("rain", "blur"), network), ["rain"], InferenceSettings(tile=16, overlap=0))
+
+
+def test_networks_move_together(network):
+    drn = DRN()
+    restorer = Restorer({"rain": drn}).to("meta")
+    assert restorer.networks["rain"] is drn
+    assert {parameter.device.type for parameter in drn.parameters()} == {"meta"}
+
+
+def test_from_checkpoint(step_1, step_2):
+    one = Restorer.from_checkpoint(step_2)
+    assert one.order == ["haze", "jpeg", "rain", "blur"]
+    assert len({id(network) for network in one.networks.values()}) == 1
+    several = Restorer.from_checkpoint({"rain": step_1, "haze": step_2})
+    assert (several.factors, several.order) == (["rain", "haze"], None)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(several.restore(image, ["haze"]), restore(one.networks["haze"], image, "haze"))

@@ -9,7 +9,7 @@ from skimage import data
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from restore_lightning.inference import Inference, check_inference, restore, restore_in_order
+from restore_lightning.inference import InferenceSettings, Restorer, restore, restore_in_order
 from restore_lightning.inference.tiles import placed, tile_layout, tiled
 from restore_lightning.io.images import to_float
 from restore_lightning.networks import DIN, DRN, MBN, DuRN, SizeRule
@@ -113,10 +113,10 @@ def test_tiles_of_a_network_that_does_not_see_far_are_the_whole_image(name, batc
     image = torch.rand(batch, 3, 101, 150)
     with torch.no_grad():
         whole = restore(network, image)
-        exact = restore(network, image, inference=Inference(tile=64, overlap=4 * context))
+        exact = restore(network, image, settings=InferenceSettings(tile=64, overlap=4 * context))
         torch.testing.assert_close(exact, whole, rtol=0, atol=1e-5)
         # With less context than it needs they are not: what the overlap is for.
-        near = restore(network, image, inference=Inference(tile=64, overlap=0))
+        near = restore(network, image, settings=InferenceSettings(tile=64, overlap=0))
     assert (near - whole).abs().max() > 1e-4
 
 
@@ -152,11 +152,11 @@ def seen_by(network, call):
 
 def test_each_pass_has_tiles_of_its_own_rule(mbn, photo):
     image = photo[..., :131, :150]
-    inference = Inference(tile=70, overlap=10)
+    inference = InferenceSettings(tile=70, overlap=10)
     for factor, side in (("rain", 70), ("blur", 80), ("jpeg", 80), ("haze", 72)):
         sizes = seen_by(mbn, lambda factor=factor: restore(mbn, image, factor, inference))
         assert set(sizes) == {(side, side)}
-        assert mbn.size_rule(factor).padded(70) == side
+        assert mbn.info.size_rule(factor).padded(70) == side
     passes = []
     sizes = seen_by(mbn, lambda: passes.extend(restore_in_order(mbn, image, ["rain", "blur"], inference)))
     assert set(sizes) == {(70, 70), (80, 80)}
@@ -166,7 +166,7 @@ def test_each_pass_has_tiles_of_its_own_rule(mbn, photo):
 
 def test_images_that_are_smaller_than_a_tile_are_whole(mbn, photo):
     image = photo[..., :60, :200]
-    inference = Inference(tile=128, overlap=16)
+    inference = InferenceSettings(tile=128, overlap=16)
     assert set(seen_by(mbn, lambda: restore(mbn, image, "haze", inference))) == {(60, 128)}
     with torch.no_grad():
         small = image[..., :100]
@@ -186,7 +186,9 @@ class Largest(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("inference", [Inference(64, 16), Inference(64, 16, local_statistics=32, self_ensemble=True)])
+@pytest.mark.parametrize(
+    "inference", [InferenceSettings(64, 16), InferenceSettings(64, 16, local_statistics=32, self_ensemble=True)]
+)
 def test_memory_is_that_of_a_tile(mbn, inference):
     """No tensor is larger than the largest one of a single tile, but the image itself."""
 
@@ -205,8 +207,8 @@ def test_attention_makes_tiles_differ_and_local_statistics_differ_less(mbn, phot
     """What docs/large_images.md says of networks with channel attention."""
 
     def difference(statistics):
-        whole = restore(mbn, photo, "haze", Inference(local_statistics=statistics))
-        tiles = restore(mbn, photo, "haze", Inference(tile=160, overlap=96, local_statistics=statistics))
+        whole = restore(mbn, photo, "haze", InferenceSettings(local_statistics=statistics))
+        tiles = restore(mbn, photo, "haze", InferenceSettings(tile=160, overlap=96, local_statistics=statistics))
         return (whole - tiles).abs().mean()
 
     with torch.no_grad():
@@ -217,7 +219,7 @@ def test_attention_makes_tiles_differ_and_local_statistics_differ_less(mbn, phot
 def test_everything_at_once(mbn, photo):
     """The mean over 8 turns, each of them in tiles with local statistics."""
     image = photo[..., :100, :130]
-    one = Inference(tile=64, overlap=16, local_statistics=48)
+    one = InferenceSettings(tile=64, overlap=16, local_statistics=48)
     restored = []
     with torch.no_grad():
         for turns, flip in itertools.product(range(4), (False, True)):
@@ -225,7 +227,7 @@ def test_everything_at_once(mbn, photo):
             given = np.ascontiguousarray(given[..., ::-1] if flip else given)
             result = restore(mbn, torch.from_numpy(given), "haze", one).numpy()
             restored.append(np.rot90(result[..., ::-1] if flip else result, -turns, (2, 3)))
-        found = restore(mbn, image, "haze", Inference(64, 16, 48, self_ensemble=True)).numpy()
+        found = restore(mbn, image, "haze", InferenceSettings(64, 16, 48, self_ensemble=True)).numpy()
     inside = np.all([(y > 0) & (y < 1) for y in restored], axis=0)  # not clamped before the mean
     assert inside.mean() > 0.1
     np.testing.assert_allclose(found[inside], np.mean(restored, axis=0)[inside], atol=1e-5)
@@ -242,23 +244,23 @@ def test_everything_at_once(mbn, photo):
 )
 def test_settings_that_no_network_can_use(settings, message):
     with pytest.raises(ValueError, match=message):
-        Inference(**settings)
+        InferenceSettings(**settings)
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(32, 8), (64, 16), (256, 64), (1024, 64), (None, None)])
 def test_tiles_overlap_by_a_quarter_at_most_unless_told(tile, overlap):
-    assert Inference(tile=tile).overlap == overlap
+    assert InferenceSettings(tile=tile).overlap == overlap
 
 
 def test_settings_that_a_network_cannot_use(mbn):
     with pytest.raises(ValueError, match="tile 16: the network takes images from 32 pixels on"):
-        check_inference(mbn, ["haze", "blur"], Inference(tile=16, overlap=0))
+        Restorer(dict.fromkeys(["haze", "blur"], mbn), settings=InferenceSettings(tile=16, overlap=0))
     with pytest.raises(
         ValueError, match="tiles of 64 pixels lie 16 pixels apart or a multiple of that, give at most 48"
     ):
-        restore(mbn, torch.rand(1, 3, 200, 200), "blur", Inference(tile=60, overlap=50))
+        restore(mbn, torch.rand(1, 3, 200, 200), "blur", InferenceSettings(tile=60, overlap=50))
     with pytest.raises(ValueError, match="takes no statistics over whole images"):
-        check_inference(DRN(), [None], Inference(local_statistics=64))
+        Restorer({"rain": DRN()}, settings=InferenceSettings(local_statistics=64))
 
 
 def test_layouts_keep_to_the_networks_grid():

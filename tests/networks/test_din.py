@@ -18,18 +18,9 @@ def test_parameters_are_the_papers(scale, parameters):
         assert sum(p.numel() for p in DIN(scale).parameters()) == parameters
 
 
-@pytest.mark.parametrize(("scale", "stride"), [(1, 1), (1, 4), (2, 1), (3, 1), (4, 1), (8, 1)])
-def test_sizes(scale, stride):
-    """The declared sizes are measured: all of them work, and no other does."""
-    network = DIN(scale, stride, **SMALL)
-    assert (network.size_rule.multiple, network.size_rule.minimum) == (stride, stride)
-    for size in range(1, 3 * stride + 1):
-        image = torch.rand(1, 3, size, size + stride)
-        if size % stride == 0:
-            assert network(image).shape[-2:] == (scale * size, scale * (size + stride))
-        else:
-            with pytest.raises(RuntimeError):
-                network(image)
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
+def test_scales(scale):
+    assert DIN(scale, **SMALL)(torch.rand(2, 3, 5, 7)).shape == (2, 3, 5 * scale, 7 * scale)
 
 
 @pytest.mark.parametrize("fusion", ["asyca", "concat", "sum", "se"])

@@ -41,6 +41,4 @@ def test_convlstm_starts_at_zero():
 def test_pyramid_step_has_no_antialiasing():
     # Bicubic (a = -0.75) at half a pixel: weights -0.09375, 0.59375, 0.59375, -0.09375 in each direction.
     row = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, 0])
-    assert downsample(row.expand(1, 1, 8, 8))[0, 0, 0].tolist() == [-0.09375, 0.59375, 0.0, 0.0] or torch.allclose(
-        downsample(row.expand(1, 1, 8, 8))[0, 0, 0], torch.tensor([-0.09375, 0.59375, -0.0, 0.0])
-    )
+    assert downsample(row.expand(1, 1, 8, 8))[0, 0, 0].tolist() == [-0.09375, 0.59375, 0.0, 0.0]

@@ -70,7 +70,7 @@ def test_any_hierarchy(hierarchy, levels, design):
     assert list(network.levels.values()) == levels
     assert len(network.extra) == max(levels)
     image = torch.rand(1, 3, 64, 64)
-    for factor in network.factors:
+    for factor in network.info.factors:
         assert network(image, factor)[-1].shape == image.shape
 
 
@@ -164,30 +164,6 @@ def test_iterations_and_scales():
     one, four = MBN(width=16, iterations=1), MBN(width=16, iterations=4)
     four.load_state_dict(one.state_dict())  # passes share their weights
     assert not torch.equal(one(image, "rain")[0], four(image, "rain")[0])
-
-
-@pytest.mark.parametrize("factor", FACTORS)
-def test_declared_sizes_are_measured(factor):
-    """Every declared size works, and none smaller or between does."""
-    network = MBN(width=2).eval()
-    rule = network.size_rule(factor)
-
-    def accepts(height, width):
-        try:
-            with torch.no_grad():
-                return network(torch.rand(1, 3, height, width), factor)[-1].shape[2:] == (height, width)
-        except RuntimeError:
-            return False
-
-    assert accepts(rule.minimum, rule.minimum)
-    assert accepts(rule.minimum + rule.multiple, rule.minimum)
-    assert not accepts(rule.minimum - rule.multiple, rule.minimum)
-    assert not accepts(rule.minimum, rule.minimum + rule.multiple // 2)
-
-
-def test_declared_sizes_are_the_released_networks(full):
-    rules = {factor: (full.size_rule(factor).multiple, full.size_rule(factor).minimum) for factor in FACTORS}
-    assert rules == {"rain": (2, 4), "blur": (16, 64), "jpeg": (16, 64), "haze": (4, 16)}
 
 
 SETTINGS = {

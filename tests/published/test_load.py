@@ -101,7 +101,7 @@ def test_golden_outputs_of_mbn(released, golden, dtype, tolerance):
     network, stored = load_network("MBN", released("MBN", dtype)), golden("MBN")
     found = {}
     with torch.no_grad():
-        for factor in network.factors:
+        for factor in network.info.factors:
             images = network(stored["input"].to(dtype), factor)
             scales = [factor] if len(images) == 1 else [f"{factor}_{s}" for s in ("coarse", "mid", "fine")]
             found |= dict(zip(scales, images, strict=True))
@@ -204,7 +204,7 @@ def test_hyperparameters_are_read_off_the_shapes(name, changed):
         assert spec["init_args"][key] == value, key
     built = NETWORKS[name].network(**spec["init_args"])  # as restore apply does from a converted checkpoint
     built.load_state_dict(network.state_dict())
-    image = torch.rand(1, network.image_channels, 16, 24)
+    image = torch.rand(1, network.info.channels, 16, 24)
     with torch.no_grad():
         assert torch.equal(built.eval()(image), network(image))
 

@@ -8,7 +8,7 @@ import torch
 import yaml
 from PIL import Image
 
-from restore_lightning.inference import Inference, restore_in_order
+from restore_lightning.inference import InferenceSettings, restore_in_order
 from restore_lightning.losses import multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks import MultiBranchTask, RecurrentTask
@@ -16,6 +16,7 @@ from tests.conftest import CONF
 
 TINY, RECURRENT = CONF / "tiny.yaml", CONF / "recurrent.yaml"
 ORDER = ["jpeg", "haze", "blur", "rain"]
+NEW = {"activation_checkpointing": False}
 
 
 def tiny_network(width=2):
@@ -55,15 +56,15 @@ def numeric_slope(task, batch, parameter, direction, step=1e-8):
     return (values[0] - values[1]) / (2 * step)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("factor", ORDER)
-def test_gradients_in_float64(factor, recompute):
+def test_gradients_in_float64(factor, checkpointing):
     """For each factor position: autograd's slope of the whole loss is that of central differences."""
     network = tiny_network(width=4).double()
     for branch in network.outputs.values():  # the scaled initialisation starts them at zero
         for parameter in branch.last.parameters():
             torch.nn.init.normal_(parameter, std=0.02)
-    network.recompute = recompute
+    network.activation_checkpointing = checkpointing
     task, batch = RecurrentTask(network), batch_of([(factor,)])
     task.loss(batch).backward()
     names = [f"outputs.{factor}.last.0.weight", "outputs.rain.last.0.weight", "stem.0.f.conv1.weight"]
@@ -129,8 +130,8 @@ def test_only_the_input_branches_are_frozen(fine_tune, step_1, tmp_path):
 def test_recomputation_saves_memory_and_changes_no_gradient():
     network, batch = tiny_network(), batch_of([("blur",), ("rain",)], dtype=torch.float32)
     task, grads, saved = RecurrentTask(network), [], []
-    for recompute in (False, True):
-        network.recompute = recompute
+    for checkpointing in (False, True):
+        network.activation_checkpointing = checkpointing
         network.zero_grad()
         kept = {}
 
@@ -147,6 +148,15 @@ def test_recomputation_saves_memory_and_changes_no_gradient():
     assert saved[1] < saved[0] / 3
     for one, other in zip(*grads, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_the_former_name_of_activation_checkpointing(fine_tune, tmp_path):
+    """Of earlier configs; the new name has the last word."""
+    for words, chosen in (({"recompute": True}, True), ({}, None), ({"recompute": True} | NEW, False), (NEW, False)):
+        assert RecurrentTask(tiny_network(), **words).activation_checkpointing is chosen
+    code, _, err = fine_tune(tmp_path, "--model.recompute", "true", "--trainer.max_steps", 1)
+    assert code == 0, err
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["model"]["init_args"]["recompute"] is True
 
 
 def test_fit_test_predict_validate(fine_tune, restore, step_1, tmp_path, monkeypatch):
@@ -256,7 +266,7 @@ def test_restore_in_order_is_one_pass_after_the_other():
 
 
 @pytest.mark.parametrize(
-    "inference", [Inference(tile=48, overlap=16, local_statistics=32), Inference(self_ensemble=True)]
+    "inference", [InferenceSettings(tile=48, overlap=16, local_statistics=32), InferenceSettings(self_ensemble=True)]
 )
 def test_tasks_restore_by_their_inference(inference, step_1):
     """And so do the rows of step 1's network, which a row of step 2 is compared with."""
@@ -268,18 +278,19 @@ def test_tasks_restore_by_their_inference(inference, step_1):
     walked = RecurrentTask(network, str(step_1), ORDER, inference=inference)
     with torch.no_grad():
         assert torch.equal(
-            told.restore(image, ["haze", "rain"]), restore_in_order(network, image, ["rain", "haze"], inference)[-1]
+            told.restorer().restore(image, ["haze", "rain"]),
+            restore_in_order(network, image, ["rain", "haze"], inference)[-1],
         )
-        restored = walked.restore(image, ["haze"])
+        restored = walked.restorer().restore(image, ["haze"])
         assert torch.equal(restored, restore_in_order(network, image, ORDER, inference)[-1])
         assert not torch.equal(restored, restore_in_order(network, image, ORDER)[-1])
-    assert {method.inference for method in walked.compared().values()} == {inference}
+    compared = walked.compared()
+    assert {one.restorer.settings for one in compared.values()} == {inference}
+    assert {one.origin for one in compared.values()} == {str(step_1)}
     plus = "+" * inference.self_ensemble
-    assert walked.titles == {
-        "told": f"MBN{plus} (factor told)",
-        "before": f"MBN{plus} before step 2",
-        "restored": f"R-MBN{plus} (factor unknown)",
-    }
+    titles = {name: one.title for name, one in compared.items()}
+    assert titles == {"told": f"MBN{plus} (factor told)", "before": f"MBN{plus} before step 2"}
+    assert walked.title == f"R-MBN{plus} (factor unknown)"
 
 
 def test_inference_from_outside(restore, step_2, photos, tmp_path):
@@ -398,7 +409,7 @@ def test_a_told_baseline_must_have_every_factor(fine_tune, restore, step_1, tmp_
     assert "'two' is told the factors, and its network (haze, rain) has no blur" in err
     code, _, err = restore("test", *words, "{none: {checkpoint: {}}}")
     assert code == 2
-    assert "baseline 'none' names no checkpoint" in err
+    assert "baseline 'none': no checkpoint is named" in err
 
 
 def test_a_checkpoint_of_step_1_is_nothing_to_go_on_with(fine_tune, step_1, tmp_path):

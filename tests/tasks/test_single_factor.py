@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from restore_lightning.errors import UserError
-from restore_lightning.inference import Inference
+from restore_lightning.inference import InferenceSettings
 from restore_lightning.inference import restore as restore_image
 from restore_lightning.io.images import read_image, to_float, to_uint8
 from restore_lightning.losses import SSIML1, ssim_l1
@@ -27,6 +27,8 @@ SINGLE = CONF / "single.yaml"
 OWN = """
     from torch import nn
     from torch.nn import functional
+
+    from restore_lightning.networks import NetworkInfo, SizeRule
 
 
     class Plain(nn.Module):
@@ -53,6 +55,12 @@ OWN = """
         def forward(self, image):
             fine = self.up(self.down(image)) + image
             return [functional.avg_pool2d(fine, 2), fine]
+
+
+    class Declared(Pyramid):
+        '''The same, which says itself what sides it takes.'''
+
+        info = NetworkInfo(channels=3, scale=1, sizes=SizeRule(4, 4))
 """
 
 
@@ -187,19 +195,19 @@ def test_what_does_not_fit_is_said_at_the_first_step():
     with pytest.raises(ValueError, match="DRN declares its sizes itself"):
         SingleFactorTask(DRN(), size_multiple=4)
     with pytest.raises(ValueError, match="local_statistics: the network takes no statistics over whole images"):
-        SingleFactorTask(DRN(), inference=Inference(local_statistics=64))
+        SingleFactorTask(DRN(), inference=InferenceSettings(local_statistics=64))
 
 
 def test_inference_is_how_images_are_restored():
     torch.manual_seed(0)
     network = DuRN("US", width=4).eval()
-    inference = Inference(tile=48, overlap=16, local_statistics=32, self_ensemble=True)
+    inference = InferenceSettings(tile=48, overlap=16, local_statistics=32, self_ensemble=True)
     task = SingleFactorTask(network, inference=inference)
     image = torch.rand(1, 3, 60, 90)
     with torch.no_grad():
-        assert torch.equal(task.restore(image, ["haze"]), restore_image(network, image, inference=inference))
-        assert not torch.equal(task.restore(image, ["haze"]), restore_image(network, image))
-    assert task.titles["restored"] == "DuRN+"
+        assert torch.equal(task.restorer().restore(image, ["haze"]), restore_image(network, image, settings=inference))
+        assert not torch.equal(task.restorer().restore(image, ["haze"]), restore_image(network, image))
+    assert task.title == "DuRN+"
 
 
 def test_self_ensemble_is_the_mean_of_eight():
@@ -214,7 +222,7 @@ def test_self_ensemble_is_the_mean_of_eight():
                 output = network(torch.from_numpy(given.copy())).numpy()
                 output = output[..., ::-1] if flip else output
                 turned.append(np.rot90(output, -turns, (2, 3)))
-        found = restore_image(network, image, inference=Inference(self_ensemble=True))
+        found = restore_image(network, image, settings=InferenceSettings(self_ensemble=True))
     np.testing.assert_allclose(found.numpy(), np.mean(turned, axis=0).clip(0, 1), atol=1e-6)
     assert not torch.equal(found, restore_image(network, image))
 
@@ -223,7 +231,7 @@ def test_self_ensemble_is_the_mean_of_eight():
 def test_self_ensemble_of_larger_images(network):
     scale = 2 if isinstance(network, DIN) else 1
     with torch.no_grad():
-        restored = restore_image(network, torch.rand(2, 3, 9, 5), inference=Inference(self_ensemble=True))
+        restored = restore_image(network, torch.rand(2, 3, 9, 5), settings=InferenceSettings(self_ensemble=True))
     assert restored.shape == (2, 3, 9 * scale, 5 * scale)
 
 
@@ -274,7 +282,9 @@ def test_short_names_on_the_command_line(restore, tmp_path):
     assert config["model"]["init_args"]["network"]["init_args"]["preset"] == "US"
 
 
-@pytest.mark.parametrize(("name", "multiple"), [("Plain", ()), ("Pyramid", ("--model.size_multiple", 4))])
+@pytest.mark.parametrize(
+    ("name", "multiple"), [("Plain", ()), ("Pyramid", ("--model.size_multiple", 4)), ("Declared", ())]
+)
 def test_a_network_of_ones_own(name, multiple, own, restore, photos, monkeypatch):
     """Trained, tested and applied without a LightningModule; sizes that it does not take are padded."""
     words = ("--model.network", f"mynetworks.{name}", *multiple, "--trainer.default_root_dir", own / "run")
@@ -439,7 +449,10 @@ def test_super_resolution_by_one_key_only(restore, tmp_path):
     words = ("--model.network.scale", 3, "--trainer.default_root_dir", tmp_path / "run", "--trainer.logger", "false")
     code, _, err = restore("fit", "--config", "din_sr.yaml", *words, "--trainer.accelerator", "cpu")
     assert code == 2
-    assert "model.network.scale is 3, the images are made 2 times smaller: give model.network.scale and" in err
+    assert (
+        "the network makes images 3 times larger, they are made 2 times smaller: give model.network.scale (of DIN) and"
+        in err
+    )
 
 
 def test_images_that_do_not_fit_are_named_at_test(restore, tmp_path):

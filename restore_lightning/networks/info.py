@@ -1,0 +1,91 @@
+"""What a network says of itself: how it is called, and on which images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from torch import nn
+
+from restore_lightning.networks.statistics import GlobalStatistics
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """Image sizes that a network accepts: `multiple` of pixels per side, at least `minimum`."""
+
+    multiple: int
+    minimum: int
+
+    def padded(self, size: int) -> int:
+        """The smallest accepted size that is not below `size` (pixels).
+
+        >>> SizeRule(multiple=16, minimum=64).padded(65)
+        80
+        """
+        size = max(size, self.minimum)
+        return size + -size % self.multiple
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """What a network declares of itself as its attribute `info`. None: not known, and not checked.
+
+    Args:
+        factors: Those that it is told, as `network(image, factor) -> images`; empty: it is called `network(image)`.
+        channels: Of its images. One with 1 restores each channel of a colour image by itself.
+        scale: How many times larger than the degraded image its result is.
+        sizes: Image sizes that it accepts, where factors differ one rule for each; None: any are tried.
+        colour: The order of its images' channels.
+        tiling: "exact": a pixel of the result depends on a bounded neighbourhood, so that tiles that overlap by enough
+            equal the whole image. "approximate": statistics over the whole image enter.
+        half_precision: Whether it computes well under autocast to bfloat16 and float16.
+        layers: Title -> name of a module whose features are worth seeing.
+    """
+
+    factors: tuple[str, ...] = ()
+    channels: Literal[1, 3] | None = None
+    scale: int | None = None
+    sizes: SizeRule | Mapping[str, SizeRule] | None = None
+    colour: Literal["rgb", "bgr"] = "rgb"
+    tiling: Literal["exact", "approximate"] = "approximate"
+    half_precision: bool = False
+    layers: Mapping[str, str] = field(default_factory=dict)
+
+    def size_rule(self, factor: str | None = None) -> SizeRule:
+        """Image sizes that it accepts, for one of its factors where it has some."""
+        if isinstance(self.sizes, Mapping):
+            return self.sizes[self.known(factor)]
+        return self.sizes or SizeRule(1, 1)
+
+    def known(self, factor: str | None) -> str:
+        """A factor that it is told.
+
+        Raises:
+            ValueError: It is none of its factors.
+        """
+        if factor not in self.factors:
+            raise ValueError(f"unknown factor {factor!r}: this network has {', '.join(self.factors)}")
+        return factor
+
+
+def network_info(network: nn.Module) -> NetworkInfo:
+    """What a network declares as its `info`; of other modules what their `size_rule` and `image_channels` say."""
+    info: Any = getattr(network, "info", None)
+    if isinstance(info, NetworkInfo):
+        return info
+    rule: Any = getattr(network, "size_rule", None)
+    channels: Any = getattr(network, "image_channels", None)
+    factors = tuple(getattr(network, "factors", ())) if callable(rule) else ()
+    sizes = {factor: rule(factor) for factor in factors} if factors else rule if isinstance(rule, SizeRule) else None
+    return NetworkInfo(factors, channels, sizes=sizes)
+
+
+def set_size_multiple(network: nn.Module, multiple: int) -> None:
+    """Say of a network that does not say it that it accepts sides of multiples of so many pixels."""
+    info = replace(network_info(network), sizes=SizeRule(multiple, multiple))
+    network.info = info  # type: ignore[assignment]  # a fact, no module
+
+
+def tiling_of(network: nn.Module) -> Literal["exact", "approximate"]:
+    """Whether tiles equal the whole image, by whether any module takes statistics over whole maps."""
+    return "approximate" if any(isinstance(one, GlobalStatistics) for one in network.modules()) else "exact"
