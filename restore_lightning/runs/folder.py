@@ -1,0 +1,110 @@
+"""The folder of a run: its lock, the files of an earlier run, the checkpoints that a verb starts from."""
+
+import fcntl
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TextIO
+
+from restore_lightning.errors import UserError
+from restore_lightning.runs.distributed import is_rank_zero
+
+log = logging.getLogger(__name__)
+
+
+def lock_run_folder(folder: Path) -> TextIO:
+    """Keep a folder for this process, for as long as the returned file is open; the lock goes with the process.
+
+    Raises:
+        UserError: Another process holds it, other than this Slurm job's on a node where it ran before.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    job, host = os.environ.get("SLURM_JOB_ID"), socket.gethostname()
+    file = path.open("a+", encoding="utf-8")
+    try:
+        # Of the process, unlike flock: children that outlive it for a moment do not hold it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        holder = path.read_text(encoding="utf-8").strip()
+        # A job that was requeued because its node failed: a network file system keeps that node's lock for a while.
+        own = job is not None and holder.startswith(f"job {job},") and not holder.endswith(f" on {host}")
+        if not own:
+            raise UserError(
+                f"{folder} is in use by {holder}: wait for its end or stop it,"
+                " or choose another --trainer.default_root_dir"
+            ) from error
+        log.warning("%s is still locked by this job's earlier start, %s: going on", folder, holder)
+    except OSError as error:
+        log.warning("%s cannot be locked (%s): make sure that no other job writes to it", folder, error.strerror)
+    file.truncate(0)
+    file.write(f"{f'job {job}, ' if job else ''}process {os.getpid()} on {host}\n")
+    file.flush()
+    return file
+
+
+def run_folder(chosen: str) -> str:
+    """Where a run's files go: what was chosen, in a W&B sweep a folder below it, called by W&B's id of the run.
+
+    `${envvar:WANDB_RUN_ID}` in a sweep's command cannot do this: the agent fills it in before it sets the run's id.
+    """
+    run_of_sweep = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+    return str(Path(chosen, run_of_sweep)) if run_of_sweep else chosen
+
+
+RUN_FILES = (
+    *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
+    *("metrics.csv", "scores.json", "scores.csv", "report/index.html"),
+)
+
+
+def resume_point(checkpoints: Path, given: str | None) -> str | None:
+    if given is None:
+        return None
+    path = checkpoints / "last.ckpt" if given == "last" else Path(given)
+    if path.is_file():
+        log.info("resuming from %s", path)
+        return str(path)
+    if given != "last":
+        raise UserError(f"--ckpt_path {given}: no such file; give a checkpoint or 'last'")
+    log.info("no checkpoint in %s yet: starting anew", checkpoints)
+    return None
+
+
+def saved_checkpoints(checkpoints: Path) -> list[Path]:
+    """A run's checkpoints; those that begin with a dot were not finished."""
+    return sorted(checkpoints.glob("[!.]*.ckpt"))
+
+
+def earlier_run(run: Path, replace: bool) -> list[Path]:
+    """Files of an earlier run in this folder, which the new one replaces.
+
+    The other processes of a run leave this to the first one.
+
+    Raises:
+        UserError: There are some, and they are not to be replaced.
+    """
+    if not is_rank_zero():
+        return []
+    existing = [run / name for name in RUN_FILES if (run / name).exists()]
+    existing += [path for path in saved_checkpoints(run / "checkpoints") if path not in existing]
+    if existing and not replace:
+        raise UserError(
+            f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
+            " choose another --trainer.default_root_dir, or start over with --overwrite"
+        )
+    return existing
+
+
+def trained_checkpoint(checkpoints: Path, given: str | None, verb: str) -> str:
+    names = {None: ("best", "last"), "best": ("best",), "last": ("last",)}.get(given)
+    candidates = [Path(str(given))] if names is None else [checkpoints / f"{name}.ckpt" for name in names]
+    for path in candidates:
+        if path.is_file():
+            log.info("weights: %s", path)
+            return str(path)
+    raise UserError(
+        f"{verb} needs a trained network, there is no {' or '.join(map(str, candidates))}: run fit first,"
+        " or give --ckpt_path FILE"
+    )
