@@ -53,8 +53,10 @@ def run_folder(chosen: str) -> str:
     return str(Path(chosen, run_of_sweep)) if run_of_sweep else chosen
 
 
+CHECKPOINTS = "checkpoints"
+"""The folder in a run's that holds `last.ckpt`, `best.ckpt`, and what callbacks of the user keep."""
 RUN_FILES = (
-    *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
+    *(f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/best.ckpt"),
     *("metrics.csv", "scores.json", "scores.csv", "report/index.html"),
 )
 """What a run leaves in its folder that a new one there would replace, beside checkpoints of other names."""
@@ -82,7 +84,7 @@ def earlier_run(run: Path, replace: bool) -> list[Path]:
     if not is_rank_zero():
         return []
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
-    existing += [path for path in saved_checkpoints(run / "checkpoints") if path not in existing]
+    existing += [path for path in saved_checkpoints(run / CHECKPOINTS) if path not in existing]
     if existing and not replace:
         raise UserError(
             f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"

@@ -265,7 +265,7 @@ def _by_factor(name: str, was: Any, now: Any) -> dict[str, tuple[Any, Any]]:
     """What differs by what it is called in a warning: each factor's part, where the values are by factors."""
     if not (isinstance(was, Mapping) and isinstance(now, Mapping)):
         return {name: (was, now)}
-    return {f"{name} of {factor}": (was.get(factor), now.get(factor)) for factor in was | now}
+    return {f"{name} of {factor}": (was.get(factor), now.get(factor)) for factor in dict(was) | dict(now)}
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
