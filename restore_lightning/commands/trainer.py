@@ -27,8 +27,8 @@ from restore_lightning.callbacks import (
 )
 from restore_lightning.checkpoints import check_arguments, check_serialisable
 from restore_lightning.commands import TRAINER_VERBS
-from restore_lightning.commands.parser_messages import one_line
-from restore_lightning.configs import find_config, shipped
+from restore_lightning.commands.parser_messages import one_line, refusal
+from restore_lightning.configs import find_config
 from restore_lightning.data import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
@@ -284,11 +284,8 @@ def run(verb: str, words: list[str]) -> int:
             auto_configure_optimizers=False,
         )
     except argparse.ArgumentError as error:
-        if "are required" in str(error) and not any(word.startswith(("--config", "-c")) for word in words):
-            raise UserError(
-                f"{verb} needs a model and data: give --config FILE, or a shipped one ({', '.join(shipped())})"
-            ) from error
-        raise UserError(one_line(str(error))) from error
+        config_given = any(word.startswith(("--config", "-c")) for word in words)
+        raise UserError(refusal(str(error), verb, config_given)) from error
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))
