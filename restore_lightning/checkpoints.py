@@ -22,7 +22,9 @@ FACTOR = "factor"
 WEIGHTS = "network."
 """What the names of the network's tensors begin with in a checkpoint's state_dict."""
 SETTINGS = "settings"
-"""Key under which the settings of the task are kept that a resumed run compares; see `settings.py`."""
+"""Key under which the settings of the task are kept that a resumed run compares; see `runs/resume.py`."""
+DATA = "RestorationData"
+"""Key under which Lightning keeps the state of the DataModule: the name of its class."""
 KIND, AVERAGED, CURRENT = "weights", "averaged", "current"
 """Key that says which weights `state_dict` holds, and its values: the averages over steps, or those of the last one."""
 MULTIPLE = "size_multiple"
@@ -177,12 +179,21 @@ def check_serialisable(spec: dict[str, Any]) -> None:
         )
 
 
-def missing_arguments(spec: dict[str, Any]) -> list[str]:
-    """Arguments that a network's class needs and the config leaves out; the parser gives None for them."""
+def check_arguments(spec: dict[str, Any]) -> None:
+    """Refuse a network of which arguments without a default are left out; the config's parser gives None for them.
+
+    Args:
+        spec: Its class and arguments.
+
+    Raises:
+        UserError: Some are.
+    """
     given = _arguments(spec)
     parameters = inspect.signature(_class_of(spec)).parameters.values()
     needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    return [name for name in needed if given.get(name) is None]
+    missing = [name for name in needed if given.get(name) is None]
+    if missing:
+        raise UserError(f"{spec['class_path']} needs {', '.join(missing)}: give --model.network.{missing[0]}")
 
 
 def _is_plain(value: Any) -> bool:

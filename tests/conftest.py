@@ -81,3 +81,17 @@ def restore(monkeypatch, capsys):
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def instantiated(monkeypatch) -> list:
+    """Within the test `fit` makes everything and trains nothing; the list gets each command's LightningCLI."""
+    from lightning.pytorch import Trainer
+
+    from restore_lightning.commands.trainer import RestoreCLI
+
+    made: list = []
+    monkeypatch.setattr(RestoreCLI, "before_fit", lambda self: made.append(self))
+    monkeypatch.setattr(RestoreCLI, "after_fit", lambda self: None)
+    monkeypatch.setattr(Trainer, "fit", lambda self, *_, **__: None)
+    return made

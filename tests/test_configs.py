@@ -17,27 +17,13 @@ from restore_lightning.networks import DIN, DRN, DuRN
 
 
 @pytest.fixture
-def instantiate(monkeypatch, tmp_path):
+def instantiate(instantiated, tmp_path):
     """Config name -> the CLI with everything instantiated, nothing run."""
-    from restore_lightning.commands import trainer
 
     def make(name, *words):
-        made = []
-        monkeypatch.setattr(trainer.RestoreCLI, "_run_subcommand", lambda self, subcommand: made.append(self))
-        code = main(
-            [
-                "fit",
-                "--config",
-                name,
-                "--trainer.default_root_dir",
-                str(tmp_path),
-                "--trainer.accelerator",
-                "cpu",
-                *words,
-            ]
-        )
-        assert code == 0
-        return made[0]
+        run = ("--trainer.default_root_dir", str(tmp_path), "--trainer.accelerator", "cpu")
+        assert main(["fit", "--config", name, *run, *words]) == 0
+        return instantiated[-1]
 
     return make
 

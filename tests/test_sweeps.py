@@ -16,7 +16,6 @@ from sweeps.config import schema_violations_from_proposed_config
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from restore_lightning.architecture_search import SEARCHES
-from restore_lightning.commands.trainer import RestoreCLI
 from restore_lightning.configs import FOLDER
 from tests.conftest import CONF
 
@@ -85,10 +84,8 @@ def test_the_engine_accepts(name):
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_the_command_accepts_every_run(name, restore, monkeypatch, tmp_path):
+def test_the_command_accepts_every_run(name, restore, instantiated, monkeypatch, tmp_path):
     """Everything is made, nothing run; each parameter arrives as what it is."""
-    made = []
-    monkeypatch.setattr(RestoreCLI, "_run_subcommand", lambda self, subcommand: made.append(self))
     monkeypatch.chdir(tmp_path)
     more = ["--trainer.logger=false", "--trainer.accelerator=cpu"]
     if name != "connection_style":
@@ -97,14 +94,14 @@ def test_the_command_accepts_every_run(name, restore, monkeypatch, tmp_path):
     for run in runs:
         code, _, err = restore(*words(SWEEPS[name], run), *more)
         assert code == 0, err
-        config = made[-1].config["fit"]
+        config = instantiated[-1].config["fit"]
         for key, parameter in run.config.items():
             value = parameter["value"]
             assert taken(config, key) == (yaml.safe_load(value) if isinstance(value, str) else value), key
         if "early_terminate" in SWEEPS[name]:
             validations = config.trainer.max_steps // config.trainer.val_check_interval
             assert SWEEPS[name]["early_terminate"]["min_iter"] < validations / 2  # there is something to save
-    assert len(made) == len(runs)
+    assert len(instantiated) == len(runs)
 
 
 @pytest.mark.parametrize("name", [name for name in SWEEPS if "early_terminate" in SWEEPS[name]])

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import written_beside
-from restore_lightning.runs.distributed import signal_on_any_rank
+from restore_lightning.runs.distributed import signal_on_any_rank, smallest_on_any_rank
+from restore_lightning.runs.folder import CHECKPOINTS
 from restore_lightning.runs.loggers import MetricsCSV
 from restore_lightning.runs.signals import stop_run
 
@@ -45,39 +46,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return checkpoint
 
 
-class _RunCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint in `<trainer.default_root_dir>/checkpoints`."""
-
-    kept: str
-    """Name of its file, without suffix."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """The run's folder is known from here on."""
-        self.dirpath = os.path.join(trainer.default_root_dir, "checkpoints")  # noqa: PTH118  (Lightning compares strings)
-        if stage == "fit" and trainer.is_global_zero:
-            for path in Path(self.dirpath).glob(f".{self.kept}.*.ckpt"):  # of a process that was killed while it saved
-                path.unlink(missing_ok=True)
-        super().setup(trainer, pl_module, stage)
-
-
-class LastCheckpoint(_RunCheckpoint):
+class LastCheckpoint(Checkpoint):
     """Keeps `last.ckpt`: where `fit --ckpt_path last` goes on.
 
     It is saved every so many steps, before each validation, when a signal stops the run, and at the run's end; always
     where a step ends, which is where the resumed run goes on: with the validation, if one is due after that step.
 
     Args:
-        every_n_train_steps: Optimiser steps between two saves.
+        every_n_train_steps: Optimiser steps between two saves; 0: none in between.
     """
 
-    kept = "last"
-    validation_due: bool = False
-    """Whether the last step's validation is still to come."""
-
     def __init__(self, every_n_train_steps: int = 1000) -> None:
-        super().__init__(
-            save_last=True, save_top_k=0, every_n_train_steps=every_n_train_steps, enable_version_counter=False
-        )
+        if every_n_train_steps < 0:
+            raise UserError(f"checkpoint.every_n_train_steps {every_n_train_steps}: give at least 0")
+        self.every_n_train_steps = every_n_train_steps
+        self.validation_due = False
+        """Whether the last step's validation is still to come."""
+        self._saved_step: int | None = None
+        self._images: list[int] = []
         self._max_steps: int | None = None
 
     @property
@@ -86,16 +72,15 @@ class LastCheckpoint(_RunCheckpoint):
         return type(self).__name__
 
     def state_dict(self) -> dict[str, Any]:
-        """With what is due."""
-        return super().state_dict() | {"validation_due": self.validation_due}
+        """Whether a validation is due."""
+        return {"validation_due": self.validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Earlier versions did not say what is due."""
-        super().load_state_dict(state_dict)
+        """Take what is due; earlier versions did not say it."""
         self.validation_due = state_dict.get("validation_due", False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Lightning takes a run for finished at its last step, before a validation that is due."""
+        """Let a run begin that has done its last step, where a validation is due: Lightning takes it for finished."""
         state = checkpoint["callbacks"].get(self.state_key, {})
         if state.get("validation_due") and checkpoint["global_step"] == trainer.max_steps:
             self._max_steps = trainer.max_steps
@@ -104,9 +89,7 @@ class LastCheckpoint(_RunCheckpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate where the run that goes on was to do it next."""
-        super().on_train_start(trainer, pl_module)
-        if Path(str(self.dirpath), "last.ckpt").is_file():
-            self._last_global_step_saved = trainer.global_step
+        self._saved_step = trainer.global_step if trainer.strategy.broadcast(_last(trainer).is_file()) else None
         loop = trainer.fit_loop.epoch_loop
         if self._max_steps is not None:
             loop.max_steps, self._max_steps = self._max_steps, None
@@ -128,13 +111,19 @@ class LastCheckpoint(_RunCheckpoint):
             return
         every = trainer.val_check_batch  # None: by time
         self.validation_due = trainer.enable_validation and every is not None and (batch_idx + 1) % every == 0
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        signal = signal_on_any_rank(trainer)
-        if (signal or self.validation_due) and self._last_global_step_saved != trainer.global_step:
+        save_due = self.every_n_train_steps and trainer.global_step % self.every_n_train_steps == 0
+        if (save_due or self.validation_due) and self._saved_step != trainer.global_step:
             self._save(trainer)
+        signal = signal_on_any_rank(trainer)
         if signal:
+            if self._saved_step != trainer.global_step:
+                self._save(trainer)
             pl_module.on_train_batch_end(outputs, batch, batch_idx)  # comes after callbacks; writes the step's losses
             stop_run(trainer, signal)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Agree on the images of each set that all processes have: after these they ask for signals."""
+        self._images = smallest_on_any_rank(trainer, [int(images) for images in trainer.num_val_batches])
 
     def on_validation_batch_end(
         self,
@@ -146,16 +135,14 @@ class LastCheckpoint(_RunCheckpoint):
         dataloader_idx: int = 0,
     ) -> None:
         """Stop within a validation too, it can take longer than a signal leaves time; it was saved before."""
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
-            return
-        saved = self._last_global_step_saved == trainer.global_step  # not before a validation by time
-        if saved and batch_idx < _images_of_all(trainer, dataloader_idx):
-            signal = signal_on_any_rank(trainer)
+        # Not before a validation by time, which nothing is saved ahead of.
+        if trainer.state.fn == TrainerFn.FITTING and self._saved_step == trainer.global_step:
+            signal = signal_on_any_rank(trainer) if batch_idx < self._images[dataloader_idx] else 0
             if signal:
                 stop_run(trainer, signal)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """It is done."""
+        """Forget that it was due."""
         self.validation_due = False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -166,26 +153,24 @@ class LastCheckpoint(_RunCheckpoint):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The end has been saved."""
+        trainer.save_checkpoint(_last(trainer))
+        self._saved_step = trainer.global_step
 
 
-def _images_of_all(trainer: Trainer, loader: int) -> int:
-    """How many images of a validation set every process has: some have one more than others, or a part of it more."""
-    loaders: Any = trainer.val_dataloaders
-    least = len(loaders[loader].dataset) // trainer.world_size
-    limit = trainer.limit_val_batches
-    return int(least * limit) if isinstance(limit, float) else min(least, limit)
+def _last(trainer: Trainer) -> Path:
+    return Path(trainer.default_root_dir, CHECKPOINTS, "last.ckpt")
 
 
-class BestCheckpoint(_RunCheckpoint):
+class BestCheckpoint(ModelCheckpoint):
     """Keeps `best.ckpt`: the highest mean PSNR over factors at validation."""
-
-    kept = "best"
 
     def __init__(self) -> None:
         super().__init__(
             filename="best", monitor="val/psnr", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
         )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the run's folder, which is known from here on."""
+        # As text: Lightning compares it with that in the checkpoint that the run goes on from.
+        self.dirpath = os.path.join(trainer.default_root_dir, CHECKPOINTS)  # noqa: PTH118
+        super().setup(trainer, pl_module, stage)

@@ -17,8 +17,10 @@ class FactorProgress(TQDMProgressBar):
         super().__init__(refresh_rate=1 if sys.stderr.isatty() else 50)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """What stands behind the bar."""
+        """The numbers behind the bar, by their short names, without Lightning's number of the version."""
         shown = super().get_metrics(trainer, pl_module)
-        shown.pop("v_num", None)
-        short = {name: name.removeprefix("train/").removesuffix("/loss").removeprefix("val/") for name in shown}
-        return {short[name]: value for name, value in shown.items()}
+        return {
+            name.removeprefix("train/").removesuffix("/loss").removeprefix("val/"): value
+            for name, value in shown.items()
+            if name != "v_num"
+        }

@@ -21,7 +21,7 @@ class RunStart(Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Data, network and checkpoint have been accepted."""
+        """Remove and drop: data, network and checkpoint have been accepted."""
         for path in self.earlier:
             path.unlink(missing_ok=True)
         for logger in trainer.loggers:

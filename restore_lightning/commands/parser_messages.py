@@ -2,10 +2,30 @@
 
 import re
 
+from torch import nn
+
+from restore_lightning import networks
+from restore_lightning.configs import shipped
+
+NETWORKS = [name for name, value in vars(networks).items() if isinstance(value, type) and issubclass(value, nn.Module)]
 KNOWN_CLASSES = {
-    "network": "MBN, DuRN, DRN, DIN, or a dotted path, e.g. mynetwork.Net",
+    "network": f"{', '.join(NETWORKS)}, or a dotted path, e.g. mynetwork.Net",
     "loss": "SSIML1, or a dotted path, e.g. torch.nn.L1Loss",
 }
+"""Argument of a task -> the classes that it takes by their names alone, and others."""
+
+
+def refusal(message: str, verb: str, config_given: bool) -> str:
+    """What the user is told of a command line that the parser refuses.
+
+    Args:
+        message: The parser's.
+        verb: Of the command line.
+        config_given: Whether it names a config; without one, all that a config says is missing.
+    """
+    if "are required" in message and not config_given:
+        return f"{verb} needs a model and data: give --config FILE, or a shipped one ({', '.join(shipped())})"
+    return one_line(message)
 
 
 def one_line(message: str) -> str:

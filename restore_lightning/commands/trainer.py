@@ -26,17 +26,19 @@ from restore_lightning.callbacks import (
     ScoreReport,
     Scoring,
 )
-from restore_lightning.checkpoints import check_serialisable, missing_arguments
+from restore_lightning.checkpoints import check_arguments, check_serialisable
 from restore_lightning.commands import TRAINER_VERBS
-from restore_lightning.commands.parser_messages import one_line
-from restore_lightning.configs import find_config, shipped
+from restore_lightning.commands.parser_messages import one_line, refusal
+from restore_lightning.configs import find_config
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
 from restore_lightning.runs.distributed import configure_ddp, is_rank_zero
 from restore_lightning.runs.folder import (
+    CHECKPOINTS,
     earlier_run,
     lock_run_folder,
+    remove_unfinished,
     resume_point,
     run_folder,
     saved_checkpoints,
@@ -65,15 +67,15 @@ class RunConfig(SaveConfigCallback):
     """Writes the complete config to `<run>/config.yaml` and to W&B once everything has been accepted."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Too early: the checkpoint that the run goes on from may yet be refused."""
+        """Nothing: the checkpoint that the run goes on from may yet be refused."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Training starts."""
+        """Write the config: data, network and checkpoint have been accepted."""
         if trainer.is_global_zero:
             self.save_config(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Of `fit` only: the other verbs read a run."""
+        """Write `config.yaml`; of `fit` only, the other verbs read a run."""
         config = self.config.clone()
         config["ckpt_path"] = None  # run again, the config starts anew
         write_text(Path(trainer.default_root_dir, "config.yaml"), self.parser.dump(config, skip_unset=False))
@@ -89,7 +91,7 @@ class RestoreCLI(LightningCLI):
     earlier: list[Path]
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
-    claim: TextIO
+    lock: TextIO
     """Keeps other processes from writing to the run's folder, for as long as it is open."""
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -106,12 +108,11 @@ class RestoreCLI(LightningCLI):
         self.earlier = []
         config = self.config[self.subcommand]
         network = config.model.init_args.get("network")
-        missing = missing_arguments(network.as_dict()) if network is not None else []
-        if missing:
-            raise UserError(f"{network.class_path} needs {', '.join(missing)}: give --model.network.{missing[0]}")
+        if network is not None:
+            check_arguments(network.as_dict())
         if self.subcommand == "fit":
             config.trainer.default_root_dir = run_folder(config.trainer.default_root_dir)
-        checkpoints = Path(config.trainer.default_root_dir, "checkpoints")
+        checkpoints = Path(config.trainer.default_root_dir, CHECKPOINTS)
         given = config.get("ckpt_path")
         if self.subcommand == "fit":
             found = resume_point(checkpoints, given)
@@ -124,26 +125,27 @@ class RestoreCLI(LightningCLI):
             config["ckpt_path"] = trained_checkpoint(checkpoints, given, str(self.subcommand))
 
     def instantiate_classes(self) -> None:
-        """What a class refuses is a wrong call."""
+        """Make task, data and Trainer, and tell them what the config says; what a class refuses is a wrong call."""
         try:
             super().instantiate_classes()
         except ValueError as error:
             raise UserError(one_line(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
-        text = self._parser(self.subcommand).dump(self.config[self.subcommand].clone(), skip_unset=False)
-        self.datamodule.settings = flatten_config(yaml.safe_load(text))
+        written = yaml.safe_load(self.parser.dump(self.config.clone(), skip_unset=False))
+        self.datamodule.settings = flatten_config(written[self.subcommand])
         self.model.settings = task_settings(self.datamodule.settings)
         if self.subcommand == "fit" and self.model.network_spec is not None:
             check_serialisable(self.model.network_spec)
 
     def before_fit(self) -> None:
-        """What can be refused is refused before loggers make files."""
+        """Read initial weights and take the run's folder, before loggers make files."""
         if self.config[self.subcommand].ckpt_path is None:
             self.model.load_initial_weights()
         if is_rank_zero():
             run = Path(self.trainer.default_root_dir)
-            self.claim = lock_run_folder(run)
+            self.lock = lock_run_folder(run)
+            remove_unfinished(run / CHECKPOINTS)
             (run / STOPPED).unlink(missing_ok=True)
 
     def after_fit(self) -> None:
@@ -156,11 +158,11 @@ class RestoreCLI(LightningCLI):
             print(f"run: {run}; next: restore test --config {Path(run, 'config.yaml')}", flush=True)
 
     def validate(self, **arguments: Any) -> None:
-        """With our table instead of Lightning's."""
+        """Score, with our table instead of Lightning's."""
         self.trainer.validate(verbose=False, **arguments)
 
     def test(self, **arguments: Any) -> None:
-        """With our table instead of Lightning's."""
+        """Score, with our table instead of Lightning's."""
         self.trainer.test(verbose=False, **arguments)
 
     @staticmethod
@@ -192,6 +194,7 @@ class RestoreCLI(LightningCLI):
             kwargs["plugins"] = [AtomicCheckpointIO()]
         made = super().instantiate_trainer(**kwargs)
         # Lightning's handlers save and broadcast within the handler, which hangs; `LastCheckpoint` stops the run.
+        # Private: in public only those for Slurm can be switched off, not the one for SIGTERM.
         made._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         if self.subcommand == "fit":
             configure_ddp(made, self.model, self.model.idle_branches, trainer.sync_batchnorm)
@@ -284,11 +287,8 @@ def run(verb: str, words: list[str]) -> int:
             auto_configure_optimizers=False,
         )
     except argparse.ArgumentError as error:
-        if "are required" in str(error) and not any(word.startswith(("--config", "-c")) for word in words):
-            raise UserError(
-                f"{verb} needs a model and data: give --config FILE, or a shipped one ({', '.join(shipped())})"
-            ) from error
-        raise UserError(one_line(str(error))) from error
+        config_given = any(word.startswith(("--config", "-c")) for word in words)
+        raise UserError(refusal(str(error), verb, config_given)) from error
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))

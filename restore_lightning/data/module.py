@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from restore_lightning.data.config import EvaluationConfig, FactorConfig, resolve_factor
@@ -19,7 +18,6 @@ from restore_lightning.errors import UserError
 from restore_lightning.io.images import to_float
 from restore_lightning.metrics.functional import WINDOW_SIZE
 from restore_lightning.runs.distributed import same_on_all_ranks
-from restore_lightning.runs.resume import check_continued
 from restore_lightning.runs.signals import ignore_signals_in_worker
 
 
@@ -117,10 +115,7 @@ class RestorationData(LightningDataModule):
         return self._state() | {"drawn": drawn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on in the data; say where they differ from what the run was trained on, see `check_continued`."""
-        if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
-            return  # any data may be scored
-        check_continued(state, self._state())
+        """Go on in the data; whether they may differ says `runs.resume.RULES`."""
         self._drawn = state.get("drawn")
 
     def _state(self) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def configure_ddp(trainer: Trainer, module: LightningModule, idle_branches: bool
     """
     strategy = trainer.strategy
     if isinstance(strategy, DDPStrategy) and idle_branches:
+        # Private: only where a strategy is made can it be told in public, and Lightning makes it, by machine and flags.
         looks = strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
         if not looks:
             raise UserError(
@@ -65,6 +66,15 @@ def signal_on_any_rank(trainer: Trainer) -> int:
         return received_signal()
     mine = torch.tensor(received_signal(), device=trainer.strategy.root_device)
     return int(trainer.strategy.reduce(mine, reduce_op="max"))
+
+
+def smallest_on_any_rank(trainer: Trainer, numbers: list[int]) -> list[int]:
+    """Each number's smallest value over the processes of the run.
+
+    All processes must ask at the same place.
+    """
+    mine = torch.tensor(numbers, device=trainer.strategy.root_device)
+    return list(map(int, trainer.strategy.reduce(mine, reduce_op="min").tolist()))
 
 
 def same_on_all_ranks(find: Callable[[], None], describe: Callable[[], Mapping[str, Any]]) -> None:

@@ -51,28 +51,24 @@ def run_folder(chosen: str) -> str:
     return str(Path(chosen, run_of_sweep)) if run_of_sweep else chosen
 
 
+CHECKPOINTS = "checkpoints"
+"""The folder in a run's that holds `last.ckpt`, `best.ckpt`, and what callbacks of the user keep."""
 RUN_FILES = (
-    *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
+    *(f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/best.ckpt"),
     *("metrics.csv", "scores.json", "scores.csv", "report/index.html"),
 )
-
-
-def resume_point(checkpoints: Path, given: str | None) -> str | None:
-    if given is None:
-        return None
-    path = checkpoints / "last.ckpt" if given == "last" else Path(given)
-    if path.is_file():
-        log.info("resuming from %s", path)
-        return str(path)
-    if given != "last":
-        raise UserError(f"--ckpt_path {given}: no such file; give a checkpoint or 'last'")
-    log.info("no checkpoint in %s yet: starting anew", checkpoints)
-    return None
+"""What a run leaves in its folder that a new one there would replace, beside checkpoints of other names."""
 
 
 def saved_checkpoints(checkpoints: Path) -> list[Path]:
     """A run's checkpoints; those that begin with a dot were not finished."""
     return sorted(checkpoints.glob("[!.]*.ckpt"))
+
+
+def remove_unfinished(checkpoints: Path) -> None:
+    """Remove what a process left behind that was killed while it saved."""
+    for path in checkpoints.glob(".*.ckpt"):
+        path.unlink(missing_ok=True)
 
 
 def earlier_run(run: Path, replace: bool) -> list[Path]:
@@ -86,7 +82,7 @@ def earlier_run(run: Path, replace: bool) -> list[Path]:
     if not is_rank_zero():
         return []
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
-    existing += [path for path in saved_checkpoints(run / "checkpoints") if path not in existing]
+    existing += [path for path in saved_checkpoints(run / CHECKPOINTS) if path not in existing]
     if existing and not replace:
         raise UserError(
             f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
@@ -95,7 +91,39 @@ def earlier_run(run: Path, replace: bool) -> list[Path]:
     return existing
 
 
+def resume_point(checkpoints: Path, given: str | None) -> str | None:
+    """The checkpoint that `fit` goes on from; None: it starts anew.
+
+    Args:
+        checkpoints: The run's folder of them.
+        given: `--ckpt_path`: a file, "last", or None.
+
+    Raises:
+        UserError: The file does not exist.
+    """
+    if given is None:
+        return None
+    path = checkpoints / "last.ckpt" if given == "last" else Path(given)
+    if path.is_file():
+        log.info("resuming from %s", path)
+        return str(path)
+    if given != "last":
+        raise UserError(f"--ckpt_path {given}: no such file; give a checkpoint or 'last'")
+    log.info("no checkpoint in %s yet: starting anew", checkpoints)
+    return None
+
+
 def trained_checkpoint(checkpoints: Path, given: str | None, verb: str) -> str:
+    """The checkpoint that a verb other than `fit` uses.
+
+    Args:
+        checkpoints: The run's folder of them.
+        given: `--ckpt_path`: a file, "best", "last", or None: the best one, or the last where there is no best.
+        verb: For the message.
+
+    Raises:
+        UserError: There is none.
+    """
     names = {None: ("best", "last"), "best": ("best",), "last": ("last",)}.get(given)
     candidates = [Path(str(given))] if names is None else [checkpoints / f"{name}.ckpt" for name in names]
     for path in candidates:

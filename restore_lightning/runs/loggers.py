@@ -6,77 +6,89 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from restore_lightning.io.files import write_text
 from restore_lightning.runs.signals import received_signal
 
 log = logging.getLogger(__name__)
 
-METRICS = ExperimentWriter.NAME_METRICS_FILE
+METRICS = "metrics.csv"
 """What a run's folder calls the logged numbers."""
 
 
-class _Writer(ExperimentWriter):
-    """Leaves an existing `metrics.csv` to `MetricsCSV.keep_before`."""
-
-    def _check_log_dir_exists(self) -> None:
-        pass
-
-
-class MetricsCSV(CSVLogger):
-    """`<run>/metrics.csv`.
+class MetricsCSV(Logger):
+    """`<run>/metrics.csv`: a row for each call, columns in alphabetical order; a new column rewrites the file.
 
     Args:
         run: The run's folder.
     """
 
+    name = version = ""  # Lightning's own callbacks save in <save_dir>/<name>/<version>/checkpoints
+
     def __init__(self, run: Path) -> None:
-        super().__init__(run, name="", version="", flush_logs_every_n_steps=1)
+        super().__init__()
+        self.path = Path(run, METRICS)
 
     @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        """The writer of the file."""
-        if self._experiment is None:
-            self._experiment = _Writer(log_dir=self.log_dir)
-        return self._experiment
-
-    def keep_before(self, step: int) -> None:
-        """Go on with an existing file: rows from `step` on, which the resumed run writes again, are dropped."""
-        self._keep(lambda row: int(row["step"]) < step)
-
-    def drop_validation(self, step: int) -> None:
-        """Without the scores of a validation that is done again."""
-        self._keep(
-            lambda row: int(row["step"]) != step or not any(row[name] for name in row if name.startswith("val/"))
-        )
+    def save_dir(self) -> str:
+        """The run's folder."""
+        return str(self.path.parent)
 
     @rank_zero_only
-    def _keep(self, wanted: Callable[[dict[str, str]], bool]) -> None:
-        path = Path(self.log_dir, METRICS)
-        if path.is_file():
-            text = io.StringIO()
-            with path.open(newline="") as file:
-                rows = csv.DictReader(file)
-                names = sorted({*(rows.fieldnames or ()), *self.experiment.metrics_keys})
-                table = csv.DictWriter(text, names, restval="", lineterminator="\n")
-                table.writeheader()
-                table.writerows(row for row in rows if wanted(row))
-            write_text(path, text.getvalue())
-            self.experiment.metrics_keys = names  # the writer's next rows have these columns
+    def log_metrics(self, metrics: Mapping[str, Tensor | float], step: int | None = None) -> None:
+        """Write one row."""
+        row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        row["step"] = step or 0
+        columns = self._columns()
+        if not row.keys() <= set(columns):
+            columns = sorted({*columns, *row})
+            self._rewrite(columns, lambda _: True)
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, columns).writerow(row)
 
+    @rank_zero_only
     def log_hyperparams(self, params: Any = None) -> None:
-        """`config.yaml` holds them all."""
+        """Nothing: `config.yaml` holds them all."""
+
+    @rank_zero_only
+    def keep_before(self, step: int) -> None:
+        """Drop rows from `step` on, which the resumed run writes again."""
+        self._rewrite(self._columns(), lambda row: int(row["step"]) < step)
+
+    @rank_zero_only
+    def drop_validation(self, step: int) -> None:
+        """Drop the scores of a validation that is done again."""
+        scores = [name for name in self._columns() if name.startswith("val/")]
+        self._rewrite(self._columns(), lambda row: int(row["step"]) != step or not any(row[name] for name in scores))
+
+    def _columns(self) -> list[str]:
+        """Those of the file; none where there is none."""
+        if not self.path.is_file():
+            return []
+        with self.path.open(encoding="utf-8", newline="") as file:
+            return next(csv.reader(file), [])
+
+    def _rewrite(self, columns: Sequence[str], wanted: Callable[[dict[str, str]], bool]) -> None:
+        """Write these columns of the rows that are wanted."""
+        if not columns:
+            return
+        text = io.StringIO()
+        table = csv.DictWriter(text, columns)
+        table.writeheader()
+        if self.path.is_file():
+            with self.path.open(encoding="utf-8", newline="") as file:
+                table.writerows(row for row in csv.DictReader(file) if wanted(row))
+        write_text(self.path, text.getvalue())
 
 
 class RunWandb(WandbLogger):

@@ -1,21 +1,187 @@
-"""A run's settings by their dotted names: compared between its processes, and with the checkpoint it goes on from."""
+"""What a run that goes on from a checkpoint may change: one table, and the comparison by it."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
+from restore_lightning.checkpoints import (
+    AVERAGED,
+    CURRENT,
+    DATA,
+    KIND,
+    ORDER,
+    SETTINGS,
+    SPEC,
+    architecture_difference,
+    network_state,
+    state_dict_mismatch,
+)
 from restore_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
 
 PLACES = {"default_root_dir", "root", "clean", "degraded", "shards", "init_from", "checkpoint", "logger", "config"}
 """Last words of names that say where files lie, which may differ between machines."""
-KEPT = ("model.class_path", "model.init_args.optimizer", "model.init_args.lr_scheduler")
-"""Beginnings of the names of settings that a resumed run cannot change: its checkpoint holds the state of these."""
-OF_STEPS = ("model.", "trainer.gradient_clip", "trainer.callbacks")
-"""Beginnings of the names of settings that steps depend on; what the data are says `data.agreement`."""
-FREE = ("network", "order", "inference", "init_from", "baselines", "title", "activation_checkpointing", "recompute")
-"""Arguments of a task that change no step of training, or that are compared elsewhere."""
+GO_ON = "go on with --config config.yaml of its folder"
+ANOTHER_RUN = (
+    "the checkpoint is of another run than the config's: {name} {difference}; what it holds of task, optimiser and"
+    f" schedule goes on unchanged (max_steps, devices and data.num_workers may change): {GO_ON}, or start another run"
+)
+OTHER_DATA = f"the run was trained with {{name}} {{was}}, now it is {{now}}: {GO_ON}"
+TITLES = {
+    "data.seed": "seed_everything",
+    "data.minibatches": "the schedule's minibatches per cycle",
+    "data.folders": "data.factors' folders",
+}
+"""What a refusal calls facts that the config calls otherwise."""
+
+Verdict = Literal["refused", "warned", "free"]
+
+
+def _values(was: Any, now: Any) -> str | None:
+    return None if was == now else f"was {was}, is {now}"
+
+
+def _networks(was: Any, now: Any) -> str | None:
+    """Of (spec, tensors); a spec is None where nobody knows it."""
+    expected = {name: tuple(tensor.shape) for name, tensor in now[1].items()}
+    problem = state_dict_mismatch(expected, was[1], most=3)
+    return problem or (architecture_difference(now[0], was[0]) if now[0] and was[0] else None)
+
+
+def _orders(was: Any, now: Any) -> str | None:
+    """None is no order: of step 1, or of a task that is told the factor."""
+    if was is None or now is None or was == now:
+        return None
+    return f"[{', '.join(was)}], now it is [{', '.join(now)}]"
+
+
+class Rule(NamedTuple):
+    """What becomes of a difference between a checkpoint and the run that goes on from it.
+
+    Args:
+        what: May differ; as `docs/training.md` calls it.
+        facts: Beginnings of the names of the facts that the rule is about, see `_facts`.
+        verdict: What `fit` does.
+        why: The reason, for the docs.
+        message: Of a refusal or warning, with `{name}`, `{was}`, `{now}`, `{difference}`.
+        difference: Says of the two values in which way they differ; None: as far as this rule goes, they do not.
+        scoring: What `validate`, `test` and `predict` do.
+    """
+
+    what: str
+    facts: tuple[str, ...]
+    verdict: Verdict
+    why: str
+    message: str = ""
+    difference: Callable[[Any, Any], str | None] = _values
+    scoring: Verdict = "free"
+
+
+RULES = (
+    Rule(
+        "a checkpoint of step 1 for a task of step 2",
+        (ORDER,),
+        "refused",
+        "there is no fine-tuning to go on with: it is where step 2 starts (`model.init_from`)",
+        "--ckpt_path names a checkpoint of step 1, there is no fine-tuning to go on with: give it as --model.init_from",
+        difference=lambda was, now: "is missing" if was is None and now is not None else None,
+    ),
+    Rule(
+        "a checkpoint without a state of training",
+        ("optimizer_states",),
+        "refused",
+        "`restore convert` wrote it, or it holds weights only: it is where a run starts (`model.init_from`)",
+        "--ckpt_path names a checkpoint without a state of training (restore convert wrote it?):"
+        " give it as --model.init_from",
+        difference=lambda was, now: None if was else "is missing",
+    ),
+    Rule(
+        "the network, but for how its weights were initialised",
+        (SPEC,),
+        "refused",
+        "the checkpoint's weights would not fit, or mean something else",
+        "the checkpoint is of another network than the config's: {difference};"
+        " give model.network the settings it was trained with (config.yaml in its run)",
+        difference=_networks,
+        scoring="refused",
+    ),
+    Rule(
+        "the recurrent order",
+        (ORDER,),
+        "refused",
+        "the weights were fine-tuned in it",
+        "the checkpoint was fine-tuned in the order {difference}; config.yaml of its folder has the one it was",
+        difference=_orders,
+        scoring="warned",
+    ),
+    Rule(
+        "task, optimiser, learning-rate schedule",
+        ("model.class_path", "model.init_args.optimizer", "model.init_args.lr_scheduler"),
+        "refused",
+        "the checkpoint holds their state, which would go on unchanged",
+        ANOTHER_RUN,
+    ),
+    Rule(
+        "averaged weights, to none",
+        (KIND,),
+        "refused",
+        "the checkpoint's weights are the averages",
+        "--ckpt_path names a checkpoint of a run that averages its weights, this one does not: " + GO_ON,
+        difference=lambda was, now: "averages" if was == AVERAGED != now else None,
+    ),
+    Rule(
+        "photographs, to procedural scenes or back",
+        ("data.root", "data.folders"),
+        "refused",
+        "other data altogether, mostly a forgotten `--data.root`",
+        OTHER_DATA,
+        difference=lambda was, now: None if _given(was) == _given(now) else "differ",
+    ),
+    Rule("`seed_everything`", ("data.seed",), "refused", "the order of the data follows from it", OTHER_DATA),
+    Rule(
+        "factors and their `minibatches`",
+        ("data.minibatches",),
+        "refused",
+        "the position in the data counts cycles of the schedule",
+        OTHER_DATA,
+    ),
+    Rule("the position in the data", ("data.drawn",), "free", "it is where the run goes on"),
+    Rule(
+        "samples per step (`batch_size`, `accumulate_grad_batches`, devices), crops, augmentation, degradations, files",
+        ("data.",),
+        "warned",
+        "steps from here on are of other images",
+        "resuming with other data: {name} {difference}",
+    ),
+    Rule(
+        "how images are restored to be scored, baselines, titles, `init_from`, activation checkpointing",
+        # Network and order too: of these the checkpoint speaks by itself.
+        tuple(
+            f"model.init_args.{name}"
+            for name in (
+                *("network", "order", "inference", "init_from", "baselines", "title"),
+                *("recompute", "activation_checkpointing"),
+            )
+        ),
+        "free",
+        "no step of training depends on them",
+    ),
+    Rule(
+        "the loss and its weights, gradient clipping, callbacks",
+        ("model.", "trainer.gradient_clip", "trainer.callbacks"),
+        "warned",
+        "steps from here on are other ones",
+        "resuming with other settings: {name} {difference}",
+    ),
+    Rule(
+        "`trainer.max_steps`, devices, nodes, precision, `data.num_workers`, folders on another machine",
+        ("trainer.",),
+        "free",
+        "the same steps, on another machine or for longer",
+    ),
+)
+"""What a checkpoint and a run may differ in. Of the rules about a fact the first one counts that finds a difference."""
 
 
 def flatten_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,28 +190,82 @@ def flatten_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def task_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `flatten_config` that decide how a task trains."""
-    free = tuple(f"model.init_args.{name}" for name in FREE)
-    return {name: value for name, value in settings.items() if name.startswith(OF_STEPS) and not name.startswith(free)}
+    """Those of `flatten_config` that a checkpoint keeps, because a resumed run may not change them unnoticed."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if name.startswith(("model.", "trainer."))
+        and next(rule.verdict for rule in RULES if name.startswith(rule.facts)) != "free"
+    }
 
 
-def check_resumed(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare a resumed run's task with that of its checkpoint; either is empty where nobody knows.
+def check_resumed(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any], scoring: bool = False) -> None:
+    """Compare a checkpoint with what a checkpoint of this run would say, by `RULES`.
+
+    Args:
+        checkpoint: As it was read.
+        this_run: The same keys, of this run.
+        scoring: The network is only scored: any data will do.
 
     Raises:
-        UserError: A setting differs whose state the checkpoint holds: it would be overlooked.
+        UserError: They differ in what cannot change.
     """
-    differing = [name for name in dict.fromkeys((*was, *now)) if was and now and was.get(name) != now.get(name)]
-    changes = [f"{name} was {was.get(name)}, is {now.get(name)}" for name in differing]
-    for name, change in zip(differing, changes, strict=True):
-        if name.startswith(KEPT):
-            raise UserError(
-                f"the checkpoint is of another run than the config's: {change}; what it holds of task, optimiser and"
-                " schedule goes on unchanged (max_steps, devices and data.num_workers may change): go on with --config"
-                " config.yaml of its folder, or start another run"
-            )
-    for change in changes:
-        log.warning("resuming with other settings: %s", change)
+    facts, warnings = _facts(checkpoint, this_run), []
+    for rule in RULES:
+        for name, (was, now) in list(facts.items()):
+            difference = rule.difference(was, now) if name.startswith(rule.facts) else None
+            if difference is None:
+                continue
+            del facts[name]  # no later rule is about it
+            verdict = rule.scoring if scoring else rule.verdict
+            if verdict == "refused":
+                told = {"name": TITLES.get(name, name), "was": was, "now": now, "difference": difference}
+                raise UserError(rule.message.format(**told))
+            if verdict == "warned":
+                parts = _by_factor(name.removeprefix("data."), was, now)
+                told = {part: rule.difference(*values) for part, values in parts.items()}
+                warnings += [rule.message.format(name=part, difference=how) for part, how in told.items() if how]
+    for warning in warnings:
+        log.warning(warning)
+
+
+def continue_batches(checkpoint: dict[str, Any], accumulate: int) -> None:
+    """Let Lightning, which counts batches, begin with a whole step where more or fewer of them make one now.
+
+    Args:
+        checkpoint: Its counters are changed.
+        accumulate: Batches of a step, from now on.
+    """
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    for counted in (progress["total"], progress["current"]):
+        # All by the same: where a step's end saved, its batch is not completed, which Lightning makes up for.
+        more = checkpoint["global_step"] * accumulate - counted["processed"]
+        counted.update({name: number + more for name, number in counted.items()})
+
+
+def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Name -> what the checkpoint says, and this run; without what one of the two says nothing of."""
+    both = checkpoint, this_run
+    facts: dict[str, Any] = {key: tuple(each.get(key) for each in both) for key in (ORDER, "optimizer_states")}
+    facts[KIND] = tuple(each.get(KIND, CURRENT) for each in both)
+    facts[SPEC] = tuple((each.get(SPEC), network_state(each)) for each in both)
+    before, after = (each.get(SETTINGS) or {} for each in both)
+    if before and after:  # the names of a config's settings vary with their values
+        facts |= {name: (before.get(name), after.get(name)) for name in (before | after)}
+    before, after = (each.get(DATA) or {} for each in both)
+    return facts | {f"data.{name}": (before[name], after[name]) for name in before if name in after}
+
+
+def _given(places: Any) -> bool:
+    """Whether a place, or one of any factor's places, is given."""
+    return any(map(any, places.values())) if isinstance(places, Mapping) else places is not None
+
+
+def _by_factor(name: str, was: Any, now: Any) -> dict[str, tuple[Any, Any]]:
+    """What differs by what it is called in a warning: each factor's part, where the values are by factors."""
+    if not (isinstance(was, Mapping) and isinstance(now, Mapping)):
+        return {name: (was, now)}
+    return {f"{name} of {factor}": (was.get(factor), now.get(factor)) for factor in dict(was) | dict(now)}
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -54,32 +274,3 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
     else:
         yield name, value
-
-
-GO_ON = "go on with --config config.yaml of its folder"
-
-
-def check_continued(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare a resumed run's data with what it was trained on; `RestorationData.state_dict` says of both.
-
-    Raises:
-        UserError: Another seed or schedule, or photographs before, procedural scenes now, or the other way round.
-    """
-    if (was["root"] is None) != (now["root"] is None):
-        raise UserError(f"the run was trained with data.root {was['root']}, now it is {now['root']}: {GO_ON}")
-    folders = was.get("folders", {}), now["folders"]
-    if any(map(any, folders[0].values())) != any(map(any, folders[1].values())):
-        raise UserError(
-            f"the run was trained with data.factors' folders {folders[0]}, now they are {folders[1]}: {GO_ON}"
-        )
-    for key, name in (("seed", "seed_everything"), ("minibatches", "the schedule's minibatches per cycle")):
-        if key in was and was[key] != now[key]:
-            raise UserError(f"the run was trained with {name} {was[key]}, now it is {now[key]}: {GO_ON}")
-    for key in [key for key in was if key in now]:
-        before, after = (each if isinstance(each, dict) else {"": each} for each in (was[key], now[key]))
-        for factor in before | after:
-            if before.get(factor) != after.get(factor):
-                of = f" of {factor}" * bool(factor)
-                log.warning(
-                    "resuming with other data: %s%s was %s, is %s", key, of, before.get(factor), after.get(factor)
-                )

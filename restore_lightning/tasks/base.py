@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -16,18 +15,15 @@ from torch import Tensor, nn
 from restore_lightning.checkpoints import (
     AVERAGED,
     CURRENT,
+    DATA,
     KIND,
     ORDER,
     SETTINGS,
     SPEC,
-    architecture_difference,
-    network_state,
-    shapes,
-    state_dict_mismatch,
 )
-from restore_lightning.errors import UserError
 from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSettings, Restorer, read_baseline
-from restore_lightning.runs.resume import check_resumed
+from restore_lightning.runs.averaging import keep_averages, kind_of_weights
+from restore_lightning.runs.resume import check_resumed, continue_batches
 from restore_lightning.tasks.compatibility import read_initial_checkpoint
 
 log = logging.getLogger(__name__)
@@ -90,65 +86,36 @@ class RestorationTask(LightningModule, ABC):
         self._lr = 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RestorationTask":
-        """Averaged weights are kept in a copy; what makes optimisers knows the command, with open files."""
+        """A copy, as averaging makes; it shares what makes optimisers, which leads to the command's open files."""
         memo |= {id(factory): factory for factory in (self.optimizer, self.lr_scheduler)}
         copied = memo[id(self)] = type(self).__new__(type(self))
         copied.__setstate__(deepcopy(self.__getstate__(), memo))  # type: ignore[no-untyped-call]  # of nn.Module
         return copied
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `restore apply` needs: the network's class and arguments (set by the command), the order.
-
-        Also the task's settings (set by the command), and whether its weights are the averaged ones.
-        """
-        checkpoint |= {SPEC: self.network_spec, ORDER: self.order, SETTINGS: self.settings}
-        for callback in self.averaging():
-            if "averaging_state" not in checkpoint:  # Lightning forgets them where only weights are saved
-                callback.on_save_checkpoint(self.trainer, self, checkpoint)
+        """Keep what `restore apply` needs, what a resumed run compares, and which weights these are."""
+        checkpoint |= self._described()
+        keep_averages(self.trainer, self, checkpoint)
         checkpoint[KIND] = AVERAGED if "averaging_state" in checkpoint else CURRENT
 
-    def averaging(self) -> list[WeightAveraging]:
-        """The trainer's callbacks that average weights."""
-        return [one for one in self.trainer.callbacks if isinstance(one, WeightAveraging)]  # type: ignore[attr-defined]
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the weights of another network.
+        """Take weights, and in training the position; see `runs.resume.RULES`.
 
         Raises:
-            UserError: The tensors do not fit.
+            UserError: The checkpoint is of another network, or of a run that cannot go on as this one.
         """
-        if self.trainer.training and not checkpoint.get("optimizer_states"):
-            raise UserError(
-                "--ckpt_path names a checkpoint without a state of training (restore convert wrote it?):"
-                " give it as --model.init_from"
-            )
+        training = self.trainer.training
+        data = self.trainer.datamodule.state_dict()  # type: ignore[attr-defined]
+        this_run = {**self._described(), "state_dict": self.state_dict(), DATA: data}
+        check_resumed(checkpoint, this_run | {KIND: kind_of_weights(self.trainer)}, scoring=not training)
         self.steps_trained = checkpoint.get("global_step", 0)
         self.weights = checkpoint.get(KIND, CURRENT)
-        problem = state_dict_mismatch(shapes(self.network), network_state(checkpoint), most=3)
-        if self.network_spec and checkpoint.get(SPEC):
-            problem = problem or architecture_difference(self.network_spec, checkpoint[SPEC])
-        if problem:
-            raise UserError(
-                f"the checkpoint is of another network than the config's: {problem};"
-                " give model.network the settings it was trained with (config.yaml in its run)"
-            )
-        if self.trainer.training:
-            check_resumed(checkpoint.get(SETTINGS) or {}, self.settings)
-            self._count_batches(checkpoint)
-            if self.weights == AVERAGED and not self.averaging():
-                raise UserError(
-                    "--ckpt_path names a checkpoint of a run that averages its weights, this one does not: go on with"
-                    " --config config.yaml of its folder"
-                )
+        if training:
+            continue_batches(checkpoint, self.trainer.accumulate_grad_batches)
 
-    def _count_batches(self, checkpoint: dict[str, Any]) -> None:
-        """Let Lightning, which counts batches, begin with a whole step where more or fewer of them make one now."""
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
-        for counted in (progress["total"], progress["current"]):
-            # All by the same: where a step's end saved, its batch is not completed, which Lightning makes up for.
-            more = batches - counted["processed"]
-            counted.update({name: number + more for name, number in counted.items()})
+    def _described(self) -> dict[str, Any]:
+        """The network's class and arguments and the task's settings (both set by the command), and the order."""
+        return {SPEC: self.network_spec, ORDER: self.order, SETTINGS: self.settings}
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> Tensor:

@@ -125,24 +125,11 @@ class RecurrentTask(MultiBranchTask):
         self._started = True
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to go on where nothing was fine-tuned, and say when the order is another one."""
-        order = checkpoint.get(ORDER)
-        if order is None and self.trainer.training:
-            raise UserError(
-                "--ckpt_path names a checkpoint of step 1, there is no fine-tuning to go on with:"
-                " give it as --model.init_from"
-            )
+        """Start from its weights; say in tables when they are not fine-tuned."""
         super().on_load_checkpoint(checkpoint)
         self._started = True
-        if order is None:
+        if checkpoint.get(ORDER) is None:
             self.title = f"MBN{self.inference.plus} (factor unknown, not fine-tuned)"
-        elif order != self.order and self.trainer.training:
-            raise UserError(
-                f"the run was fine-tuned in the order [{', '.join(order)}], now it is [{', '.join(self.order)}]:"
-                " go on with config.yaml of its folder, or start another run"
-            )
-        elif order != self.order:
-            log.warning("the checkpoint was fine-tuned in the order %s, now it is %s", order, self.order)
 
     def on_train_start(self) -> None:
         """The device is known by now."""

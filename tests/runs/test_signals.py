@@ -3,17 +3,16 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from restore_lightning.callbacks.checkpointing import _images_of_all
 from restore_lightning.cli import main
 from restore_lightning.errors import UserError
 from restore_lightning.runs.folder import lock_run_folder
@@ -176,17 +175,22 @@ def test_a_due_validation_is_done_where_the_run_goes_on_with_other_saves(whole, 
     assert validations(tmp_path) == validations(whole(1))
 
 
-@pytest.mark.parametrize(
-    ("images", "ranks", "limit", "all_have"),
-    [(7, 2, 1.0, 3), (7, 2, 0.5, 1), (7, 2, 2, 2), (2, 4, 1.0, 0), (8, 2, 9, 4)],
-)
-def test_a_validation_asks_only_for_images_that_every_process_has(images, ranks, limit, all_have):
-    """Lightning takes a part of each process's own images."""
-    loader = SimpleNamespace(dataset=range(images))
-    trainer = SimpleNamespace(val_dataloaders=[loader], world_size=ranks, limit_val_batches=limit)
-    of_each = [len(range(rank, images, ranks)) for rank in range(ranks)]
-    least = min(int(of * limit) if isinstance(limit, float) else min(of, limit) for of in of_each)
-    assert _images_of_all(trainer, 0) == least == all_have
+@pytest.mark.slow
+@pytest.mark.parametrize(("images", "stopped"), [(4, 2), (3, 3)])
+def test_a_signal_within_a_validation_of_two_processes(images, stopped, photos, tmp_path):
+    """At the second image of the first process, behind step 2; the other one has two images too, or one only."""
+    for number in range(images):
+        shutil.copy(photos / "a.png", tmp_path / f"{number}.png")
+    run = ["--trainer.default_root_dir", tmp_path / "run", "--trainer.devices", 2, "--trainer.limit_val_batches", 1.0]
+    run += ["--data.val_sets", f"{{own: {{clean: {tmp_path}, factor: rain}}}}"]
+    command = [sys.executable, "-m", "restore_lightning", "fit", "--config", CONF / "single.yaml", *run]
+    command += KillAt.words(2, "validation", signal.SIGUSR1)
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, cwd=CONF.parents[1], timeout=300, check=False
+    )
+    assert done.returncode == 128 + signal.SIGUSR1, done.stderr
+    assert f"stopped by SIGUSR1 after step {stopped} of 4" in done.stderr
+    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == stopped
 
 
 def test_an_ignored_signal_stays_ignored(whole, tmp_path, restore):

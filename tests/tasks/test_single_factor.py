@@ -382,7 +382,7 @@ def test_a_checkpoint_of_other_settings_is_not_tested(restore, tmp_path):
         (("--data.crop_size", "5"), "crop_size 5 of factor 'rain': the network takes multiples of 1 from 6 on"),
         (("--model.network", "DuRN", "--model.network.preset", "U", "--data.crop_size", "18"), "the next is 20"),
         (("--model.network", "DuRN", "--model.network.preset", "U", "--model.network.style", "c"), "table 1"),
-        (("--model.network", "DIM"), "network DIM: no class of this name; give MBN, DuRN, DRN, DIN, or a dotted path"),
+        (("--model.network", "DIM"), "network DIM: no class of this name; give DIN, DRN, DuRN, MBN, or a dotted path"),
         (("--model.network.TT", "5"), "TT"),
         (("--model.network", "MBN"), "use MultiBranchTask"),
         (("--model.loss", "L3Loss"), "loss L3Loss: no class of this name"),
