@@ -14,12 +14,14 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from restore_lightning.callbacks.score_report import results
+from restore_lightning.callbacks.score_report import run_scores
 from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.io.files import write_text
 from restore_lightning.io.images import enlarged, to_float, to_uint8
 from restore_lightning.metrics.scores import SetScores
-from restore_lightning.reports import ImageScores, Pass, Picture, page, picture, strip
+from restore_lightning.reports.charts import ImageScores
+from restore_lightning.reports.page import render_page
+from restore_lightning.reports.pictures import Picture, StepImage, make_picture, side_by_side
 from restore_lightning.runs.loggers import METRICS
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class ReportPage(Callback):
     """
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All sets are scored."""
+        """Restores the chosen images once more and writes the page."""
         task: Any = pl_module
         if not trainer.is_global_zero:
             return
@@ -58,7 +60,7 @@ class ReportPage(Callback):
             for name, found in scores.items()
         }
         title, written = run.resolve().name, datetime.now().astimezone()
-        text = page(results(trainer, task), images, _curves(run / METRICS), pictures, title, written)
+        text = render_page(run_scores(trainer, task), images, _curves(run / METRICS), pictures, title, written)
         write_text(run / "report/index.html", text)
         print(f"report: {run / 'report/index.html'}", flush=True)
         for logger in trainer.loggers:
@@ -100,12 +102,12 @@ def _picture(task: Any, dataset: EvaluationSet, number: int, why: str, scores: S
     sample = dataset[number]
     degraded, clean = (to_float(sample[key]).to(task.device)[None] for key in ("degraded", "clean"))
     walked = task.walk(degraded, sample["factors"])
-    passes = [
-        Pass(one.factor, _shown(one.image), float(scores.protocol.psnr(one.image, clean)))
+    steps = [
+        StepImage(one.factor, _shown(one.image), float(scores.protocol.psnr(one.image, clean)))
         for one in walked
         if one.image.shape == clean.shape
     ]
-    return picture(
+    return make_picture(
         dataset.name,
         sample["name"],
         why,
@@ -113,7 +115,7 @@ def _picture(task: Any, dataset: EvaluationSet, number: int, why: str, scores: S
         degraded=_shown(enlarged(degraded, clean)),
         restored=_shown(walked[-1].image),
         clean=_shown(clean),
-        passes=passes if len(passes) > 1 else (),
+        steps=steps if len(steps) > 1 else (),
     )
 
 
@@ -135,7 +137,9 @@ def _log(logger: WandbLogger, pictures: list[Picture], step: int) -> None:
     for name in dict.fromkeys(one.set for one in pictures):
         of_set = [one for one in pictures if one.set == name]
         captions = [f"{one.name} ({one.why}): {' | '.join(v.label for v in one.versions)}" for one in of_set]
-        logger.log_image(f"test/{name}/pictures", _alike([strip(one) for one in of_set]), step=step, caption=captions)
+        logger.log_image(
+            f"test/{name}/pictures", _alike([side_by_side(one) for one in of_set]), step=step, caption=captions
+        )
 
 
 def _alike(images: list[Image.Image]) -> list[Image.Image]:

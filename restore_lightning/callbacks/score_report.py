@@ -11,32 +11,39 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from restore_lightning.io.files import json_text, write_text
+from restore_lightning.io.files import write_text
 from restore_lightning.io.images import to_uint8, write_image
 from restore_lightning.metrics.scores import SCORES
 from restore_lightning.networks import parameters
-from restore_lightning.reports import score_tables
+from restore_lightning.reports.scores_json import (
+    RESTORED,
+    MeanScores,
+    Method,
+    RunScores,
+    SetResult,
+    write_scores,
+)
+from restore_lightning.reports.text_tables import score_tables
 
 
 class ScoreReport(Callback):
     """After `validate` and `test`: prints the tables; after `test` writes `<run>/scores.json` and `scores.csv`."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The verb, not the validation during training."""
+        """Prints the tables of the verb `validate`, not those of a validation during training."""
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.VALIDATING:
-            print("", score_tables(results(trainer, pl_module)), sep="\n", flush=True)  # below the progress bar
+            print("", score_tables(run_scores(trainer, pl_module)), sep="\n", flush=True)  # below the progress bar
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All sets are scored."""
+        """Prints, writes and logs the scores of all sets."""
         if trainer.is_global_zero:
-            report = results(trainer, pl_module)
+            scores = run_scores(trainer, pl_module)
             path = Path(trainer.default_root_dir, "scores.json")
-            write_text(path, json_text(report))
-            order = [f"order of the passes: {', '.join(report['order'])}"] if report["order"] else []
-            print("", score_tables(report), *order, f"scores: {path}", sep="\n", flush=True)
-            task: Any = pl_module
-            _write_images(trainer, task)
-            _log(trainer, report, task.steps_trained)
+            write_scores(path, scores)
+            order = [f"order of the passes: {', '.join(scores.order)}"] if scores.order else []
+            print("", score_tables(scores), *order, f"scores: {path}", sep="\n", flush=True)
+            _write_images(trainer, pl_module)
+            _log(trainer, scores)
 
 
 def _write_images(trainer: Trainer, task: Any) -> None:
@@ -53,50 +60,46 @@ def _write_images(trainer: Trainer, task: Any) -> None:
     write_text(Path(trainer.default_root_dir, "scores.csv"), text.getvalue())
 
 
-def _log(trainer: Trainer, report: dict[str, Any], step: int) -> None:
+def _log(trainer: Trainer, scores: RunScores) -> None:
     """The scores to the run's loggers, at the step that the network was trained to; to W&B as a table too."""
-    scores = {
-        f"test/{name}/{score}": entry["restored"][score] for name, entry in report["sets"].items() for score in SCORES
-    }
+    restored = {name: asdict(result.versions[RESTORED]) for name, result in scores.sets.items()}
+    metrics = {f"test/{name}/{score}": means[score] for name, means in restored.items() for score in SCORES}
     rows = [
-        [name, entry["factor"], entry["protocol"], entry["images"], title, *(entry[version][s] for s in SCORES)]
-        for name, entry in report["sets"].items()
-        for version, title in {"degraded": "degraded", **report["methods"]}.items()
+        [name, result.factor, result.protocol, result.images, title, means.psnr, means.ssim]
+        for name, result in scores.sets.items()
+        for title, means in ((title, result.versions[version]) for version, title in scores.titles.items())
     ]
     for logger in trainer.loggers:
-        logger.log_metrics(scores, step)
+        logger.log_metrics(metrics, scores.step)
         if isinstance(logger, WandbLogger):
             columns = ["set", "factor", "protocol", "images", "method", "PSNR (dB)", "SSIM"]
-            logger.log_table("test/scores", columns, rows, step=step)
+            logger.log_table("test/scores", columns, rows, step=scores.step)
 
 
-def results(trainer: Trainer, task: Any) -> dict[str, Any]:
-    """What `scores.json` holds."""
-    scored = {name: entry for name, entry in task.scores.items() if entry.images}
+def run_scores(trainer: Trainer, task: Any) -> RunScores:
+    """What `scores.json` says of the sets that a task has scored."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     where = {dataset.name: dataset.data for dataset in (*data.val_sets, *data.test_sets)}
-    sets = {
-        name: {"factor": entry.factor, "protocol": entry.protocol.name, "data": where[name], **entry.compute()}
-        for name, entry in scored.items()
-    }
-    versions = next(iter(scored.values())).versions if scored else ()
-    methods = {version: task.titles.get(version, version) for version in versions if version != "degraded"}
-    checkpoint = str(trainer.ckpt_path) if trainer.ckpt_path else None
-    origins = {"restored": checkpoint, **task.compared_checkpoints()}
-    ways = {"restored": task.inference, **{name: method.inference for name, method in task.methods.items()}}
-    return {
-        "checkpoint": checkpoint,
-        "checkpoints": {version: origins.get(version) for version in methods},
-        "weights": task.weights,
-        "step": task.steps_trained,
-        "network": task.network_spec,
-        "parameters": parameters(task.network),
-        "inference": asdict(task.inference),
-        "inferences": {version: asdict(ways[version]) for version in methods},
-        "order": task.order,
-        "methods": methods,
-        "sets": sets,
-    }
+    sets = {}
+    for name, of_set in task.scores.items():
+        if of_set.images:
+            found = of_set.compute()
+            versions = {version: MeanScores(**found[version]) for version in of_set.versions}
+            sets[name] = SetResult(of_set.factor, of_set.protocol.name, found["images"], versions, where[name])
+    checkpoints = {RESTORED: str(trainer.ckpt_path) if trainer.ckpt_path else None, **task.compared_checkpoints()}
+    inferences = {**{name: method.inference for name, method in task.methods.items()}, RESTORED: task.inference}
+    return RunScores(
+        sets,
+        {
+            version: Method(task.titles.get(version, version), checkpoints.get(version), asdict(inference))
+            for version, inference in inferences.items()
+        },
+        task.network_spec,
+        parameters(task.network),
+        task.order,
+        task.weights,
+        task.steps_trained,
+    )
 
 
 class PredictionWriter(Callback):
@@ -111,7 +114,7 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Write one restored image."""
+        """Writes one restored image."""
         restored: Tensor = outputs
         write_image(
             to_uint8(restored[0]).cpu(),
@@ -119,6 +122,6 @@ class PredictionWriter(Callback):
         )
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where they are."""
+        """Says where they are."""
         if trainer.is_global_zero:
             print(f"restored images: {Path(trainer.default_root_dir, 'predictions')}", flush=True)

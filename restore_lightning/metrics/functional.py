@@ -5,14 +5,11 @@ longer than scoring dozens of image files.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from restore_lightning.io.arrays import Array, as_float64, namespace
-
-if TYPE_CHECKING:
-    pass
 
 SSIMWindow = Literal["matlab", "skimage"]
 WINDOW_SIZE: dict[SSIMWindow, int] = {"matlab": 11, "skimage": 7}

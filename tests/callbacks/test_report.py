@@ -4,12 +4,14 @@ import csv
 import json
 import math
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from restore_lightning.callbacks.report_page import chosen_images
 from restore_lightning.cli import main
+from restore_lightning.reports.scores_json import read_scores, write_scores
 from tests.conftest import CONF
 
 
@@ -83,6 +85,21 @@ def test_scores_per_image_have_the_means(tested):
             psnrs = [float(row["psnr"]) for row in rows if (row["set"], row["version"]) == (name, version)]
             assert len(psnrs) == entry["images"] == 3
             assert np.mean(psnrs) == pytest.approx(entry[version]["psnr"])
+
+
+def test_the_scores_are_read_back_as_they_were_written(tested, tmp_path):
+    written = tested / "scores.json"
+    scores, said = read_scores(written), json.loads(written.read_text())
+    write_scores(tmp_path / "again.json", scores)
+    assert (tmp_path / "again.json").read_text() == written.read_text()
+    assert scores.restored.checkpoint == said["checkpoint"] == str(tested / "checkpoints/best.ckpt")
+    assert scores.restored.inference == said["inferences"]["restored"]
+    assert scores.network["class_path"].endswith(".MBN")
+    assert scores.sets.keys() == said["sets"].keys()
+    for name, result in scores.sets.items():
+        assert {version: asdict(means) for version, means in result.versions.items()} == {
+            version: said["sets"][name][version] for version in ("degraded", "restored")
+        }
 
 
 def test_no_wandb_run_no_wandb_files(tested):
