@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
-from restore_lightning.reports.scores_json import MeanScores
+from restore_lightning.metrics import MeanScores
 
 Arrangement = list[str | list[str]]
 

@@ -11,8 +11,9 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restore_lightning.io.images import from_array, to_array, to_float, to_uint8
+from restore_lightning.metrics import MeanScores
 from restore_lightning.reports.pictures import StepImage
-from restore_lightning.reports.scores_json import MeanScores, Method, RunScores, SetResult
+from restore_lightning.reports.scores_json import Method, RunScores, SetResult
 
 DESKTOP, PHONE, SMALL_PHONE = (1280, 900), (390, 844), (360, 740)
 EVIL = """<img src=x onerror="document.title='evil'">"</script><b>'{{ 7 * 7 }}"""

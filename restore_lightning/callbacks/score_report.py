@@ -13,16 +13,10 @@ from torch import Tensor
 
 from restore_lightning.io.files import write_text
 from restore_lightning.io.images import to_uint8, write_image
+from restore_lightning.metrics import MeanScores
 from restore_lightning.metrics.scores import SCORES
 from restore_lightning.networks import parameters
-from restore_lightning.reports.scores_json import (
-    RESTORED,
-    MeanScores,
-    Method,
-    RunScores,
-    SetResult,
-    write_scores,
-)
+from restore_lightning.reports.scores_json import RESTORED, Method, RunScores, SetResult, write_scores
 from restore_lightning.reports.text_tables import score_tables
 
 

@@ -15,7 +15,7 @@ from restore_lightning.architecture_search import SEARCHES, Arrangement, Result,
 from restore_lightning.configs import find_config
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
-from restore_lightning.reports.scores_json import RESTORED, mean_scores, read_scores
+from restore_lightning.reports.scores_json import RESTORED, mean_over_sets, read_scores
 
 DEFAULTS = {"recurrent_order": "r_mbn.yaml", "output_hierarchy": "search_hierarchy.yaml"}
 OWN = (
@@ -164,7 +164,7 @@ def _result(search: Search, candidate: Arrangement, config: dict[str, Any], outp
         except UserError as error:
             raise UserError(f"{show(candidate)}: {error}", error.exit_code) from error
     sets = read_scores(scores).sets.values()
-    return Result(candidate, mean_scores([result.versions[RESTORED] for result in sets]))
+    return Result(candidate, mean_over_sets([result.versions[RESTORED] for result in sets]))
 
 
 def _settings(search: Search, candidate: Arrangement, config: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -71,13 +71,6 @@ def ssim(restored: Array, clean: Array, window: SSIMWindow, data_range: float = 
     return total / (channels * rows * columns)
 
 
-def mean_over_images(values: Array) -> float:
-    """The mean; identical images, whose PSNR is infinite, do not swallow the others; NaN if there are none."""
-    finite = values[values != float("inf")]
-    kept = finite if len(finite) else values
-    return float(kept.mean()) if len(kept) else float("nan")
-
-
 def _filtered(maps: Array, down: Array, across: Array) -> Array:
     """Weighted means over windows: (..., H, W) -> (..., H - size + 1, W - size + 1), where H is a block's at most."""
     margin = down.shape[1] - down.shape[0]

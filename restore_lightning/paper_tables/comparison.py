@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from restore_lightning.metrics import MeanScores
 from restore_lightning.paper_tables.origin import origin_of
 from restore_lightning.paper_tables.placing import network_facts, row_of
 from restore_lightning.paper_tables.printed import Cell, Column, Row, Settings, Table, known_set
-from restore_lightning.reports.scores_json import DEGRADED, RESTORED, MeanScores, RunScores, SetResult, mean_scores
+from restore_lightning.reports.scores_json import DEGRADED, RESTORED, RunScores, SetResult, mean_over_sets
 
 PHOTOGRAPHS = "scikit-image's photographs"
 """What a run without test sets is scored on; its sets are called like their factors, as paper 2's mixed ones."""
@@ -151,7 +152,7 @@ def _parameters(column: Column, facts: Settings, scores: RunScores) -> int | Non
 
 def _mean(scores: Sequence[MeanScores | None]) -> MeanScores | None:
     found = [means for means in scores if means is not None and means.are_numbers]
-    return mean_scores(found) if len(found) == len(scores) else None
+    return mean_over_sets(found) if len(found) == len(scores) else None
 
 
 def _labelled(table: Table, row: Row, ours: ShownRow) -> ShownRow:

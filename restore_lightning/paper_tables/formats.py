@@ -5,9 +5,9 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
+from restore_lightning.metrics import MeanScores
 from restore_lightning.paper_tables.comparison import Comparison, ShownRow
 from restore_lightning.paper_tables.printed import Cell, Column, images_of, printed_score
-from restore_lightning.reports.scores_json import MeanScores
 
 OURS = "ours: "
 """What the names of our rows begin with."""

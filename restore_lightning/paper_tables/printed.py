@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from restore_lightning.errors import UserError
-from restore_lightning.reports.scores_json import MeanScores
+from restore_lightning.metrics import MeanScores
 
 FOLDER = Path(__file__).parent
 PAPERS = ("durn", "mbn", "drn", "din")

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from restore_lightning.metrics import MeanScores
 from restore_lightning.reports import charts
 from restore_lightning.reports.charts import ImageScores
 from restore_lightning.reports.pictures import LOSSLESS, CodedPicture, Picture, coded_within
-from restore_lightning.reports.scores_json import MeanScores, RunScores, mean_scores
+from restore_lightning.reports.scores_json import RunScores, mean_over_sets
 
 MOST_BYTES = 9_900_000
 """Of the page."""
@@ -68,7 +69,7 @@ def render_page(
     template = _environment().get_template("report.html")
     versions = list(scores.titles)
     table = {name: _cells([one.versions[version] for version in versions]) for name, one in scores.sets.items()}
-    means = _cells([mean_scores([one.versions[version] for one in scores.sets.values()]) for version in versions])
+    means = _cells([mean_over_sets([one.versions[version] for one in scores.sets.values()]) for version in versions])
 
     def rendered(shown: Sequence[CodedPicture]) -> str:
         names = [f"picture-{index}" for index, _ in enumerate(shown, start=1)]

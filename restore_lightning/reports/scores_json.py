@@ -11,40 +11,11 @@ import numpy as np
 
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import json_text, write_text
-from restore_lightning.metrics import mean_over_images
+from restore_lightning.metrics import MeanScores, mean_scores
 
 DEGRADED, RESTORED = "degraded", "restored"
 """The versions of an image that every test scores."""
 KINDS = {dict: "mapping", list: "list", str: "text", int: "whole number"}
-
-
-@dataclass(frozen=True)
-class MeanScores:
-    """The scores of one version of a set's images.
-
-    Args:
-        psnr: Mean over images (dB), infinite where all equal the clean ones, NaN where one is no number.
-        ssim: Mean over images, NaN where one is no number.
-        identical: Images that equal the clean one, which are left out of the PSNR's mean.
-    """
-
-    psnr: float
-    ssim: float
-    identical: int = 0
-
-    def __str__(self) -> str:
-        """PSNR / SSIM, as in the papers' tables."""
-        return f"{self.psnr:.2f} / {self.ssim:.4f}"
-
-    @property
-    def are_numbers(self) -> bool:
-        """Whether neither is NaN."""
-        return not (math.isnan(self.psnr) or math.isnan(self.ssim))
-
-    def gain_over(self, other: "MeanScores") -> float:
-        """The gain in PSNR (dB); NaN where one of the two is infinite."""
-        gain = self.psnr - other.psnr
-        return gain if math.isfinite(gain) else math.nan
 
 
 @dataclass(frozen=True)
@@ -185,10 +156,9 @@ def read_all_scores(folder: Path) -> tuple[dict[Path, RunScores], list[str]]:
     return found, problems
 
 
-def mean_scores(scores: Sequence[MeanScores]) -> MeanScores:
+def mean_over_sets(scores: Sequence[MeanScores]) -> MeanScores:
     """The mean over sets; those of infinite PSNR are left out of the PSNR's mean, and counted as identical."""
-    psnr, ssim = (np.array([getattr(of_set, score) for of_set in scores]) for score in ("psnr", "ssim"))
-    return MeanScores(mean_over_images(psnr), mean_over_images(ssim), int(np.isposinf(psnr).sum()))
+    return mean_scores(np.array([one.psnr for one in scores]), np.array([one.ssim for one in scores]))
 
 
 def _run_scores(content: Any) -> RunScores:
@@ -200,41 +170,33 @@ def _run_scores(content: Any) -> RunScores:
     if not isinstance(content, dict) or not isinstance(content.get("sets"), dict):
         raise ValueError('it has no "sets"')
     sets = {name: _set_result(f"set {name!r}", entry) for name, entry in content["sets"].items()}
-    network = _given(content, "network", dict)
-    _given(network or {}, "init_args", dict, "network, ")
-    titles = {version: version for result in sets.values() for version in result.versions if version != DEGRADED}
-    titles |= _given(content, "methods", dict) or {}
-    titles.setdefault(RESTORED, RESTORED)
-    checkpoints, inferences = (_given(content, key, dict) or {} for key in ("checkpoints", "inferences"))
-    inferences = {version: _given(inferences, version, dict, "inferences, ") for version in inferences}
-    if checkpoints.get(RESTORED) is None:
-        checkpoints |= {RESTORED: content.get("checkpoint")}
-    if inferences.get(RESTORED) is None:
-        inferences |= {RESTORED: _given(content, "inference", dict)}
-    return RunScores(
-        sets,
-        {
-            version: Method(str(titles[version]), checkpoints.get(version), inferences.get(version))
-            for version in titles
-        },
-        network,
-        _given(content, "parameters", int),
-        _given(content, "order", list),
-        _given(content, "weights", str),
-        _given(content, "step", int),
-    )
+    network = _entry(content, "network", dict)
+    _entry(network or {}, "init_args", dict)
+    titles = {version: version for result in sets.values() for version in result.versions}
+    titles |= {RESTORED: RESTORED} | (_entry(content, "methods", dict) or {})
+    titles.pop(DEGRADED, None)
+    checkpoints, inferences = (_entry(content, key, dict) or {} for key in ("checkpoints", "inferences"))
+    # There was one of each at first, the tested network's.
+    checkpoints = {RESTORED: content.get("checkpoint"), **checkpoints}
+    inferences = {RESTORED: content.get("inference"), **inferences}
+    methods = {
+        version: Method(str(title), checkpoints.get(version), _entry(inferences, version, dict, "inference of "))
+        for version, title in titles.items()
+    }
+    about = {"parameters": int, "order": list, "weights": str, "step": int}
+    return RunScores(sets, methods, network, *(_entry(content, key, kind) for key, kind in about.items()))
 
 
 def _set_result(where: str, entry: Any) -> SetResult:
     if not isinstance(entry, dict):
         raise ValueError(f"{where} has no scores")
-    factor, protocol = (_given(entry, key, str, f"{where}, ") for key in ("factor", "protocol"))
-    images = _given(entry, "images", int, f"{where}, ")
-    for key, value in {"factor": factor, "protocol": protocol, "number of images": images}.items():
-        if value is None:
+    about = {"factor": str, "protocol": str, "images": int}
+    for key in about:
+        if entry.get(key) is None:
             raise ValueError(f"{where} has no {key}")
+    factor, protocol, images = (_entry(entry, key, kind, f"{where}, ") for key, kind in about.items())
     versions = {key: _mean_scores(f"{where}, {key}", value) for key, value in entry.items() if isinstance(value, dict)}
-    return SetResult(factor, protocol, images, versions, _given(entry, "data", str, f"{where}, "))
+    return SetResult(factor, protocol, images, versions, _entry(entry, "data", str, f"{where}, "))
 
 
 def _mean_scores(where: str, entry: Mapping[str, Any]) -> MeanScores:
@@ -242,11 +204,11 @@ def _mean_scores(where: str, entry: Mapping[str, Any]) -> MeanScores:
     if not all(isinstance(value, float | int | None) for value in values):
         raise ValueError(f"{where}: no psnr and ssim")
     psnr, ssim = (math.nan if value is None else float(value) for value in values)  # NaN is written as null
-    return MeanScores(psnr, ssim, _given(entry, "identical", int, f"{where}, ") or 0)
+    return MeanScores(psnr, ssim, _entry(entry, "identical", int, f"{where}, ") or 0)
 
 
-def _given(content: Mapping[str, Any], key: str, kind: type, where: str = "") -> Any:
-    """An entry, None where it is lacking.
+def _entry(content: Mapping[str, Any], key: str, kind: type, where: str = "") -> Any:
+    """What a mapping has under a key; None: nothing.
 
     Raises:
         ValueError: It is of another kind.

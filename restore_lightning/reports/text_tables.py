@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from restore_lightning.data.mixed_set import COMBINATIONS, PURE
-from restore_lightning.reports.scores_json import DEGRADED, RESTORED, RunScores, SetResult, mean_scores
+from restore_lightning.reports.scores_json import DEGRADED, RESTORED, RunScores, SetResult, mean_over_sets
 
 MARKS = {True: "x", False: "-"}
 
@@ -42,7 +42,7 @@ def method_table(titles: Mapping[str, str], sets: Sets) -> str:
     rows.append(["images", *(str(one.images) for one in sets.values()), ""])
     for version, title in titles.items():
         scores = [one.versions[version] for one in sets.values()]
-        rows.append([title, *map(str, [*scores, mean_scores(scores)])])
+        rows.append([title, *map(str, [*scores, mean_over_sets(scores)])])
     return _aligned(rows)
 
 
@@ -54,7 +54,7 @@ def subset_table(titles: Mapping[str, str], sets: Sets) -> str:
         factors = one.factor.split("+")
         marks = [MARKS[factor in factors] if factors[0] in PURE else "?" for factor in PURE]
         rows.append([name, *marks, str(one.images), *(str(one.versions[version]) for version in columns)])
-    means = [mean_scores([one.versions[version] for one in sets.values()]) for version in columns]
+    means = [mean_over_sets([one.versions[version] for one in sets.values()]) for version in columns]
     rows.append(["mean of the sets", *[""] * len(PURE), "", *map(str, means)])
     return _aligned(rows)
 

@@ -12,7 +12,8 @@ from restore_lightning.architecture_search import (
     show,
     stage_table,
 )
-from restore_lightning.reports.scores_json import MeanScores, read_scores
+from restore_lightning.metrics import MeanScores
+from restore_lightning.reports.scores_json import read_scores
 
 TABLE_2 = ["blur -> haze -> rain", "blur -> rain -> haze", "haze -> blur -> rain", "haze -> rain -> blur",
            "rain -> blur -> haze", "rain -> haze -> blur"]  # fmt: skip

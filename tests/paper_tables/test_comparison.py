@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from restore_lightning.io.files import json_text
+from restore_lightning.metrics import MeanScores
 from restore_lightning.paper_tables.comparison import PHOTOGRAPHS, compare
 from restore_lightning.paper_tables.printed import table
-from restore_lightning.reports.scores_json import MeanScores, read_all_scores, read_scores
+from restore_lightning.reports.scores_json import read_all_scores, read_scores
 
 DRN = {"class_path": "restore_lightning.networks.DRN", "init_args": {"T": 7, "R": 7}}
 LEVELS = ["rain", "blur", "jpeg", "haze"]

@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from restore_lightning.errors import UserError
+from restore_lightning.metrics import MeanScores
 from restore_lightning.reports.scores_json import (
-    MeanScores,
     Method,
     RunScores,
     SetResult,
-    mean_scores,
+    mean_over_sets,
     read_all_scores,
     read_scores,
     write_scores,
@@ -183,9 +183,9 @@ def test_a_file_of_folders_alone_is_refused(tmp_path):
 
 def test_means_over_sets_leave_identical_ones_out():
     same = MeanScores(math.inf, 1.0, 5)
-    assert mean_scores([MeanScores(20.0, 0.5, 2), same, MeanScores(30.0, 0.75)]) == MeanScores(25.0, 0.75, 1)
-    assert mean_scores([same, same]) == MeanScores(math.inf, 1.0, 2)
-    assert math.isnan(mean_scores([MeanScores(math.nan, 0.5), same]).psnr)
+    assert mean_over_sets([MeanScores(20.0, 0.5, 2), same, MeanScores(30.0, 0.75)]) == MeanScores(25.0, 0.75, 1)
+    assert mean_over_sets([same, same]) == MeanScores(math.inf, 1.0, 2)
+    assert math.isnan(mean_over_sets([MeanScores(math.nan, 0.5), same]).psnr)
 
 
 def test_gains_beside_infinite_ones_are_none():

@@ -1,6 +1,7 @@
 """The tables' layouts, with numbers whose means are easy."""
 
-from restore_lightning.reports.scores_json import MeanScores, Method, RunScores, SetResult
+from restore_lightning.metrics import MeanScores
+from restore_lightning.reports.scores_json import Method, RunScores, SetResult
 from restore_lightning.reports.text_tables import score_tables
 
 ONE = {"restored": Method("MBN")}
