@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from restore_lightning.callbacks.score_report import run_scores
+from restore_lightning.callbacks.score_report import run_scores, scored_sets
 from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.io.files import write_text
 from restore_lightning.io.images import enlarged, to_float, to_uint8
@@ -44,19 +44,17 @@ class ReportPage(Callback):
         task: Any = pl_module
         if not trainer.is_global_zero:
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        sets: dict[str, EvaluationSet] = {dataset.name: dataset for dataset in data.test_sets}
-        scores = {name: task.scores[name].per_image() for name in sets if task.scores[name].images}
+        scored = {dataset.name: (dataset, of_set) for dataset, of_set in scored_sets(trainer, task)}
+        scores = {name: of_set.per_image() for name, (_, of_set) in scored.items()}
         chosen = chosen_images(scores)
         log.info("report: %d images are restored once more, pass by pass", len(chosen))
         with trainer.precision_plugin.forward_context():
             pictures = [
-                _picture(task, sets[name], number, why, task.scores[name], scores[name][number])
-                for name, number, why in chosen
+                _picture(task, *scored[name], number, why, scores[name][number]) for name, number, why in chosen
             ]
         run = Path(trainer.default_root_dir)
         images = {
-            name: [ImageScores(sets[name].images[number].name, entry) for number, entry in found.items()]
+            name: [ImageScores(scored[name][0].images[number].name, entry) for number, entry in found.items()]
             for name, found in scores.items()
         }
         title, written = run.resolve().name, datetime.now().astimezone()
@@ -82,9 +80,7 @@ def chosen_images(scores: Mapping[str, Mapping[int, Scores]]) -> list[tuple[str,
     return [one for one in chain.from_iterable(zip_longest(*ranked)) if one is not None]
 
 
-def _ranked(
-    name: str, found: Mapping[int, Mapping[str, Mapping[str, float]]], most: int
-) -> Iterator[tuple[str, int, str]]:
+def _ranked(name: str, found: Mapping[int, Scores], most: int) -> Iterator[tuple[str, int, str]]:
     """From both ends in turn, the least gain first."""
 
     def gain(number: int) -> float:
@@ -98,12 +94,12 @@ def _ranked(
         yield name, left.pop(0 if turn % 2 == 0 else -1), "least gain" if turn % 2 == 0 else "largest gain"
 
 
-def _picture(task: Any, dataset: EvaluationSet, number: int, why: str, scores: SetScores, scored: Scores) -> Picture:
+def _picture(task: Any, dataset: EvaluationSet, of_set: SetScores, number: int, why: str, scores: Scores) -> Picture:
     sample = dataset[number]
     degraded, clean = (to_float(sample[key]).to(task.device)[None] for key in ("degraded", "clean"))
     walked = task.walk(degraded, sample["factors"])
     steps = [
-        StepImage(one.factor, _shown(one.image), float(scores.protocol.psnr(one.image, clean)))
+        StepImage(one.factor, _shown(one.image), float(of_set.protocol.psnr(one.image, clean)))
         for one in walked
         if one.image.shape == clean.shape
     ]
@@ -111,7 +107,7 @@ def _picture(task: Any, dataset: EvaluationSet, number: int, why: str, scores: S
         dataset.name,
         sample["name"],
         why,
-        scored,
+        scores,
         degraded=_shown(enlarged(degraded, clean)),
         restored=_shown(walked[-1].image),
         clean=_shown(clean),

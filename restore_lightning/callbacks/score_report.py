@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.io.files import write_text
 from restore_lightning.io.images import to_uint8, write_image
 from restore_lightning.metrics import MeanScores
-from restore_lightning.metrics.scores import SCORES
+from restore_lightning.metrics.scores import SCORES, SetScores
 from restore_lightning.networks import parameters
 from restore_lightning.reports.scores_json import RESTORED, Method, RunScores, SetResult, write_scores
 from restore_lightning.reports.text_tables import score_tables
@@ -36,22 +38,20 @@ class ScoreReport(Callback):
             write_scores(path, scores)
             order = [f"order of the passes: {', '.join(scores.order)}"] if scores.order else []
             print("", score_tables(scores), *order, f"scores: {path}", sep="\n", flush=True)
-            _write_images(trainer, pl_module)
+            write_text(Path(trainer.default_root_dir, "scores.csv"), _image_table(scored_sets(trainer, pl_module)))
             _log(trainer, scores)
 
 
-def _write_images(trainer: Trainer, task: Any) -> None:
-    """Each image's scores as `scores.csv`."""
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+def _image_table(scored: Sequence[tuple[EvaluationSet, SetScores]]) -> str:
+    """Each image's scores as CSV."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["set", "image", "version", *SCORES])
-    for dataset in data.test_sets:
-        if task.scores[dataset.name].images:
-            for number, versions in task.scores[dataset.name].per_image().items():
-                for version, scores in versions.items():
-                    table.writerow([dataset.name, dataset.images[number].name, version, *map(scores.get, SCORES)])
-    write_text(Path(trainer.default_root_dir, "scores.csv"), text.getvalue())
+    for dataset, of_set in scored:
+        for number, versions in of_set.per_image().items():
+            for version, scores in versions.items():
+                table.writerow([dataset.name, dataset.images[number].name, version, *map(scores.get, SCORES)])
+    return text.getvalue()
 
 
 def _log(trainer: Trainer, scores: RunScores) -> None:
@@ -70,16 +70,20 @@ def _log(trainer: Trainer, scores: RunScores) -> None:
             logger.log_table("test/scores", columns, rows, step=scores.step)
 
 
-def run_scores(trainer: Trainer, task: Any) -> RunScores:
-    """What `scores.json` says of the sets that a task has scored."""
+def scored_sets(trainer: Trainer, task: Any) -> list[tuple[EvaluationSet, SetScores]]:
+    """The sets that a verb has scored, and their scores."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    where = {dataset.name: dataset.data for dataset in (*data.val_sets, *data.test_sets)}
+    sets = data.val_sets if trainer.state.fn == TrainerFn.VALIDATING else data.test_sets
+    return [(dataset, task.scores[dataset.name]) for dataset in sets if task.scores[dataset.name].images]
+
+
+def run_scores(trainer: Trainer, task: Any) -> RunScores:
+    """What `scores.json` says of them."""
     sets = {}
-    for name, of_set in task.scores.items():
-        if of_set.images:
-            found = of_set.compute()
-            versions = {version: MeanScores(**found[version]) for version in of_set.versions}
-            sets[name] = SetResult(of_set.factor, of_set.protocol.name, found["images"], versions, where[name])
+    for dataset, of_set in scored_sets(trainer, task):
+        found = of_set.compute()
+        versions = {version: MeanScores(**found[version]) for version in of_set.versions}
+        sets[dataset.name] = SetResult(of_set.factor, of_set.protocol.name, found["images"], versions, dataset.data)
     checkpoints = {RESTORED: str(trainer.ckpt_path) if trainer.ckpt_path else None, **task.compared_checkpoints()}
     inferences = {**{name: method.inference for name, method in task.methods.items()}, RESTORED: task.inference}
     return RunScores(
