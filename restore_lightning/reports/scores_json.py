@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from restore_lightning.metrics import MeanScores, mean_scores
 
 DEGRADED, RESTORED = "degraded", "restored"
 """The versions of an image that every test scores."""
-KINDS = {dict: "mapping", list: "list", str: "text", int: "whole number"}
+KINDS: dict[Any, str] = {dict: "mapping", list: "list", str: "text", int: "whole number", str | dict: "text or mapping"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,11 @@ def _run_scores(content: Any) -> RunScores:
     checkpoints = {RESTORED: content.get("checkpoint"), **checkpoints}
     inferences = {RESTORED: content.get("inference"), **inferences}
     methods = {
-        version: Method(str(title), checkpoints.get(version), _entry(inferences, version, dict, "inference of "))
+        version: Method(
+            str(title),
+            _entry(checkpoints, version, str | dict, "checkpoint of "),
+            _entry(inferences, version, dict, "inference of "),
+        )
         for version, title in titles.items()
     }
     about = {"parameters": int, "order": list, "weights": str, "step": int}
@@ -207,7 +212,7 @@ def _mean_scores(where: str, entry: Mapping[str, Any]) -> MeanScores:
     return MeanScores(psnr, ssim, _entry(entry, "identical", int, f"{where}, ") or 0)
 
 
-def _entry(content: Mapping[str, Any], key: str, kind: type, where: str = "") -> Any:
+def _entry(content: Mapping[str, Any], key: str, kind: type | UnionType, where: str = "") -> Any:
     """What a mapping has under a key; None: nothing.
 
     Raises:

@@ -157,22 +157,39 @@ def test_scores_of_folders_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "problem"),
     [
-        "", "[1]", "{}", '{"sets": 1}', '{"sets": {"Rain12": 1}}',
-        {"sets": {"Rain12": entry(restored=("high", 0.9))}}, {"sets": {"Rain12": entry() | {"images": None}}},
-        {"sets": {"Rain12": entry()}, "network": "DRN"}, {"sets": {"Rain12": entry()}, "network": {"init_args": "T"}},
-        {"sets": {"Rain12": entry()}, "parameters": 1.5}, {"sets": {"Rain12": entry() | {"images": True}}},
-        {"sets": {"Rain12": entry()}, "inferences": {"restored": "tiles"}}, "[" * 100_000,
+        ("", "Expecting value"),
+        ("[" * 100_000, "recursion"),
+        ("[1]", 'it has no "sets"'),
+        ("{}", 'it has no "sets"'),
+        ('{"sets": 1}', 'it has no "sets"'),
+        ('{"sets": {"Rain12": 1}}', "set 'Rain12' has no scores"),
+        ({"sets": {"Rain12": entry() | {"factor": None}}}, "set 'Rain12' has no factor"),
+        ({"sets": {"Rain12": entry() | {"images": None}}}, "set 'Rain12' has no images"),
+        ({"sets": {"Rain12": entry() | {"images": True}}}, "set 'Rain12', images True: no whole number"),
+        ({"sets": {"Rain12": entry() | {"data": ["a"]}}}, "set 'Rain12', data ['a']: no text"),
+        ({"sets": {"Rain12": entry(restored=("high", 0.9))}}, "set 'Rain12', restored: no psnr and ssim"),
+        ({"sets": {"Rain12": entry()}, "network": "DRN"}, "network 'DRN': no mapping"),
+        ({"sets": {"Rain12": entry()}, "network": {"init_args": "T"}}, "init_args 'T': no mapping"),
+        ({"sets": {"Rain12": entry()}, "parameters": 1.5}, "parameters 1.5: no whole number"),
+        ({"sets": {"Rain12": entry()}, "order": "rain"}, "order 'rain': no list"),
+        (
+            {"sets": {"Rain12": entry()}, "inferences": {"restored": "tiles"}},
+            "inference of restored 'tiles': no mapping",
+        ),
+        ({"sets": {"Rain12": entry()}, "checkpoint": 5}, "checkpoint of restored 5: no text or mapping"),
     ],
-)  # fmt: skip
-def test_files_that_hold_no_scores(broken, tmp_path):
+)
+def test_files_that_hold_no_scores(broken, problem, tmp_path):
     write(tmp_path / "good", content({"Rain12": entry()}))
     write(tmp_path / "deep/er/bad", broken)
     runs, problems = read_all_scores(tmp_path)
     assert list(runs) == [tmp_path / "good"]
-    assert len(problems) == 1
-    assert str(tmp_path / "deep/er/bad/scores.json") in problems[0]
+    (line,) = problems
+    assert line.startswith(f"{tmp_path / 'deep/er/bad/scores.json'} is no file of restore test: ")
+    assert problem in line
+    assert "\n" not in line
 
 
 def test_a_file_of_folders_alone_is_refused(tmp_path):
