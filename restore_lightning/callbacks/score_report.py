@@ -1,4 +1,4 @@
-"""The end of `restore test` and `restore predict`: the table, `scores.json`, restored images."""
+"""The end of `restore validate` and `restore test`: the tables, `scores.json`, `scores.csv`."""
 
 import csv
 import io
@@ -10,11 +10,9 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
 
 from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.io.files import write_text
-from restore_lightning.io.images import to_uint8, write_image
 from restore_lightning.metrics import MeanScores
 from restore_lightning.metrics.scores import SCORES, SetScores
 from restore_lightning.networks import parameters
@@ -86,40 +84,16 @@ def run_scores(trainer: Trainer, task: Any) -> RunScores:
         sets[dataset.name] = SetResult(of_set.factor, of_set.protocol.name, found["images"], versions, dataset.data)
     checkpoints = {RESTORED: str(trainer.ckpt_path) if trainer.ckpt_path else None, **task.compared_checkpoints()}
     inferences = {**{name: method.inference for name, method in task.methods.items()}, RESTORED: task.inference}
+    methods = {
+        version: Method(task.titles.get(version, version), checkpoints.get(version), asdict(inference))
+        for version, inference in inferences.items()
+    }
     return RunScores(
         sets,
-        {
-            version: Method(task.titles.get(version, version), checkpoints.get(version), asdict(inference))
-            for version, inference in inferences.items()
-        },
-        task.network_spec,
-        parameters(task.network),
-        task.order,
-        task.weights,
-        task.steps_trained,
+        methods,
+        network=task.network_spec,
+        parameters=parameters(task.network),
+        order=task.order,
+        weights=task.weights,
+        step=task.steps_trained,
     )
-
-
-class PredictionWriter(Callback):
-    """After each image of `predict`: writes it to `<run>/predictions/<set>/<name>.png`."""
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Writes one restored image."""
-        restored: Tensor = outputs
-        write_image(
-            to_uint8(restored[0]).cpu(),
-            Path(trainer.default_root_dir, "predictions", batch["set"], f"{batch['name']}.png"),
-        )
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Says where they are."""
-        if trainer.is_global_zero:
-            print(f"restored images: {Path(trainer.default_root_dir, 'predictions')}", flush=True)
