@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := runs/quickstart
 WORKERS ?= 2
 
-.PHONY: setup quickstart test lint clean
+.PHONY: setup quickstart test test-fast lint clean
 
 setup: $(VENV)/installed
 
@@ -37,6 +37,10 @@ lint: $(VENV)/installed-test
 
 test: lint
 	$(BIN)/pytest -n $(WORKERS)
+
+# Those that take no more than about three seconds each.
+test-fast: $(VENV)/installed-test
+	$(BIN)/pytest -n $(WORKERS) -m "not slow"
 
 clean:
 	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
+from restore_lightning.metrics import MeanScores
+
 Arrangement = list[str | list[str]]
 
 
@@ -113,24 +115,22 @@ SEARCHES = {
 
 
 class Result(NamedTuple):
-    """An arrangement's scores, averaged over its test sets.
+    """What an arrangement scored.
 
     Args:
         arrangement: What was tried.
-        psnr: In dB.
-        ssim: At most 1.
+        scores: Means over its test sets.
     """
 
     arrangement: Arrangement
-    psnr: float
-    ssim: float
+    scores: MeanScores
 
 
 def stage_table(results: Sequence[Result]) -> str:
     """A stage in the layout of tables 2, 5 and 6; the best PSNR is marked."""
     width = max(len(show(result.arrangement)) for result in results)
-    best = max(result.psnr for result in results)
+    best = max(result.scores.psnr for result in results)
     return "\n".join(
-        f"{show(arrangement):<{width}}  {psnr:6.2f} / {ssim:.4f}{'  best' if psnr == best else ''}"
-        for arrangement, psnr, ssim in results
+        f"{show(arrangement):<{width}}  {scores!s:>15}{'  best' if scores.psnr == best else ''}"
+        for arrangement, scores in results
     )

@@ -11,7 +11,9 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from restore_lightning.io.images import from_array, to_array, to_float, to_uint8
-from restore_lightning.reports import Pass
+from restore_lightning.metrics import MeanScores
+from restore_lightning.reports.pictures import StepImage
+from restore_lightning.reports.scores_json import Method, RunScores, SetResult
 
 DESKTOP, PHONE, SMALL_PHONE = (1280, 900), (390, 844), (360, 740)
 EVIL = """<img src=x onerror="document.title='evil'">"</script><b>'{{ 7 * 7 }}"""
@@ -38,34 +40,27 @@ def made(name, degradation, shares=(0.2, 0.5)):
     degraded = to_uint8(degradation(to_float(clean), 1))
     passes = [restored_by(degraded, clean, share) for share in shares]
     scores = {"degraded": scores_of(degraded, clean), "restored": scores_of(passes[-1], clean)}
-    steps = [Pass(factor, i, scores_of(i, clean)["psnr"]) for factor, i in zip(("jpeg", "rain"), passes, strict=False)]
+    steps = [
+        StepImage(factor, i, scores_of(i, clean)["psnr"]) for factor, i in zip(("jpeg", "rain"), passes, strict=False)
+    ]
     return degraded, passes, clean, scores, steps
 
 
-def report_of(images, methods=("restored",), **more):
-    """scores.json of images by set, with means that NumPy takes."""
+def scores_of_run(images, methods=("restored",), checkpoint="runs/x/checkpoints/best.ckpt", order=("jpeg", "rain")):
+    """What `scores.json` would say of images by set, with means that NumPy takes."""
     sets = {}
     for name, scored in images.items():
-        entry = {"factor": "rain", "protocol": "mbn-rgb", "images": len(scored), "data": f"folder of {name}"}
+        versions = {}
         for version in ("degraded", *methods):
-            values = {s: np.array([one.scores[version][s] for one in scored]) for s in ("psnr", "ssim")}
-            same = np.isinf(values["psnr"])
-            means = {s: float(v[~same].mean() if not same.all() else v.mean()) for s, v in values.items()}
-            entry[version] = {**means, "identical": int(same.sum())}
-        sets[name] = entry
+            psnr, ssim = (np.array([one.scores[version][s] for one in scored]) for s in ("psnr", "ssim"))
+            same = np.isinf(psnr)
+            mean = psnr.mean() if same.all() else psnr[~same].mean()
+            versions[version] = MeanScores(float(mean), float(ssim.mean()), int(same.sum()))
+        sets[name] = SetResult("rain", "mbn-rgb", len(scored), versions, f"folder of {name}")
     network = {"class_path": "restore_lightning.networks.MBN", "init_args": {"width": 8, "hierarchy": ["rain", "jpeg"]}}
-    return {
-        "checkpoint": "runs/x/checkpoints/best.ckpt",
-        "weights": "averaged",
-        "step": 2000,
-        "order": ["jpeg", "rain"],
-        "network": network,
-        "parameters": 1234567,
-        "inference": {"self_ensemble": False, "tile": None},
-        "methods": {method: f"{method} ({EVIL})" for method in methods},
-        "sets": sets,
-        **more,
-    }
+    way = {"self_ensemble": False, "tile": None}
+    named = {method: Method(f"{method} ({EVIL})", checkpoint, way) for method in methods}
+    return RunScores(sets, named, network, 1234567, order, "averaged", 2000)
 
 
 CURVES = list(

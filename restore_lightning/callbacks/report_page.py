@@ -14,13 +14,15 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from restore_lightning.callbacks.score_report import results
+from restore_lightning.callbacks.score_report import run_scores, scored_sets
 from restore_lightning.callbacks.scoring import Scoring
 from restore_lightning.data.evaluation import EvaluationSet
 from restore_lightning.io.files import write_text
 from restore_lightning.io.images import enlarged, to_float, to_uint8
 from restore_lightning.metrics.scores import SetScores
-from restore_lightning.reports import ImageScores, Pass, Picture, page, picture, strip
+from restore_lightning.reports.charts import ImageScores
+from restore_lightning.reports.page import render_page
+from restore_lightning.reports.pictures import Picture, StepImage, make_picture, side_by_side
 from restore_lightning.runs.loggers import METRICS
 
 log = logging.getLogger(__name__)
@@ -45,28 +47,26 @@ class ReportPage(Callback):
         self.scoring = scoring
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All sets are scored."""
+        """Restores the chosen images once more and writes the page."""
         task: Any = pl_module
         if not trainer.is_global_zero:
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        sets: dict[str, EvaluationSet] = {dataset.name: dataset for dataset in data.test_sets}
-        scored = self.scoring.scores
-        scores = {name: scored[name].per_image() for name in sets if scored[name].images}
+        scored = {dataset.name: (dataset, of_set) for dataset, of_set in scored_sets(trainer, self.scoring)}
+        scores = {name: of_set.per_image() for name, (_, of_set) in scored.items()}
         chosen = chosen_images(scores)
         log.info("report: %d images are restored once more, pass by pass", len(chosen))
         with trainer.precision_plugin.forward_context():
             pictures = [
-                _picture(task, sets[name], number, why, scored[name], scores[name][number])
-                for name, number, why in chosen
+                _picture(task, *scored[name], number, why, scores[name][number]) for name, number, why in chosen
             ]
         run = Path(trainer.default_root_dir)
         images = {
-            name: [ImageScores(sets[name].images[number].name, entry) for number, entry in found.items()]
+            name: [ImageScores(scored[name][0].images[number].name, entry) for number, entry in found.items()]
             for name, found in scores.items()
         }
         title, written = run.resolve().name, datetime.now().astimezone()
-        text = page(results(trainer, task, self.scoring), images, _curves(run / METRICS), pictures, title, written)
+        scores_of_run = run_scores(trainer, task, self.scoring)
+        text = render_page(scores_of_run, images, _curves(run / METRICS), pictures, title, written)
         write_text(run / "report/index.html", text)
         print(f"report: {run / 'report/index.html'}", flush=True)
         for logger in trainer.loggers:
@@ -88,9 +88,7 @@ def chosen_images(scores: Mapping[str, Mapping[int, Scores]]) -> list[tuple[str,
     return [one for one in chain.from_iterable(zip_longest(*ranked)) if one is not None]
 
 
-def _ranked(
-    name: str, found: Mapping[int, Mapping[str, Mapping[str, float]]], most: int
-) -> Iterator[tuple[str, int, str]]:
+def _ranked(name: str, found: Mapping[int, Scores], most: int) -> Iterator[tuple[str, int, str]]:
     """From both ends in turn, the least gain first."""
 
     def gain(number: int) -> float:
@@ -104,24 +102,24 @@ def _ranked(
         yield name, left.pop(0 if turn % 2 == 0 else -1), "least gain" if turn % 2 == 0 else "largest gain"
 
 
-def _picture(task: Any, dataset: EvaluationSet, number: int, why: str, scores: SetScores, scored: Scores) -> Picture:
+def _picture(task: Any, dataset: EvaluationSet, of_set: SetScores, number: int, why: str, scores: Scores) -> Picture:
     sample = dataset[number]
     degraded, clean = (to_float(sample[key]).to(task.device)[None] for key in ("degraded", "clean"))
-    steps = task.restorer().restore_steps(degraded, sample["factors"])
-    passes = [
-        Pass(one.factor, _shown(one.image), float(scores.protocol.psnr(one.image, clean)))
-        for one in steps
+    restored = task.restorer().restore_steps(degraded, sample["factors"])
+    steps = [
+        StepImage(one.factor, _shown(one.image), float(of_set.protocol.psnr(one.image, clean)))
+        for one in restored
         if one.image.shape == clean.shape
     ]
-    return picture(
+    return make_picture(
         dataset.name,
         sample["name"],
         why,
-        scored,
+        scores,
         degraded=_shown(enlarged(degraded, clean)),
-        restored=_shown(steps[-1].image),
+        restored=_shown(restored[-1].image),
         clean=_shown(clean),
-        passes=passes if len(passes) > 1 else (),
+        steps=steps if len(steps) > 1 else (),
     )
 
 
@@ -143,7 +141,9 @@ def _log(logger: WandbLogger, pictures: list[Picture], step: int) -> None:
     for name in dict.fromkeys(one.set for one in pictures):
         of_set = [one for one in pictures if one.set == name]
         captions = [f"{one.name} ({one.why}): {' | '.join(v.label for v in one.versions)}" for one in of_set]
-        logger.log_image(f"test/{name}/pictures", _alike([strip(one) for one in of_set]), step=step, caption=captions)
+        logger.log_image(
+            f"test/{name}/pictures", _alike([side_by_side(one) for one in of_set]), step=step, caption=captions
+        )
 
 
 def _alike(images: list[Image.Image]) -> list[Image.Image]:

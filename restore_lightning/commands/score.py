@@ -49,7 +49,10 @@ def run(words: list[str]) -> int:
     scored = _protocol(options.protocol, options.scale)
     _check_outputs({"--json": options.json, "--csv": options.csv}, options.overwrite)
 
+    import numpy as np
+
     from restore_lightning.io.image_files import match
+    from restore_lightning.metrics import mean_scores
 
     restored, clean = Path(options.restored), Path(options.clean)
     matches = match(restored, clean)
@@ -62,8 +65,8 @@ def run(words: list[str]) -> int:
         print(f"not scored: {failure}", file=sys.stderr)
     if not images:
         raise UserError(f"none of {len(matches.pairs)} images could be scored", exit_code=1)
-    mean = _mean(images)
-    identical = sum(image["psnr"] == float("inf") for image in images)
+    means = mean_scores(*(np.array([image[score] for image in images]) for score in ("psnr", "ssim")))
+    mean, identical = {"psnr": means.psnr, "ssim": means.ssim}, means.identical
     print(_table(images, mean, identical))
     report = {"protocol": scored.name, "images": images, "mean": mean, "identical": identical, "not_scored": failures}
     _write(report, options.json, options.csv)
@@ -130,14 +133,6 @@ def _pair_scores(scored: "Protocol", restored: Path, clean: Path) -> dict[str, f
         sizes = [f"{image.shape[3]}x{image.shape[2]}" for image in images]
         raise UserError(f"{restored} is {sizes[0]}, {clean} is {sizes[1]}: sizes must agree")
     return {score: values.item() for score, values in scored.scores(*images).items()}
-
-
-def _mean(images: Sequence[dict[str, Any]]) -> dict[str, float]:
-    import numpy as np
-
-    from restore_lightning.metrics import mean_over_images
-
-    return {score: mean_over_images(np.array([image[score] for image in images])) for score in ("psnr", "ssim")}
 
 
 def _table(images: Sequence[dict[str, Any]], mean: dict[str, float], identical: int) -> str:

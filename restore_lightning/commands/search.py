@@ -15,7 +15,7 @@ from restore_lightning.architecture_search import SEARCHES, Arrangement, Result,
 from restore_lightning.configs import find_config
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
-from restore_lightning.reports import mean_scores
+from restore_lightning.reports.scores_json import RESTORED, mean_over_sets, read_scores
 
 DEFAULTS = {"recurrent_order": "r_mbn.yaml", "output_hierarchy": "search_hierarchy.yaml"}
 OWN = (
@@ -146,7 +146,7 @@ def _stage(
         print(f"\n[{number} of {len(candidates)}] {show(candidate)}", flush=True)
         results.append(_result(search, candidate, config, output, words))
     print(f"\n{stage_table(results)}", flush=True)
-    return max(results, key=lambda result: result.psnr).arrangement
+    return max(results, key=lambda result: result.scores.psnr).arrangement
 
 
 def _result(search: Search, candidate: Arrangement, config: dict[str, Any], output: Path, words: list[str]) -> Result:
@@ -163,8 +163,8 @@ def _result(search: Search, candidate: Arrangement, config: dict[str, Any], outp
             run_trainer("test", ["--config", str(folder / "config.yaml"), *search.testing])
         except UserError as error:
             raise UserError(f"{show(candidate)}: {error}", error.exit_code) from error
-    sets = [entry["restored"] for entry in json.loads(scores.read_text())["sets"].values()]
-    return Result(candidate, **mean_scores(sets))
+    sets = read_scores(scores).sets.values()
+    return Result(candidate, mean_over_sets([result.versions[RESTORED] for result in sets]))
 
 
 def _settings(search: Search, candidate: Arrangement, config: dict[str, Any], folder: Path) -> dict[str, Any]:

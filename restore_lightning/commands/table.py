@@ -6,9 +6,10 @@ from pathlib import Path
 
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import check_output, write_text
+from restore_lightning.paper_tables.comparison import compare
 from restore_lightning.paper_tables.formats import FORMATS
 from restore_lightning.paper_tables.printed import table, tables
-from restore_lightning.paper_tables.results import compare, read_reports
+from restore_lightning.reports.scores_json import read_all_scores
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,15 +40,15 @@ def run(words: list[str]) -> int:
     output = Path(options.output) if options.output else None
     if output is not None:
         check_output("--output", output, options.overwrite)
-    reports, problems = read_reports(Path(options.results)) if options.results else ([], [])
-    comparison = compare(published, reports)
+    runs, problems = read_all_scores(Path(options.results)) if options.results else ({}, [])
+    comparison = compare(published, runs)
     text = FORMATS[options.format](comparison)
     if output is None:
         print(text, end="")
     else:
         write_text(output, text)
         print(f"written: {output}")
-    if options.results and len(comparison.lines) == len(published.rows) + len(published.measured):
+    if options.results and len(comparison.rows) == len(published.rows) + len(published.measured):
         print(f"nothing of ours below {options.results} belongs in {published.name}", file=sys.stderr)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)

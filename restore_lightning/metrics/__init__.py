@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from restore_lightning.metrics.functional import mean_over_images, psnr, ssim
+from restore_lightning.metrics.functional import psnr, ssim
+from restore_lightning.metrics.means import MeanScores, mean_scores
 from restore_lightning.metrics.protocols import PROTOCOLS, Protocol, protocol
 
 if TYPE_CHECKING:
     from restore_lightning.metrics.scores import ProtocolScores
 
-__all__ = ["PROTOCOLS", "Protocol", "ProtocolScores", "mean_over_images", "protocol", "psnr", "ssim"]
+__all__ = ["PROTOCOLS", "MeanScores", "Protocol", "ProtocolScores", "mean_scores", "protocol", "psnr", "ssim"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,14 +5,11 @@ longer than scoring dozens of image files.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from restore_lightning.io.arrays import Array, as_float64, namespace
-
-if TYPE_CHECKING:
-    pass
 
 SSIMWindow = Literal["matlab", "skimage"]
 WINDOW_SIZE: dict[SSIMWindow, int] = {"matlab": 11, "skimage": 7}
@@ -72,13 +69,6 @@ def ssim(restored: Array, clean: Array, window: SSIMWindow, data_range: float = 
         filtered = _filtered(xp.stack([x, y, x * x + y * y, x * y]), down, across)
         total += xp.sum(_similarity(filtered, window, data_range), axis=(1, 2, 3))
     return total / (channels * rows * columns)
-
-
-def mean_over_images(values: Array) -> float:
-    """The mean; identical images, whose PSNR is infinite, do not swallow the others; NaN if there are none."""
-    finite = values[values != float("inf")]
-    kept = finite if len(finite) else values
-    return float(kept.mean()) if len(kept) else float("nan")
 
 
 def _filtered(maps: Array, down: Array, across: Array) -> Array:

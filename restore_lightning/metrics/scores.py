@@ -1,13 +1,14 @@
 """Scores of a set of images: a thin torchmetrics `Metric` around a protocol, and one of those per version."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from restore_lightning.metrics.functional import mean_over_images
+from restore_lightning.metrics.means import mean_over_images, mean_scores
 from restore_lightning.metrics.protocols import Protocol
 from restore_lightning.metrics.protocols import protocol as _protocol
 
@@ -128,11 +129,7 @@ class SetScores:
         of the PSNR's mean.
         """
         scored = self._scored()
-        means = {
-            version: {score: mean_over_images(values[score]) for score in SCORES}
-            | {"identical": int(values["psnr"].isposinf().sum())}
-            for version, values in scored.items()
-        }
+        means = {version: asdict(mean_scores(one["psnr"], one["ssim"])) for version, one in scored.items()}
         return {"images": len(scored[self.versions[0]]["numbers"]), **means}
 
     def per_image(self) -> dict[int, dict[str, dict[str, float]]]:

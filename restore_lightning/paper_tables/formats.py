@@ -5,8 +5,9 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from restore_lightning.paper_tables.printed import Cell, Column, Score, images_of, printed_score
-from restore_lightning.paper_tables.results import Comparison, Line
+from restore_lightning.metrics import MeanScores
+from restore_lightning.paper_tables.comparison import Comparison, ShownRow
+from restore_lightning.paper_tables.printed import Cell, Column, images_of, printed_score
 
 OURS = "ours: "
 """What the names of our rows begin with."""
@@ -32,9 +33,9 @@ def as_csv(comparison: Comparison) -> str:
     text = io.StringIO()
     written = csv.writer(text, lineterminator="\n")
     written.writerow(["method", "from", *(head for column in columns for head in _csv_heads(column)), "origin"])
-    for line in comparison.lines:
-        cells = [part for column, cell in zip(columns, line.cells, strict=True) for part in _csv_cells(column, cell)]
-        written.writerow([line.method, "published" if line.origin is None else "ours", *cells, line.origin or ""])
+    for row in comparison.rows:
+        cells = [part for column, cell in zip(columns, row.cells, strict=True) for part in _csv_cells(column, cell)]
+        written.writerow([row.method, "published" if row.origin is None else "ours", *cells, row.origin or ""])
     return text.getvalue()
 
 
@@ -55,12 +56,12 @@ def _grid(comparison: Comparison) -> list[list[str]]:
     """Heads and cells as texts, as the paper prints them: methods as rows, or as columns."""
     table = comparison.table
     rows = [["", *(column.name for column in table.columns)]]
-    rows += [[_title(line), *map(_shown, line.cells)] for line in comparison.lines]
+    rows += [[_title(row), *map(_shown, row.cells)] for row in comparison.rows]
     return [list(row) for row in zip(*rows, strict=True)] if table.transposed else rows
 
 
-def _title(line: Line) -> str:
-    return line.method if line.origin is None else OURS + line.method
+def _title(row: ShownRow) -> str:
+    return row.method if row.origin is None else OURS + row.method
 
 
 def _caption(comparison: Comparison) -> str:
@@ -73,7 +74,7 @@ def _remarks(comparison: Comparison) -> list[str]:
     table = comparison.table
     columns = [f"{column.name}: {_about(column)}" for column in table.columns if column.sets]
     unit = ["PSNR in dB / SSIM, means over images"] if columns else []
-    ours = [f"{_title(line)}: {line.origin}" for line in comparison.lines if line.origin is not None]
+    ours = [f"{_title(row)}: {row.origin}" for row in comparison.rows if row.origin is not None]
     remarks = [*unit, *columns, *ours, *comparison.left_out, table.notes, table.paper["url"]]
     return [remark for remark in dict.fromkeys(remarks) if remark]
 
@@ -84,9 +85,7 @@ def _about(column: Column) -> str:
 
 
 def _shown(cell: Cell) -> str:
-    if isinstance(cell, Score):
-        return f"{cell.psnr:.2f} / {cell.ssim:.4f}"
-    return f"{cell:,}" if isinstance(cell, int) else cell or ""
+    return f"{cell:,}" if isinstance(cell, int) else str(cell or "")
 
 
 def _csv_heads(column: Column) -> list[str]:
@@ -96,8 +95,8 @@ def _csv_heads(column: Column) -> list[str]:
 def _csv_cells(column: Column, cell: Cell) -> Sequence[Cell | float]:
     if column.kind != "scores":
         return [cell]
-    if isinstance(cell, Score):
-        return [round(part, 5) for part in cell]
+    if isinstance(cell, MeanScores):
+        return [round(cell.psnr, 5), round(cell.ssim, 5)]
     return printed_score(cell) if isinstance(cell, str) else (None, None)
 
 

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from restore_lightning.errors import UserError
+from restore_lightning.metrics import MeanScores
 
 FOLDER = Path(__file__).parent
 PAPERS = ("durn", "mbn", "drn", "din")
@@ -31,14 +32,8 @@ PAPERS = ("durn", "mbn", "drn", "din")
 Settings = Mapping[str, Any]
 
 
-class Score(NamedTuple):
-    """PSNR in dB and SSIM of ours."""
-
-    psnr: float
-    ssim: float
-
-
-Cell = str | int | Score | None
+Cell = str | int | MeanScores | None
+"""The paper's cells are texts and whole numbers, ours scores."""
 
 
 class Column(NamedTuple):
@@ -161,17 +156,18 @@ def known_set(name: str) -> str | None:
     >>> known_set("sots-indoor"), known_set("val/rain")
     ('SOTS indoor', None)
     """
-    return _names().get(_plain(name))
+    return _names().get(_letters(name))
 
 
 @cache
 def _names() -> dict[str, str]:
     return {
-        _plain(name): test_set for test_set, about in _sets().items() for name in (test_set, *about.get("names", ()))
+        _letters(name): test_set for test_set, about in _sets().items() for name in (test_set, *about.get("names", ()))
     }
 
 
-def _plain(name: str) -> str:
+def _letters(name: str) -> str:
+    """Its letters and digits, in lower case."""
     return re.sub(r"[\W_]", "", name.casefold())
 
 

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from restore_lightning.metrics import MeanScores
 from restore_lightning.reports import charts
 from restore_lightning.reports.charts import ImageScores
-from restore_lightning.reports.pictures import LOSSLESS, Picture, Shown, shown_within
-from restore_lightning.reports.tables import mean_scores
+from restore_lightning.reports.pictures import LOSSLESS, CodedPicture, Picture, coded_within
+from restore_lightning.reports.scores_json import RunScores, mean_over_sets
 
 MOST_BYTES = 9_900_000
 """Of the page."""
@@ -27,21 +28,18 @@ DIGITS = {"psnr": 2, "ssim": 4}
 """Decimals that are shown."""
 
 
-class Cell(NamedTuple):
-    """The scores of a method on a set."""
+class ScoreCell(NamedTuple):
+    """The scores of a version of a set's images."""
 
-    psnr: float
-    ssim: float
+    scores: MeanScores
     gain: float | None
     """In PSNR (dB) over the degraded images; None for these themselves."""
-    identical: int
-    """Images that equal the clean one; the mean is over the others."""
     best: tuple[bool, bool]
-    """Whether no other method has a higher PSNR, SSIM."""
+    """Whether no other version has a higher PSNR, SSIM."""
 
 
-class Step(NamedTuple):
-    """A recurrent pass of a picture."""
+class StepScore(NamedTuple):
+    """What a recurrent step does to a picture."""
 
     factor: str
     psnr: float | None
@@ -49,8 +47,8 @@ class Step(NamedTuple):
     """In PSNR (dB)."""
 
 
-def page(
-    report: Mapping[str, Any],
+def render_page(
+    scores: RunScores,
     images: Mapping[str, Sequence[ImageScores]],
     curves: Sequence[Mapping[str, str | None]],
     pictures: Sequence[Picture],
@@ -60,7 +58,7 @@ def page(
     """The page's HTML: less than 10 MB, with neither network nor other files.
 
     Args:
-        report: What `scores.json` holds.
+        scores: Of the run.
         images: The scores of each set's images.
         curves: The rows of the run's `metrics.csv`; empty for a test without a run.
         pictures: The chosen images in the order of the page. Their quality is what the size allows; the last ones
@@ -69,22 +67,17 @@ def page(
         written: Date of the page.
     """
     template = _environment().get_template("report.html")
-    sets = report["sets"]
-    versions = ["degraded", *report["methods"]]
-    scores = {version: [entry[version] for entry in sets.values()] for version in versions if len(sets) > 1}
-    means = {
-        version: {**mean_scores(of_sets), "identical": sum(math.isinf(entry["psnr"]) for entry in of_sets)}
-        for version, of_sets in scores.items()
-    }
+    versions = list(scores.titles)
+    table = {name: _cells([one.versions[version] for version in versions]) for name, one in scores.sets.items()}
+    means = _cells([mean_over_sets([one.versions[version] for one in scores.sets.values()]) for version in versions])
 
-    def rendered(shown: Sequence[Shown]) -> str:
+    def rendered(shown: Sequence[CodedPicture]) -> str:
         names = [f"picture-{index}" for index, _ in enumerate(shown, start=1)]
         links = {(one.picture.set, one.picture.name): f"#{name}" for name, one in zip(names, shown, strict=True)}
         return template.render(
-            report=report,
-            titles={"degraded": "degraded", **report["methods"]},
-            table={name: _cells(entry, versions) for name, entry in sets.items()},
-            means=_cells(means, versions) if means else None,
+            scores=scores,
+            table=table,
+            means=means if len(scores.sets) > 1 else None,
             shown=list(zip(names, shown, map(_steps, shown), strict=True)),
             dropped=len(pictures) - len(shown),
             distributions=_distributions(images, links),
@@ -93,9 +86,9 @@ def page(
             written=written,
         )
 
-    blank = [Shown(one, one.size, LOSSLESS, "", *[[""] * len(one.versions)] * 2) for one in pictures]
+    blank = [CodedPicture(one, one.size, LOSSLESS, "", *[[""] * len(one.versions)] * 2) for one in pictures]
     text = len(rendered(blank).encode())
-    return rendered(shown_within(pictures, min(MOST_PICTURE_BYTES, MOST_BYTES - text)))
+    return rendered(coded_within(pictures, min(MOST_PICTURE_BYTES, MOST_BYTES - text)))
 
 
 @cache
@@ -118,30 +111,15 @@ def _environment() -> Environment:
     return environment
 
 
-def _cells(scores: Mapping[str, Any], versions: Sequence[str]) -> list[Cell]:
+def _cells(scores: Sequence[MeanScores]) -> list[ScoreCell]:
     """A row of the table: the degraded images, then the methods."""
-    best = {
-        score: max(round(scores[version][score], digits) for version in versions) for score, digits in DIGITS.items()
-    }
+    shown = [(round(one.psnr, DIGITS["psnr"]), round(one.ssim, DIGITS["ssim"])) for one in scores]
+    best = [max(values) for values in zip(*shown, strict=True)]
+    gains = [None, *(one.gain_over(scores[0]) for one in scores[1:])]
     return [
-        Cell(
-            entry["psnr"],
-            entry["ssim"],
-            None if version == "degraded" else _difference(entry["psnr"], scores["degraded"]["psnr"]),
-            entry.get("identical", 0),
-            (
-                round(entry["psnr"], DIGITS["psnr"]) == best["psnr"],
-                round(entry["ssim"], DIGITS["ssim"]) == best["ssim"],
-            ),
-        )
-        for version, entry in ((version, scores[version]) for version in versions)
+        ScoreCell(one, gain, (psnr == best[0], ssim == best[1]))
+        for one, gain, (psnr, ssim) in zip(scores, gains, shown, strict=True)
     ]
-
-
-def _difference(after: float, before: float) -> float:
-    """NaN, hence a dash, beside an infinite one."""
-    difference = after - before
-    return difference if math.isfinite(difference) else math.nan
 
 
 def _distributions(
@@ -154,11 +132,11 @@ def _distributions(
     ]
 
 
-def _steps(shown: Shown) -> list[Step]:
-    """The passes: what each removes and how the PSNR changes."""
+def _steps(shown: CodedPicture) -> list[StepScore]:
+    """What each step removes and how the PSNR changes."""
     versions = shown.picture.versions
     return [
-        Step(
+        StepScore(
             after.factor,
             after.psnr,
             after.psnr - before.psnr if after.psnr is not None and before.psnr is not None else None,

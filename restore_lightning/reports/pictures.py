@@ -46,15 +46,15 @@ LEVELS = (
 """The best first; each takes fewer bytes than the one before."""
 
 
-class Pass(NamedTuple):
-    """One recurrent pass over an image."""
+class StepImage(NamedTuple):
+    """An image after a recurrent step."""
 
     factor: str
     """What it removes."""
     image: Tensor
-    """(3, H, W) uint8, after the pass."""
+    """(3, H, W) uint8."""
     psnr: float | None = None
-    """In dB, after the pass."""
+    """In dB."""
 
 
 class Version(NamedTuple):
@@ -68,11 +68,11 @@ class Version(NamedTuple):
     psnr: float | None
     """In dB."""
     factor: str | None
-    """What the pass that made it removes."""
+    """What the step that made it removes."""
 
 
 class Picture(NamedTuple):
-    """An image chosen for the page; `picture` makes it."""
+    """An image chosen for the page; `make_picture` makes it."""
 
     set: str
     name: str
@@ -85,10 +85,10 @@ class Picture(NamedTuple):
     region: tuple[int, int, int, int]
     """Top, left, height and width of the enlarged region (pixels)."""
     versions: Sequence[Version]
-    """Degraded, after each pass, restored, clean."""
+    """Degraded, after each step, restored, clean."""
 
 
-class Shown(NamedTuple):
+class CodedPicture(NamedTuple):
     """A picture as data URIs."""
 
     picture: Picture
@@ -108,7 +108,7 @@ class Shown(NamedTuple):
         return len(self.thumbnail) + sum(map(len, [*self.views, *self.crops]))
 
 
-def picture(
+def make_picture(
     set_name: str,
     name: str,
     why: str,
@@ -116,7 +116,7 @@ def picture(
     degraded: Tensor,
     restored: Tensor,
     clean: Tensor,
-    passes: Sequence[Pass] = (),
+    steps: Sequence[StepImage] = (),
 ) -> Picture:
     """Keep of an image what the page shows; no version larger than the first of `LEVELS`.
 
@@ -128,15 +128,15 @@ def picture(
         degraded: (3, H, W) uint8.
         restored: (3, H, W) uint8.
         clean: (3, H, W) uint8.
-        passes: The recurrent passes in order; the last one is the result.
+        steps: The recurrent steps in order; the last one is the result.
 
     Raises:
         ValueError: The versions differ in size.
     """
     psnr = {version: entry["psnr"] for version, entry in scores.items()}
     versions: list[tuple[str, Tensor, float | None, str | None]] = [("degraded", degraded, psnr.get("degraded"), None)]
-    versions += [(f"after {step.factor}", step.image, step.psnr, step.factor) for step in passes[:-1]]
-    versions += [("restored", restored, psnr.get("restored"), passes[-1].factor if passes else None)]
+    versions += [(f"after {step.factor}", step.image, step.psnr, step.factor) for step in steps[:-1]]
+    versions += [("restored", restored, psnr.get("restored"), steps[-1].factor if steps else None)]
     versions += [("clean", clean, None, None)]
     for label, image, *_ in versions:
         if image.shape != clean.shape:
@@ -162,7 +162,7 @@ def picture(
     )
 
 
-def strip(chosen: Picture) -> Image.Image:
+def side_by_side(chosen: Picture) -> Image.Image:
     """The versions of a picture side by side, each at most `STRIP` pixels wide and high."""
     views = [_shrunk(version.view, STRIP) for version in chosen.versions]
     joined = Image.new("RGB", (sum(view.width for view in views), views[0].height))
@@ -171,23 +171,23 @@ def strip(chosen: Picture) -> Image.Image:
     return joined
 
 
-def shown_within(pictures: Sequence[Picture], budget: int) -> list[Shown]:
+def coded_within(pictures: Sequence[Picture], budget: int) -> list[CodedPicture]:
     """Code pictures so that their data URIs have at most `budget` characters together.
 
     Each has an equal share of what is left, in the best of `LEVELS` that fits in it. One that is too large in the
     least of them takes from the shares of those after it; the last ones are dropped when nothing is left.
     """
-    shown: list[Shown] = []
+    done: list[CodedPicture] = []
     for index, chosen in enumerate(pictures):
         coded = _coded(chosen, budget // (len(pictures) - index))
         if coded.characters > budget:
             break
         budget -= coded.characters
-        shown.append(coded)
-    return shown
+        done.append(coded)
+    return done
 
 
-def _coded(chosen: Picture, share: int) -> Shown:
+def _coded(chosen: Picture, share: int) -> CodedPicture:
     crops = [_data_uri(version.crop, LOSSLESS) for version in chosen.versions]
     thumbnail = _data_uri(_thumbnail(chosen), 60)
     share -= len(thumbnail) + sum(map(len, crops))
@@ -198,7 +198,7 @@ def _coded(chosen: Picture, share: int) -> Shown:
 
     level = LEVELS[bisect_left(LEVELS[:-1], True, key=lambda level: len(views(level)) == len(chosen.versions))]
     width, height = _shrunk(chosen.versions[0].view, level.side).size
-    return Shown(chosen, (height, width), level.quality, thumbnail, views(level), crops)
+    return CodedPicture(chosen, (height, width), level.quality, thumbnail, views(level), crops)
 
 
 def _views(chosen: Picture, level: Level, most: float) -> list[str]:

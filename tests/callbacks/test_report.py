@@ -4,12 +4,15 @@ import csv
 import json
 import math
 import re
+from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from restore_lightning.callbacks.report_page import chosen_images
 from restore_lightning.cli import main
+from restore_lightning.reports.scores_json import read_scores, write_scores
 from tests.conftest import CONF
 
 
@@ -54,21 +57,23 @@ def test_many_sets_show_fewer_images_each(sets, each):
 
 
 @pytest.fixture(scope="module")
-def tested(tmp_path_factory):
-    """A tiny run, tested on all images of two of its factors and one of the others."""
+def tested(tmp_path_factory, step_1, photos):
+    """A run's folder after a test of its checkpoint on the images of two factors."""
     run = tmp_path_factory.mktemp("tested") / "my <run>"
-    assert main(["fit", "--config", str(CONF / "tiny.yaml"), "--trainer.default_root_dir", str(run)]) == 0
-    words = ["--trainer.limit_test_batches", "3", "--trainer.logger", "true"]
-    # The run has W&B files only if its fit had a logger.
-    assert main(["test", "--config", str(run / "config.yaml"), *words]) == 0
+    sets = {factor: {"factor": factor, "clean": str(photos)} for factor in ("rain", "jpeg")}
+    words = ["--config", str(CONF / "tiny.yaml"), "--ckpt_path", str(step_1), "--data.test_sets", json.dumps(sets)]
+    words += ["--trainer.limit_test_batches", "3", "--trainer.default_root_dir", str(run)]
+    assert main(["test", *words, "--trainer.logger", "true"]) == 0  # W&B files are made by a fit with a logger only
     return run
 
 
 def test_the_page_shows_every_chosen_image(tested):
     text = (tested / "report/index.html").read_text(encoding="utf-8")
     assert "my &lt;run&gt;" in text
-    for name in ("astronaut", "chelsea", "motorcycle", "motorcycle-2"):
-        assert name in text
+    rows = list(csv.DictReader((tested / "scores.csv").open()))
+    assert Counter(re.findall("<h3>(.+)</h3>", text.partition('id="distribution"')[0])) == Counter(
+        row["image"] for row in rows if row["version"] == "restored"
+    )
     assert len(text.encode()) < 10e6
     assert not re.search(r"""(src|href)=["']?https?:""", text)
     assert "least gain" in text
@@ -83,6 +88,21 @@ def test_scores_per_image_have_the_means(tested):
             psnrs = [float(row["psnr"]) for row in rows if (row["set"], row["version"]) == (name, version)]
             assert len(psnrs) == entry["images"] == 3
             assert np.mean(psnrs) == pytest.approx(entry[version]["psnr"])
+
+
+def test_the_scores_are_read_back_as_they_were_written(tested, tmp_path, step_1):
+    written = tested / "scores.json"
+    scores, said = read_scores(written), json.loads(written.read_text())
+    write_scores(tmp_path / "again.json", scores)
+    assert (tmp_path / "again.json").read_text() == written.read_text()
+    assert scores.restored.checkpoint == said["checkpoint"] == str(step_1)
+    assert scores.restored.inference == said["inferences"]["restored"]
+    assert scores.network["class_path"].endswith(".MBN")
+    assert scores.sets.keys() == said["sets"].keys()
+    for name, result in scores.sets.items():
+        assert {version: asdict(means) for version, means in result.versions.items()} == {
+            version: said["sets"][name][version] for version in ("degraded", "restored")
+        }
 
 
 def test_no_wandb_run_no_wandb_files(tested):

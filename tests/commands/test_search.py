@@ -1,7 +1,5 @@
 """The two-stage searches of paper 2."""
 
-import json
-
 import pytest
 import yaml
 
@@ -14,6 +12,8 @@ from restore_lightning.architecture_search import (
     show,
     stage_table,
 )
+from restore_lightning.metrics import MeanScores
+from restore_lightning.reports.scores_json import read_scores
 
 TABLE_2 = ["blur -> haze -> rain", "blur -> rain -> haze", "haze -> blur -> rain", "haze -> rain -> blur",
            "rain -> blur -> haze", "rain -> haze -> blur"]  # fmt: skip
@@ -46,7 +46,9 @@ def test_candidates_of_tables_5_and_6():
 
 
 def test_the_table_marks_the_best():
-    table = stage_table([Result(["haze", "rain"], 30.1, 0.9), Result([["haze", "rain"]], 31.25, 0.91)])
+    table = stage_table(
+        [Result(["haze", "rain"], MeanScores(30.1, 0.9)), Result([["haze", "rain"]], MeanScores(31.25, 0.91))]
+    )
     assert table == "haze -> rain   30.10 / 0.9000\n[haze, rain]   31.25 / 0.9100  best"
 
 
@@ -109,9 +111,7 @@ def test_recurrent_order(config, restore, tmp_path, photos):
     assert (task["order"], task["skip"]) == (["noise", "rain"], ["jpeg"])
     runs = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
     assert len(runs) == 2 + 3
-    scored = {
-        run.name: {name.split()[0] for name in json.loads((run / "scores.json").read_text())["sets"]} for run in runs
-    }
+    scored = {run.name: {name.split()[0] for name in read_scores(run / "scores.json").sets} for run in runs}
     assert scored == {name: set(name.split("-")) for name in scored}  # the sets of its factors
     lines = [line for line in out.splitlines() if " / 0." in line and " -> " in line and not line.startswith("[")]
     assert [line.count(" -> ") for line in lines] == [1, 1, 2, 2, 2]

@@ -11,7 +11,7 @@ import pytest
 
 from restore_lightning.paper_tables.formats import FORMATS
 from restore_lightning.paper_tables.printed import tables
-from tests.paper_tables.test_results import content, entry, write
+from tests.paper_tables.test_comparison import content, entry, write
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from restore_lightning.data.module import RestorationData
 from restore_lightning.degradations import Jpeg
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import from_array, in_colour, read_image, to_float
-from restore_lightning.metrics import PROTOCOLS, mean_over_images, protocol, psnr, ssim
+from restore_lightning.metrics import PROTOCOLS, protocol, psnr, ssim
+from restore_lightning.metrics.means import mean_over_images
 from tests.references import GAUSSIAN, TABLE, by_scikit_image, y_matlab, y_rounded
 
 
@@ -39,11 +40,11 @@ def pairs():
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_protocol_against_scikit_image(name, pairs):
+def test_every_protocol_against_scikit_image(name, pairs, device):
     """Float images in a batch, each alone, and their bytes as tensors and as NumPy arrays."""
     scored = protocol(name, scale=3)
-    restored = torch.stack([torch.from_numpy(a / 255).permute(2, 0, 1) for a, _ in pairs])
-    clean = batch(*(b for _, b in pairs))
+    restored = torch.stack([torch.from_numpy(a / 255).permute(2, 0, 1) for a, _ in pairs]).to(device)
+    clean = batch(*(b for _, b in pairs)).to(device)
     values = scored.psnr(restored, clean), scored.ssim(restored, clean)
     for i, (a, b) in enumerate(pairs):
         expected = by_scikit_image(a, b, name)
@@ -53,7 +54,7 @@ def test_every_protocol_against_scikit_image(name, pairs):
         alone = scored.scores(restored[i : i + 1], clean[i : i + 1])
         assert [float(alone["psnr"]), float(alone["ssim"])] == pytest.approx(found, rel=1e-12)
         coded = [image.transpose(2, 0, 1)[None] for image in (TABLE[name][2](a).clip(0, 255).astype(np.uint8), b)]
-        for given in (coded, [torch.from_numpy(np.ascontiguousarray(image)) for image in coded]):
+        for given in (coded, [torch.from_numpy(np.ascontiguousarray(image)).to(device) for image in coded]):
             again = scored.scores(*given)
             assert type(again["psnr"]) is type(given[0])
             assert again["psnr"].item() == pytest.approx(expected[0], abs=1e-9)
@@ -157,8 +158,8 @@ def test_a_border_must_leave_something():
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_broken_number_is_seen_in_its_image_only(name):
-    clean = torch.rand(3, 3, 40, 70)
+def test_a_broken_number_is_seen_in_its_image_only(name, device):
+    clean = torch.rand(3, 3, 40, 70, device=device)
     restored = clean * 0.9
     expected = protocol(name).scores(restored, clean)
     restored[1, 0, 17, 60] = float("nan")

@@ -12,8 +12,8 @@ from restore_lightning.data.mixed_set import TEST_SETS
 from restore_lightning.errors import UserError
 from restore_lightning.metrics import PROTOCOLS
 from restore_lightning.networks import DIN, MBN, parameters
+from restore_lightning.paper_tables.comparison import SAME
 from restore_lightning.paper_tables.printed import FOLDER, known_set, printed_score, table, tables
-from restore_lightning.paper_tables.results import SAME
 from restore_lightning.published import NETWORKS, card
 
 SCORE = re.compile(r"(\d\d\.\d+|-) / (0\.\d+|-)|\d\d\.\d+|0\.\d+|N/A")

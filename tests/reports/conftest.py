@@ -5,9 +5,11 @@ import shutil
 import pytest
 
 from restore_lightning.degradations import Jpeg, Rain
-from restore_lightning.reports import ImageScores, page, picture
+from restore_lightning.reports.charts import ImageScores
+from restore_lightning.reports.page import render_page
+from restore_lightning.reports.pictures import make_picture
 from tests.conftest import missing
-from tests.reporting import CURVES, DESKTOP, EVIL, WRITTEN, made, report_of
+from tests.reporting import CURVES, DESKTOP, EVIL, WRITTEN, made, scores_of_run
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +19,7 @@ def chosen():
     for name, degradation, why in ((EVIL, Jpeg(qualities=(5,)), "largest loss"), ("coffee", Rain(), "largest gain")):
         degraded, passes, clean, scores, steps = made(name, degradation)
         sources.append({"degraded": degraded, "after jpeg": passes[0], "restored": passes[1], "clean": clean})
-        pictures.append(picture("rain", name, why, scores, degraded, passes[-1], clean, steps))
+        pictures.append(make_picture("rain", name, why, scores, degraded, passes[-1], clean, steps))
     return pictures, sources
 
 
@@ -30,7 +32,7 @@ def sample(chosen):
         + [ImageScores("other", {"degraded": {"psnr": 22.0, "ssim": 0.5}, "restored": {"psnr": 21.0, "ssim": 0.4}})],
         EVIL: [ImageScores(f"{EVIL}{n}", p.scores) for n, p in enumerate(pictures)],
     }
-    return page(report_of(images), images, CURVES, pictures, f"run {EVIL}", WRITTEN)
+    return render_page(scores_of_run(images), images, CURVES, pictures, f"run {EVIL}", WRITTEN)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from restore_lightning.reports import ImageScores, page
-from tests.reporting import WRITTEN, report_of
+from restore_lightning.reports.charts import ImageScores
+from restore_lightning.reports.page import render_page
+from tests.reporting import WRITTEN, scores_of_run
 
 
 def axis_value(figure, dot, axis):
@@ -83,7 +84,7 @@ def test_long_runs_and_large_sets_are_thinned(visit):
             for n, (a, b) in enumerate(rng.normal(10, 2, (20000, 2)))
         ]
     }
-    html = page(report_of(images), images, rows, [], "run", WRITTEN)
+    html = render_page(scores_of_run(images), images, rows, [], "run", WRITTEN)
     assert len(html.encode()) < 2.5e6
     tab = visit(html)
     loss = tab.locator("#training .chart")

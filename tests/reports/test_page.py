@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from restore_lightning.io.images import to_array
-from restore_lightning.reports import ImageScores, page, picture
+from restore_lightning.reports.charts import ImageScores
+from restore_lightning.reports.page import render_page
+from restore_lightning.reports.pictures import make_picture
 from tests.reporting import (
     CURVES,
     DESKTOP,
@@ -19,8 +21,8 @@ from tests.reporting import (
     decoded,
     first_stage,
     pixels,
-    report_of,
     scores_of,
+    scores_of_run,
     sources_of,
 )
 
@@ -30,9 +32,9 @@ def test_only_the_table_scrolls_sideways(visit, chosen, size):
     methods = ["restored", *(f"method number {n}" for n in range(6))]
     score = {"psnr": 20.123, "ssim": 0.5123}
     images = {"x" * 90: [ImageScores("y" * 200, dict.fromkeys(["degraded", *methods], score))]}
-    report = report_of(images, methods, checkpoint="runs/" + "z" * 300)
+    report = scores_of_run(images, methods, checkpoint="runs/" + "z" * 300)
     longest = chosen[0][0]._replace(name="y" * 200, set="x" * 90)
-    tab = visit(page(report, images, CURVES, [longest, chosen[0][1]], "t" * 200, WRITTEN), size)
+    tab = visit(render_page(report, images, CURVES, [longest, chosen[0][1]], "t" * 200, WRITTEN), size)
     tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert tab.evaluate("document.scrollingElement.scrollWidth") <= size[0]
     assert tab.evaluate("document.querySelector('.scroller').scrollWidth") > size[0] - 60
@@ -122,7 +124,7 @@ def test_identical_images_are_inf_and_counted(visit):
         ],
         "all": [ImageScores("c", {"degraded": same, "restored": same})],
     }
-    tab = visit(page(report_of(images), images, [], [], "run", WRITTEN))
+    tab = visit(render_page(scores_of_run(images), images, [], [], "run", WRITTEN))
     some, all_same = tab.locator("#scores tbody tr").all()
     assert "20.00 / 0.7500" not in some.text_content()
     assert "1 identical (inf), left out" in some.text_content()
@@ -136,10 +138,10 @@ def test_one_image_of_converted_weights(visit, chosen):
     _, sources = chosen
     source = {label: sources[1][label] for label in ("degraded", "restored", "clean")}
     scores = {label: scores_of(source[label], source["clean"]) for label in ("degraded", "restored")}
-    one = picture("rain", "only", "largest gain", scores, **source)
+    one = make_picture("rain", "only", "largest gain", scores, **source)
     images = {"rain": [ImageScores("only", scores)]}
-    report = report_of(images, order=None, checkpoint=None)
-    tab = visit(page(report, images, [], [one], "run", WRITTEN))
+    report = scores_of_run(images, order=None, checkpoint=None)
+    tab = visit(render_page(report, images, [], [one], "run", WRITTEN))
     assert "No curves" in tab.locator("#training").inner_text()
     assert tab.locator(".passes").count() == 0
     assert tab.locator("#distribution .dot[data-text]").count() == 1

@@ -11,8 +11,9 @@ from scipy.ndimage import uniform_filter
 from skimage import data
 
 from restore_lightning.io.images import from_array, to_array
-from restore_lightning.reports import ImageScores, page, picture
-from restore_lightning.reports.pictures import shown_within
+from restore_lightning.reports.charts import ImageScores
+from restore_lightning.reports.page import render_page
+from restore_lightning.reports.pictures import coded_within, make_picture
 from tests.reporting import (
     PHONE,
     WRITTEN,
@@ -22,7 +23,7 @@ from tests.reporting import (
     first_stage,
     inner,
     pixels,
-    report_of,
+    scores_of_run,
     sources_of,
 )
 
@@ -144,7 +145,7 @@ def test_coded_pictures_stay_within_any_budget(chosen):
     pictures = [*chosen[0], *chosen[0]]
     errors = []
     for budget in (20_000_000, 1_000_000, 400_000):
-        shown = shown_within(pictures, budget)
+        shown = coded_within(pictures, budget)
         assert len(shown) == 4
         assert sum(len(uri) for one in shown for uri in (one.thumbnail, *one.views, *one.crops)) <= budget
         first = Image.fromarray(decoded(shown[0].views[0]))
@@ -152,10 +153,10 @@ def test_coded_pictures_stay_within_any_budget(chosen):
         same_size = np.asarray(first.resize((451, 300)), dtype=float)
         errors.append(np.abs(same_size - to_array(chosen[1][0]["degraded"])).mean())
     assert 0 == errors[0] < errors[1] < errors[2]
-    few = shown_within(pictures, 180_000)
+    few = coded_within(pictures, 180_000)
     assert 0 < len(few) < 4
     assert [one.picture for one in few] == pictures[: len(few)]
-    assert shown_within(pictures, 1000) == []
+    assert coded_within(pictures, 1000) == []
 
 
 @pytest.mark.slow
@@ -165,9 +166,9 @@ def test_many_large_pictures_fit_into_10_megabytes(visit):
     clean = np.asarray(Image.fromarray(data.coffee()).resize((width, height)))
     degraded = (clean + rng.normal(0, 40, (height, width, 1))).clip(0, 255).astype(np.uint8)
     scores = {"degraded": {"psnr": 18.0, "ssim": 0.3}, "restored": {"psnr": 20.0, "ssim": 0.4}}
-    large = picture("rain", "large", "largest gain", scores, *map(from_array, (degraded, degraded, clean)))
+    large = make_picture("rain", "large", "largest gain", scores, *map(from_array, (degraded, degraded, clean)))
     images = {"rain": [ImageScores("large", scores)]}
-    html = page(report_of(images), images, [], [large] * 10, "run", WRITTEN)
+    html = render_page(scores_of_run(images), images, [], [large] * 10, "run", WRITTEN)
     assert len(html.encode()) < 10_000_000
     tab = visit(html, PHONE)
     assert tab.locator(".picture").count() == 10
@@ -179,8 +180,8 @@ def test_many_large_pictures_fit_into_10_megabytes(visit):
 def test_pictures_that_do_not_fit_are_counted(visit, chosen):
     images = {"rain": [ImageScores("a", chosen[0][0].scores)]}
     # Text takes nearly all of the page.
-    report = report_of(images, checkpoint="c" * 9_600_000)
-    html = page(report, images, [], list(chosen[0]) * 4, "run", WRITTEN)
+    report = scores_of_run(images, checkpoint="c" * 9_600_000)
+    html = render_page(report, images, [], list(chosen[0]) * 4, "run", WRITTEN)
     assert len(html.encode()) < 10_000_000
     tab = visit(html)
     left = tab.locator(".picture").count()
@@ -190,6 +191,6 @@ def test_pictures_that_do_not_fit_are_counted(visit, chosen):
 
 def test_versions_of_unequal_size_are_refused(chosen):
     source = chosen[1][0]
-    parts = partial(picture, "rain", "a.png", "why", {}, source["degraded"])
+    parts = partial(make_picture, "rain", "a.png", "why", {}, source["degraded"])
     with pytest.raises(ValueError, match=r"rain, a.png: restored is \(3, 300, 450\), clean is \(3, 300, 451\)"):
         parts(source["restored"][:, :, 1:], source["clean"])

@@ -1,14 +1,16 @@
 """The tables' layouts, with numbers whose means are easy."""
 
-from restore_lightning.reports import score_tables
+from restore_lightning.metrics import MeanScores
+from restore_lightning.reports.scores_json import Method, RunScores, SetResult
+from restore_lightning.reports.text_tables import score_tables
 
-METHODS = {"told": "MBN (factor told)", "restored": "R-MBN (factor unknown)"}
+ONE = {"restored": Method("MBN")}
+TWO = {"told": Method("MBN (factor told)"), "restored": Method("R-MBN (factor unknown)")}
 
 
-def entry(factor, degraded, told, restored):
-    versions = {"degraded": degraded, "told": told, "restored": restored}
-    scores = {name: {"psnr": psnr, "ssim": psnr / 100} for name, psnr in versions.items()}
-    return {"factor": factor, "protocol": "mbn-rgb", "images": 2, **scores}
+def result(factor, degraded, told, restored):
+    psnrs = {"degraded": degraded, "told": told, "restored": restored}
+    return SetResult(factor, "mbn-rgb", 2, {name: MeanScores(psnr, psnr / 100) for name, psnr in psnrs.items()})
 
 
 def cells(table):
@@ -16,8 +18,8 @@ def cells(table):
 
 
 def test_one_method_has_a_line_per_set_with_the_gain():
-    report = {"methods": {"restored": "MBN"}, "sets": {"val/rain": entry("rain", 20, 0, 21.5)}}
-    header, line = cells(score_tables(report))
+    scores = RunScores({"val/rain": result("rain", 20, 0, 21.5)}, ONE)
+    header, line = cells(score_tables(scores))
     assert header == ["set", "factor", "protocol", "images", "degraded", "restored", "gain"]
     assert line == [
         "val/rain",
@@ -36,17 +38,17 @@ def test_one_method_has_a_line_per_set_with_the_gain():
 
 
 def test_sets_of_identical_images_do_not_swallow_the_mean():
-    infinite = entry("haze", float("inf"), float("inf"), 50.0)
-    report = {"methods": METHODS, "sets": {"rain": entry("rain", 20, 30, 28), "haze": infinite}}
-    rows = score_tables(report).splitlines()
+    infinite = result("haze", float("inf"), float("inf"), 50.0)
+    scores = RunScores({"rain": result("rain", 20, 30, 28), "haze": infinite}, TWO)
+    rows = score_tables(scores).splitlines()
     assert rows[-3].split()[1:] == ["20.00", "/", "0.2000", "inf", "/", "inf", "20.00", "/", "0.2000"]
-    single = score_tables({"methods": {"restored": "MBN"}, "sets": {"haze": infinite}}).splitlines()
+    single = score_tables(RunScores({"haze": infinite}, ONE)).splitlines()
     assert single[-1].endswith("  -")
 
 
 def test_several_methods_have_a_row_each_as_in_table_3():
-    report = {"methods": METHODS, "sets": {"rain": entry("rain", 20, 30, 28), "haze": entry("haze", 10, 20, 16)}}
-    rows = score_tables(report).splitlines()
+    scores = RunScores({"rain": result("rain", 20, 30, 28), "haze": result("haze", 10, 20, 16)}, TWO)
+    rows = score_tables(scores).splitlines()
     assert rows[0].split() == ["rain", "haze", "mean"]
     assert rows[-3].split() == ["degraded", "20.00", "/", "0.2000", "10.00", "/", "0.1000", "15.00", "/", "0.1500"]
     assert rows[-2].startswith("MBN (factor told)")
@@ -56,10 +58,8 @@ def test_several_methods_have_a_row_each_as_in_table_3():
 
 
 def test_mixed_sets_have_table_4s_layout_and_the_pure_ones_table_3s():
-    sets = {"haze": entry("haze", 10, 20, 16), "haze+jpeg": entry("haze+jpeg", 8, 12, 14)}
-    table_4, table_3 = score_tables({"methods": METHODS, "sets": sets | {"random": entry("random", 9, 7, 12)}}).split(
-        "\n\n"
-    )
+    sets = {"haze": result("haze", 10, 20, 16), "haze+jpeg": result("haze+jpeg", 8, 12, 14)}
+    table_4, table_3 = score_tables(RunScores(sets | {"random": result("random", 9, 7, 12)}, TWO)).split("\n\n")
     rows = cells(table_4)
     assert rows[0][:7] == ["set", "rain", "blur", "haze", "jpeg", "images", "degraded"]
     assert rows[1][:6] == ["haze", "-", "-", "x", "-", "2"]

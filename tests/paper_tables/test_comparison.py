@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from restore_lightning.io.files import json_text
-from restore_lightning.paper_tables.printed import Score, table
-from restore_lightning.paper_tables.results import PHOTOGRAPHS, Report, compare, read_reports
+from restore_lightning.metrics import MeanScores
+from restore_lightning.paper_tables.comparison import PHOTOGRAPHS, compare
+from restore_lightning.paper_tables.printed import table
+from restore_lightning.reports.scores_json import read_all_scores, read_scores
 
 DRN = {"class_path": "restore_lightning.networks.DRN", "init_args": {"T": 7, "R": 7}}
 LEVELS = ["rain", "blur", "jpeg", "haze"]
@@ -30,53 +32,60 @@ def content(sets, network=DRN, title="DRN", **more):
     }  # fmt: skip
 
 
-def compared(name, *contents, run="runs/a"):
-    return compare(table(name), [Report(run, given) for given in contents])
+@pytest.fixture
+def compared(tmp_path):
+    """A table compared with a run that has left this `scores.json`, if any."""
+
+    def compare_with(name, given=None):
+        if given is None:
+            return compare(table(name), {})
+        write(tmp_path / "a", given)
+        return compare(table(name), {"runs/a": read_scores(tmp_path / "a/scores.json")})
+
+    return compare_with
 
 
 def ours(comparison):
-    """Our lines from runs, each with the line above it."""
-    lines = comparison.lines
-    return [
-        (lines[place - 1], line) for place, line in enumerate(lines) if line.origin and "shipped" not in line.origin
-    ]
+    """Our rows from runs, each with the row above it."""
+    rows = comparison.rows
+    return [(rows[place - 1], row) for place, row in enumerate(rows) if row.origin and "shipped" not in row.origin]
 
 
 def network(name, **arguments):
     return {"class_path": f"restore_lightning.networks.{name}", "init_args": arguments}
 
 
-def test_a_run_stands_below_the_row_of_its_settings():
+def test_a_run_stands_below_the_row_of_its_settings(compared):
     ((above, line),) = ours(compared("drn-3", content({"Rain100H": entry()}, network("DRN", T=6, R=6, width=16))))
     assert above.method == "DRN 6,6"
     assert line.method == "DRN (runs/a)"
-    assert line.cells == [Score(36.146, 0.9605), None]
+    assert line.cells == [MeanScores(36.146, 0.9605), None]
 
 
-def test_other_settings_stand_at_the_end():
+def test_other_settings_stand_at_the_end(compared):
     comparison = compared("drn-1", content({"Rain12": entry()}, network("DRN", T=2, R=7)))
     ((_, line),) = ours(comparison)
-    assert comparison.lines[-1] == line
-    assert line.cells == [None, None, Score(36.146, 0.9605), 10595]
+    assert comparison.rows[-1] == line
+    assert line.cells == [None, None, MeanScores(36.146, 0.9605), 10595]
 
 
 @pytest.mark.parametrize("name", ["Rain12", "rain12", "RAIN-12", "rain_12"])
-def test_names_of_sets_are_compared_without_case_and_punctuation(name):
+def test_names_of_sets_are_compared_without_case_and_punctuation(name, compared):
     ((_, line),) = ours(compared("drn-1", content({name: entry()})))
-    assert line.cells[2] == Score(36.146, 0.9605)
+    assert line.cells[2] == MeanScores(36.146, 0.9605)
 
 
-def test_other_names_of_a_set():
+def test_other_names_of_a_set(compared):
     sets = {"sots-indoor": entry("durn-rgb", 500), "dcpdn": entry("durn-rgb", 400)}
     ((above, line),) = ours(compared("durn-6", content(sets, network("DuRN", preset="US"))))
     assert above.method == "DuRN-US (ours)"
     assert None not in line.cells
 
 
-def test_a_set_of_another_protocol_is_left_out_and_named():
+def test_a_set_of_another_protocol_is_left_out_and_named(compared):
     comparison = compared("drn-1", content({"Rain12": entry("durn-y"), "Rain100L": entry(images=100)}))
     ((_, line),) = ours(comparison)
-    assert line.cells == [None, Score(36.146, 0.9605), None, 10595]
+    assert line.cells == [None, MeanScores(36.146, 0.9605), None, 10595]
     assert "Rain12" not in line.origin
     assert comparison.left_out == ["runs/a: Rain12 was scored by durn-y, this table's is matlab-y: left out"]
     comparison = compared("drn-1", content({"Rain12": entry("durn-y")}))
@@ -84,26 +93,26 @@ def test_a_set_of_another_protocol_is_left_out_and_named():
     assert len(comparison.left_out) == 1
 
 
-def test_protocols_that_compute_the_same_are_one():
+def test_protocols_that_compute_the_same_are_one(compared):
     comparison = compared("din-6", content({"Rain12": entry("matlab-y")}))
     (line,) = [line for _, line in ours(comparison) if line.method.startswith("DRN")]
-    assert line.cells == [None, None, Score(36.146, 0.9605), None]
+    assert line.cells == [None, None, MeanScores(36.146, 0.9605), None]
 
 
-def test_a_set_twice_is_named():
+def test_a_set_twice_is_named(compared):
     comparison = compared("drn-1", content({"Rain12": entry(), "rain-12": entry(images=3)}))
     ((_, line),) = ours(comparison)
-    assert line.cells[2] == Score(36.146, 0.9605)
+    assert line.cells[2] == MeanScores(36.146, 0.9605)
     assert comparison.left_out == ["runs/a: rain-12 is Rain12 once more: left out"]
 
 
-def test_one_set_by_two_protocols():
+def test_one_set_by_two_protocols(compared):
     sets = {"LIVE1": entry("durn-y", 29), "LIVE1 q10": entry("jpeg-gray", 29, restored=(29.5, 0.82))}
     ((_, line),) = ours(compared("mbn-3", content(sets, network("MBN"))))
-    assert line.cells == [None, None, None, Score(36.146, 0.9605), Score(29.5, 0.82)]
+    assert line.cells == [None, None, None, MeanScores(36.146, 0.9605), MeanScores(29.5, 0.82)]
 
 
-def test_the_line_says_where_numbers_are_from():
+def test_the_line_says_where_numbers_are_from(compared):
     sets = {"Rain12": entry(images=3, data="pairs: Rain12/rainy, Rain12/clean"), "Rain100L": entry(images=100)}
     sets["Rain100L"]["restored"]["identical"] = 2
     tiles = {"tile": 256, "overlap": 16, "local_statistics": 128, "self_ensemble": True}
@@ -117,7 +126,7 @@ def test_the_line_says_where_numbers_are_from():
     ]
 
 
-def test_each_method_is_used_in_a_way_of_its_own():
+def test_each_method_is_used_in_a_way_of_its_own(compared):
     versions = {"restored": "DRN", "plus": "DRN+"}
     ways = {"restored": {"tile": None}, "plus": {"tile": None, "self_ensemble": True}}
     given = content({"Rain12": entry(plus=(36.5, 0.961))}, methods=versions, inferences=ways)
@@ -125,11 +134,11 @@ def test_each_method_is_used_in_a_way_of_its_own():
     assert origins == ["whole images", "whole images, self-ensemble"]
 
 
-def test_what_older_files_do_not_say():
+def test_what_older_files_do_not_say(compared):
     sets = {"Rain12": {key: value for key, value in entry().items() if key != "data"}}
     old = {"checkpoint": "old.ckpt", "order": None, "methods": {"restored": "DRN"}, "sets": sets}
     ((above, line),) = ours(compared("drn-1", old))
-    assert line.cells == [None, None, Score(36.146, 0.9605), None]
+    assert line.cells == [None, None, MeanScores(36.146, 0.9605), None]
     assert line.origin.startswith("checkpoint old.ckpt; inference not recorded; Rain12 by matlab-y")
     assert line.origin.endswith("data not recorded")
     assert "DRN" in above.method  # by its name
@@ -143,19 +152,19 @@ def methods_of_mbn(title="R-MBN (factor unknown)"):
     return report | {"methods": methods, "checkpoints": checkpoints, "order": ORDER}
 
 
-def test_every_method_of_a_run_has_a_row_of_its_own():
+def test_every_method_of_a_run_has_a_row_of_its_own(compared):
     comparison = compared("mbn-3", methods_of_mbn())
     places = {line.method: above.method for above, line in ours(comparison)}
     assert places["MBN (factor told) (runs/a)"] == "MBN"
     assert places["cascade (runs/a)"] == "cascade"
     assert places["R-MBN (factor unknown) (runs/a)"] == "R-MBN"
-    assert comparison.lines[-1].method == "MBN before step 2 (runs/a)"
+    assert comparison.rows[-1].method == "MBN before step 2 (runs/a)"
     origins = {line.method: line.origin for _, line in ours(comparison)}
     assert origins["cascade (runs/a)"].startswith("checkpoint rain a.ckpt, blur b.ckpt;")
     assert origins["MBN before step 2 (runs/a)"].startswith("checkpoint not recorded;")
 
 
-def test_mixed_sets():
+def test_mixed_sets(compared):
     report = methods_of_mbn("R-MBN* (factor unknown)")
     report["sets"] = {name: entry("mbn-rgb", 492) for name in ("rain", "rain+blur", "random", "val/rain")}
     ((above, line),) = ours(compared("mbn-4", report))
@@ -167,7 +176,7 @@ TASKS = {"GoPro": ("durn-y", 28.5, 0.86), "SOTS": ("mbn-rgb", 33.0, 0.97), "DID-
 
 
 @pytest.mark.parametrize("jpeg", [False, True])
-def test_means_over_tasks(jpeg):
+def test_means_over_tasks(jpeg, compared):
     tasks = TASKS | ({"LIVE1": ("durn-y", 28.1, 0.83)} if jpeg else {})
     sets = {name: entry(by, restored=(psnr, ssim)) for name, (by, psnr, ssim) in tasks.items()}
     order = ["jpeg", "haze", "blur", "rain"] if jpeg else ["haze", "blur", "rain"]
@@ -175,10 +184,10 @@ def test_means_over_tasks(jpeg):
     assert above.method == ("J→H→B→R" if jpeg else "H→B→R")
     blank, mean = line.cells if jpeg else reversed(line.cells)
     assert blank is None
-    assert mean == pytest.approx(np.mean([scores for _, *scores in tasks.values()], axis=0))
+    assert (mean.psnr, mean.ssim) == pytest.approx(np.mean([scores for _, *scores in tasks.values()], axis=0))
 
 
-def test_a_part_of_a_mean_is_left_out_and_named():
+def test_a_part_of_a_mean_is_left_out_and_named(compared):
     comparison = compared("mbn-5", content({"GoPro": entry("durn-y")}, network("MBN")))
     assert not ours(comparison)
     (reason,) = comparison.left_out
@@ -186,21 +195,21 @@ def test_a_part_of_a_mean_is_left_out_and_named():
 
 
 @pytest.mark.parametrize("levels", [["rain", ["blur", "jpeg"], "haze"], ["rain", ["jpeg", "blur"], "haze"]])
-def test_a_level_of_the_hierarchy_has_no_order(levels):
+def test_a_level_of_the_hierarchy_has_no_order(levels, compared):
     sets = {name: entry(by) for name, (by, *_) in (TASKS | {"LIVE1": ("durn-y",)}).items()}
     ((above, _),) = ours(compared("mbn-6", content(sets, network("MBN", hierarchy=levels))))
     assert above.method == "R→BJ→H"
 
 
-def test_the_order_of_levels_counts():
+def test_the_order_of_levels_counts(compared):
     assert table("mbn-6").rows[0].settings[0]["hierarchy"] == ["jpeg", "rain", "blur", "haze"]
     sets = {name: entry(by) for name, (by, *_) in (TASKS | {"LIVE1": ("durn-y",)}).items()}
     comparison = compared("mbn-6", content(sets, network("MBN", hierarchy=["haze", "rain", "blur", "jpeg"])))
-    assert comparison.lines[-1].origin
+    assert comparison.rows[-1].origin
 
 
 @pytest.mark.parametrize(("scale", "ensemble", "row"), [(2, False, "DIN (ours)"), (4, True, "DIN+ (ours)")])
-def test_scales_and_self_ensemble(scale, ensemble, row):
+def test_scales_and_self_ensemble(scale, ensemble, row, compared):
     given = network("DIN", scale=scale, fusion="asyca", dwc=True, gff=True)
     report = content({"Set5": entry("sr-y", 5)}, given, "DIN" + "+" * ensemble)
     report["inference"]["self_ensemble"] = ensemble
@@ -209,19 +218,19 @@ def test_scales_and_self_ensemble(scale, ensemble, row):
     assert above.method == row
     times = f"\N{MULTIPLICATION SIGN}{scale}"
     assert above.cells[0] == times
-    assert line.cells[:2] == [times, Score(36.146, 0.9605)]
+    assert line.cells[:2] == [times, MeanScores(36.146, 0.9605)]
     assert degraded.method == "degraded images (runs/a)"
-    assert degraded.cells[:2] == [times, Score(30.135, 0.8554)]
+    assert degraded.cells[:2] == [times, MeanScores(30.135, 0.8554)]
     assert "checkpoint" not in degraded.origin
 
 
-def test_another_scale_is_left_out_and_named():
+def test_another_scale_is_left_out_and_named(compared):
     comparison = compared("din-2", content({"Set14": entry("sr-y", 14)}, network("DIN", scale=4)))
     assert not ours(comparison)
     assert comparison.left_out == ["runs/a: Set14: its network has scale 4, this table's 2: left out"]
 
 
-def test_ablations():
+def test_ablations(compared):
     arguments = {"statistics": ["mean"], "fusion": False, "design": "minimal"}
     ((above, line),) = ours(compared("mbn-1", content({"LIVE1": entry("durn-y", 29)}, network("MBN", **arguments))))
     assert above.method == "GAP"
@@ -238,66 +247,39 @@ def test_ablations():
         ("din-3", network("DIN", scale=2, fusion="sum", dwc=False, gff=False), None),
     ],
 )
-def test_ablations_stay_out_of_the_headline_rows(name, given, row):
+def test_ablations_stay_out_of_the_headline_rows(name, given, row, compared):
     sets = {"LIVE1": entry("durn-y", 29), "Set14": entry("sr-y", 14)}
     places = {line.method: above.method for above, line in ours(compared(name, content(sets, given)))}
-    assert places["DRN (runs/a)"] == (row or compared(name).lines[-1].method)
+    assert places["DRN (runs/a)"] == (row or compared(name).rows[-1].method)
 
 
-def test_a_fine_tuned_network_is_no_ablation():
+def test_a_fine_tuned_network_is_no_ablation(compared):
     given = content({"LIVE1": entry("durn-y", 29)}, network("MBN", **MBN), title="R-MBN", order=ORDER)
     comparison = compared("mbn-1", given)
     ((_, line),) = ours(comparison)
-    assert comparison.lines[-1] == line
+    assert comparison.rows[-1] == line
 
 
-def test_scikit_images_photographs_are_no_published_set():
+def test_scikit_images_photographs_are_no_published_set(compared):
     sets = {"haze": entry("mbn-rgb", 5, PHOTOGRAPHS), "rain": entry("mbn-rgb", 492, "shards mixed, split test")}
     comparison = compared("mbn-4", content(sets, network("MBN", **MBN), title="R-MBN", order=ORDER))
     ((_, line),) = ours(comparison)
-    assert [cell for cell in line.cells if cell] == [Score(36.146, 0.9605)]
+    assert [cell for cell in line.cells if cell] == [MeanScores(36.146, 0.9605)]
     assert comparison.left_out == ["runs/a: haze is scikit-image's photographs, no published set: left out"]
 
 
 def test_what_is_no_number_is_left_out_and_named(tmp_path):
     sets = {"Rain12": entry(restored=(float("nan"), 0.9)), "Rain100L": entry(images=100)}
     write(tmp_path / "run", json_text(content(sets)))
-    reports, problems = read_reports(tmp_path)
-    comparison = compare(table("drn-1"), reports)
+    runs, problems = read_all_scores(tmp_path)
+    comparison = compare(table("drn-1"), runs)
     assert not problems
     ((_, line),) = ours(comparison)
-    assert line.cells == [None, Score(36.146, 0.9605), None, 10595]
+    assert line.cells == [None, MeanScores(36.146, 0.9605), None, 10595]
     reason = "Rain12, restored: a score is no number (NaN): left out"
     assert comparison.left_out == [f"{tmp_path / 'run'}: {reason}"]
 
 
-def test_scores_of_folders_are_passed_over(tmp_path):
-    """`restore score --json scores.json` does not say what was scored."""
-    write(tmp_path / "run", content({"Rain12": entry()}))
-    write(tmp_path / "folders", {"protocol": "matlab-y", "images": [], "mean": {"psnr": 1.0, "ssim": 1.0}})
-    reports, problems = read_reports(tmp_path)
-    assert (len(reports), problems) == (1, [])
-
-
 def write(folder, given):
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "scores.json").write_text(given if isinstance(given, str) else json.dumps(given))
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        "", "[1]", "{}", '{"sets": 1}', '{"sets": {"Rain12": 1}}',
-        {"sets": {"Rain12": entry(restored=("high", 0.9))}}, {"sets": {"Rain12": entry() | {"images": None}}},
-        {"sets": {"Rain12": entry()}, "network": "DRN"}, {"sets": {"Rain12": entry()}, "network": {"init_args": "T"}},
-        {"sets": {"Rain12": entry()}, "parameters": 1.5}, {"sets": {"Rain12": entry() | {"images": True}}},
-        {"sets": {"Rain12": entry()}, "inferences": {"restored": "tiles"}}, "[" * 100_000,
-    ],
-)  # fmt: skip
-def test_files_that_hold_no_scores(broken, tmp_path):
-    write(tmp_path / "good", content({"Rain12": entry()}))
-    write(tmp_path / "deep/er/bad", broken)
-    reports, problems = read_reports(tmp_path)
-    assert [report.run for report in reports] == [tmp_path / "good"]
-    assert len(problems) == 1
-    assert str(tmp_path / "deep/er/bad/scores.json") in problems[0]

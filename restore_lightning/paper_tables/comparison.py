@@ -1,0 +1,164 @@
+"""A published table with our scores in it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from restore_lightning.metrics import MeanScores
+from restore_lightning.paper_tables.origin import origin_of
+from restore_lightning.paper_tables.placing import network_facts, row_of
+from restore_lightning.paper_tables.printed import Cell, Column, Row, Settings, Table, known_set
+from restore_lightning.reports.scores_json import DEGRADED, RESTORED, RunScores, SetResult, mean_over_sets
+
+PHOTOGRAPHS = "scikit-image's photographs"
+"""What a run without test sets is scored on; its sets are called like their factors, as paper 2's mixed ones."""
+SAME = {"mbn-rgb": "durn-rgb", "din-y": "matlab-y"}
+"""Protocols that compute the same as another one."""
+
+
+class ShownRow(NamedTuple):
+    """A row to show.
+
+    Args:
+        method: What is scored.
+        cells: By column of the table.
+        origin: Where a row of ours comes from; None: the paper's.
+    """
+
+    method: str
+    cells: Sequence[Cell]
+    origin: str | None = None
+
+
+class Comparison(NamedTuple):
+    """A published table with ours in it.
+
+    Args:
+        table: The published one.
+        rows: Its rows, and ours below those that they belong to, the others last.
+        left_out: Scores of its test sets that do not belong in it, and why.
+    """
+
+    table: Table
+    rows: Sequence[ShownRow]
+    left_out: Sequence[str]
+
+
+class _Ours(NamedTuple):
+    """A row of ours, and what tells where it belongs: its title, and facts that rows' settings are compared with."""
+
+    title: str
+    facts: Settings
+    row: ShownRow
+
+
+def compare(table: Table, runs: Mapping[Path, RunScores]) -> Comparison:
+    """A published table with the scores of our runs in it."""
+    ours = [
+        _Ours(row.method, row.facts, ShownRow(row.method, row.cells, f"shipped with the package; {row.source}"))
+        for row in table.measured
+    ]
+    left_out = []
+    for run, scores in runs.items():
+        found, reasons = _rows(table, run, scores)
+        ours += found
+        left_out += reasons
+    places = [row_of(table, mine.title, mine.facts) for mine in ours]
+    rows = []
+    for number, row in enumerate(table.rows):
+        rows.append(ShownRow(row.method, row.cells))
+        rows += [_labelled(table, row, mine.row) for mine, place in zip(ours, places, strict=True) if place == number]
+    rows += [mine.row for mine, place in zip(ours, places, strict=True) if place is None]
+    return Comparison(table, rows, left_out)
+
+
+def _rows(table: Table, run: Path, scores: RunScores) -> tuple[list[_Ours], list[str]]:
+    """A run's rows in a table, and its scores of the table's sets that do not belong there."""
+    scored = {name: result for name, result in scores.sets.items() if known_set(name) in table.sets}
+    facts = network_facts(scores)
+    for key, needed in table.requires.items():
+        if scored and facts.get(key, needed) != needed:
+            reason = f"its network has {key} {facts[key]}, this table's {needed}"
+            return [], [f"{run}: {', '.join(scored)}: {reason}: left out"]
+    chosen = [_chosen(column, scored) for column in table.columns]
+    used = {name: result for name, result in scored.items() if any(name in names for names in chosen)}
+    left_out = [
+        f"{run}: {name} {_reason(table, name, result)}: left out" for name, result in scored.items() if name not in used
+    ]
+    left_out += [
+        f"{run}: {name}, {version}: a score is no number (NaN): left out"
+        for name, result in used.items()
+        for version, means in result.versions.items()
+        if not means.are_numbers
+    ]
+    ours = []
+    for version, title, method_facts in _methods(table, scores):
+        cells = [
+            _mean([scored[name].versions.get(version) for name in names])
+            if names
+            else _parameters(column, method_facts, scores)
+            for column, names in zip(table.columns, chosen, strict=True)
+        ]
+        if any(isinstance(cell, MeanScores) for cell in cells):
+            row = ShownRow(f"{title} ({run})", cells, origin_of(version, scores, used))
+            ours.append(_Ours(title, method_facts, row))
+    return ours, left_out
+
+
+def _chosen(column: Column, scored: Mapping[str, SetResult]) -> list[str]:
+    """The names by which a run knows a column's sets, scored by its protocols; a mean is over all that it scored."""
+    known = {
+        name: (known_set(name), _computed_by(result.protocol))
+        for name, result in scored.items()
+        if result.data != PHOTOGRAPHS
+    }
+    wanted = [(test_set, _computed_by(protocol)) for test_set, protocol in column.sets.items()]
+    names = [next((name for name in known if known[name] == pair), "") for pair in wanted]
+    is_whole = all(names) and (len(names) == 1 or {test_set for test_set, _ in known.values()} == column.sets.keys())
+    return names if is_whole else []
+
+
+def _computed_by(protocol: str) -> str:
+    return SAME.get(protocol, protocol)
+
+
+def _reason(table: Table, name: str, result: SetResult) -> str:
+    """Why a score of one of the table's sets is not in it."""
+    if result.data == PHOTOGRAPHS:
+        return f"is {PHOTOGRAPHS}, no published set"
+    columns = [column for column in table.columns if known_set(name) in column.sets]
+    needed = dict.fromkeys(column.sets[str(known_set(name))] for column in columns)
+    if _computed_by(result.protocol) not in map(_computed_by, needed):
+        return f"was scored by {result.protocol}, this table's is {' or '.join(needed)}"
+    if all(len(column.sets) == 1 for column in columns):
+        return f"is {known_set(name)} once more"
+    return f"is a part of this table's means, over {', or over '.join(' and '.join(c.sets) for c in columns)}"
+
+
+def _methods(table: Table, scores: RunScores) -> Iterator[tuple[str, str, Settings]]:
+    """Version, title and facts of each method; the degraded images where the paper has a row for them."""
+    network = network_facts(scores)
+    if any(settings.get("class") == "input" for row in table.rows for settings in row.settings):
+        yield DEGRADED, "degraded images", {**network, "class": "input"}
+    # What a baseline is made of is not recorded; step 1's network is the same one.
+    facts: dict[str, Settings] = {RESTORED: network, "told": {**network, "order": None}}
+    for version, method in scores.methods.items():
+        yield version, method.title, facts.get(version, {})
+
+
+def _parameters(column: Column, facts: Settings, scores: RunScores) -> int | None:
+    return scores.parameters if column.kind == "parameters" and facts.get("class", "input") != "input" else None
+
+
+def _mean(scores: Sequence[MeanScores | None]) -> MeanScores | None:
+    found = [means for means in scores if means is not None and means.are_numbers]
+    return mean_over_sets(found) if len(found) == len(scores) else None
+
+
+def _labelled(table: Table, row: Row, ours: ShownRow) -> ShownRow:
+    """What the row is about holds for ours below it."""
+    cells = [
+        theirs if column.kind == "label" else mine
+        for column, theirs, mine in zip(table.columns, row.cells, ours.cells, strict=True)
+    ]
+    return ours._replace(cells=cells)
