@@ -62,13 +62,7 @@ class ActivationMaps(Callback):
         self._order, self._written = list(layers), {}
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Write one picture."""
         seen, self._seen = self._seen, {}

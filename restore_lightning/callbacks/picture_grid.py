@@ -29,13 +29,7 @@ class PictureGrid(Callback):
         self._grids: dict[str, list[Tensor]] = {}
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Keep the first images of each set."""
         self._keep(outputs, batch)

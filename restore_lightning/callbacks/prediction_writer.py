@@ -13,13 +13,7 @@ class PredictionWriter(Callback):
     """After each image of `predict`: writes it to `<run>/predictions/<set>/<name>.png`."""
 
     def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Writes one restored image."""
         restored: Tensor = outputs

@@ -62,25 +62,13 @@ class Scoring(Callback):
         self._begin(trainer.datamodule.test_sets, pl_module, *self.compared)  # type: ignore[attr-defined]
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Score one image."""
         self._score(batch, {"restored": outputs})
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Score one image, restored by the task and by each baseline."""
         with trainer.precision_plugin.forward_context():

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from restore_lightning.data.sources.bundled import BUNDLED
 from restore_lightning.metrics import MeanScores
 from restore_lightning.paper_tables.origin import origin_of
 from restore_lightning.paper_tables.placing import network_facts, row_of
 from restore_lightning.paper_tables.printed import Cell, Column, Row, Settings, Table, known_set
 from restore_lightning.reports.scores_json import DEGRADED, RESTORED, RunScores, SetResult, mean_over_sets
 
-PHOTOGRAPHS = "scikit-image's photographs"
-"""What a run without test sets is scored on; its sets are called like their factors, as paper 2's mixed ones."""
 SAME = {"mbn-rgb": "durn-rgb", "din-y": "matlab-y"}
 """Protocols that compute the same as another one."""
 
@@ -110,7 +109,7 @@ def _chosen(column: Column, scored: Mapping[str, SetResult]) -> list[str]:
     known = {
         name: (known_set(name), _computed_by(result.protocol))
         for name, result in scored.items()
-        if result.data != PHOTOGRAPHS
+        if result.data != BUNDLED  # whose sets are called like their factors, as paper 2's mixed ones
     }
     wanted = [(test_set, _computed_by(protocol)) for test_set, protocol in column.sets.items()]
     names = [next((name for name in known if known[name] == pair), "") for pair in wanted]
@@ -124,8 +123,8 @@ def _computed_by(protocol: str) -> str:
 
 def _reason(table: Table, name: str, result: SetResult) -> str:
     """Why a score of one of the table's sets is not in it."""
-    if result.data == PHOTOGRAPHS:
-        return f"is {PHOTOGRAPHS}, no published set"
+    if result.data == BUNDLED:
+        return f"is {BUNDLED}, no published set"
     columns = [column for column in table.columns if known_set(name) in column.sets]
     needed = dict.fromkeys(column.sets[str(known_set(name))] for column in columns)
     if _computed_by(result.protocol) not in map(_computed_by, needed):
