@@ -81,3 +81,11 @@ def restore(monkeypatch, capsys):
         return code, out, err
 
     return run
+
+
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+)
+def device(request) -> str:
+    """Each kind of device that this machine has."""
+    return request.param
