@@ -93,3 +93,11 @@ def instantiated(monkeypatch) -> list:
     monkeypatch.setattr(RestoreCLI, "after_fit", lambda self: None)
     monkeypatch.setattr(RestoreCLI, "fit", lambda self, **_: None, raising=False)  # comes before the Trainer's
     return made
+
+
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+)
+def device(request) -> str:
+    """Each kind of device that this machine has."""
+    return request.param
