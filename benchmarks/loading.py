@@ -35,10 +35,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from restore_lightning.cli import main as restore
 from restore_lightning.data.config import FactorConfig
+from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import ScheduledBatches
-from restore_lightning.data.schedule import CyclicSchedule
-from restore_lightning.data.training import collate
+from restore_lightning.data.training_set import collate
 
 WIDTH, HEIGHT, CROP, BATCH = 1280, 720, 256, 16
 

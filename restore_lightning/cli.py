@@ -56,7 +56,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         import textwrap
 
-        from restore_lightning.configs import shipped
+        from restore_lightning.shipped_configs import shipped
 
         indent = " " * 13
         configs = textwrap.fill(f"({', '.join(shipped())})", 100, initial_indent=indent, subsequent_indent=indent)

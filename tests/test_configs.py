@@ -10,10 +10,10 @@ from PIL import Image
 from torch.nn import L1Loss, MSELoss
 
 from restore_lightning.cli import main
-from restore_lightning.configs import FOLDER, find_config, shipped
 from restore_lightning.errors import UserError
 from restore_lightning.losses import SSIML1
 from restore_lightning.networks import DIN, DRN, DuRN
+from restore_lightning.shipped_configs import FOLDER, find_config, shipped
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sweeps.config import schema_violations_from_proposed_config
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from restore_lightning.architecture_search import SEARCHES
-from restore_lightning.configs import FOLDER
+from restore_lightning.shipped_configs import FOLDER
 from tests.conftest import CONF
 
 SWEEPS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("sweeps/*.yaml"))}

@@ -3,11 +3,11 @@
 from restore_lightning.callbacks.activation_maps import ActivationMaps
 from restore_lightning.callbacks.branch_table import BranchTable
 from restore_lightning.callbacks.checkpointing import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from restore_lightning.callbacks.earlier_run import RemoveEarlierRun
 from restore_lightning.callbacks.picture_grid import PictureGrid
 from restore_lightning.callbacks.prediction_writer import PredictionWriter
 from restore_lightning.callbacks.progress import FactorProgress
 from restore_lightning.callbacks.report_page import ReportPage
-from restore_lightning.callbacks.run_start import RunStart
 from restore_lightning.callbacks.score_report import ScoreReport
 from restore_lightning.callbacks.scoring import Scoring
 
@@ -20,8 +20,8 @@ __all__ = [
     "LastCheckpoint",
     "PictureGrid",
     "PredictionWriter",
+    "RemoveEarlierRun",
     "ReportPage",
-    "RunStart",
     "ScoreReport",
     "Scoring",
 ]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from restore_lightning.callbacks.score_report import run_scores, scored_sets
 from restore_lightning.callbacks.scoring import Scoring
-from restore_lightning.data.evaluation import EvaluationSet
+from restore_lightning.data.evaluation_set import EvaluationSet
 from restore_lightning.io.files import write_text
 from restore_lightning.io.images import enlarged, to_float, to_uint8
 from restore_lightning.metrics.scores import SetScores

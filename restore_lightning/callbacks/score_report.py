@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from restore_lightning.callbacks.scoring import Scoring
-from restore_lightning.data.evaluation import EvaluationSet
+from restore_lightning.data.evaluation_set import EvaluationSet
 from restore_lightning.io.files import write_text
 from restore_lightning.metrics import MeanScores
 from restore_lightning.metrics.scores import SCORES, SetScores

@@ -5,7 +5,7 @@ import re
 from torch import nn
 
 from restore_lightning import networks
-from restore_lightning.configs import shipped
+from restore_lightning.shipped_configs import shipped
 
 NETWORKS = [name for name, value in vars(networks).items() if isinstance(value, type) and issubclass(value, nn.Module)]
 KNOWN_CLASSES = {

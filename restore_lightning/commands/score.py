@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restore_lightning.commands.cores import usable_cores
+from restore_lightning.commands.cpu_cores import usable_cores
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import check_output, json_text, write_text
 

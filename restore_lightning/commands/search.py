@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from restore_lightning.architecture_search import SEARCHES, Arrangement, Result, Search, flat, show, stage_table
-from restore_lightning.configs import find_config
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
 from restore_lightning.reports.scores_json import RESTORED, mean_over_sets, read_scores
+from restore_lightning.shipped_configs import find_config
 
 DEFAULTS = {"recurrent_order": "r_mbn.yaml", "output_hierarchy": "search_hierarchy.yaml"}
 OWN = (

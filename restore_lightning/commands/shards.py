@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from restore_lightning.commands.cores import usable_cores
+from restore_lightning.commands.cpu_cores import usable_cores
 from restore_lightning.errors import LISTED, UserError, shortened_list
 
 

@@ -21,15 +21,14 @@ from restore_lightning.callbacks import (
     LastCheckpoint,
     PictureGrid,
     PredictionWriter,
+    RemoveEarlierRun,
     ReportPage,
-    RunStart,
     ScoreReport,
     Scoring,
 )
 from restore_lightning.checkpoints import check_arguments, check_serialisable
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.parser_messages import one_line, refusal
-from restore_lightning.configs import find_config
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
@@ -47,6 +46,7 @@ from restore_lightning.runs.folder import (
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
 from restore_lightning.runs.resume import flatten_config, task_settings
 from restore_lightning.runs.signals import STOPPED
+from restore_lightning.shipped_configs import find_config
 from restore_lightning.tasks import RestorationTask
 
 log = logging.getLogger(__name__)
@@ -176,7 +176,7 @@ class RestoreCLI(LightningCLI):
         trainer = self.config_init[self.subcommand].trainer
         scoring = Scoring()
         own = [
-            RunStart(self.earlier),
+            RemoveEarlierRun(self.earlier),
             BestCheckpoint(),
             BranchTable(),
             PictureGrid(),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from restore_lightning.data.config import EvaluationConfig, FactorConfig, ResolvedFactor, is_url
 from restore_lightning.data.shards.index import INDEX, SHARD
 from restore_lightning.data.shards.reader import DEGRADED, MANIFEST, ShardSet
-from restore_lightning.data.sources.shards import TRAIN
+from restore_lightning.data.sources.local_shards import TRAIN
 from restore_lightning.degradations import Mixture
 from restore_lightning.errors import UserError
 from restore_lightning.io.image_files import find_images

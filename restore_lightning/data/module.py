@@ -8,12 +8,12 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
 from restore_lightning.data.config import EvaluationConfig, FactorConfig, resolve_factor
-from restore_lightning.data.evaluation import EvaluationSet, evaluation_loader
+from restore_lightning.data.cyclic_schedule import CyclicSchedule
+from restore_lightning.data.evaluation_set import EvaluationSet, evaluation_loader
 from restore_lightning.data.locations import Locations
 from restore_lightning.data.sampler import ScheduledBatches
-from restore_lightning.data.schedule import CyclicSchedule
 from restore_lightning.data.scored_sets import ScoredSets
-from restore_lightning.data.training import TrainingSet, augment, collate, training_source
+from restore_lightning.data.training_set import TrainingSet, augment, collate, training_source
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import to_float
 from restore_lightning.metrics.functional import WINDOW_SIZE

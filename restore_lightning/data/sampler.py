@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch.utils.data import Sampler
 
-from restore_lightning.data.schedule import CyclicSchedule
+from restore_lightning.data.cyclic_schedule import CyclicSchedule
 
 
 class SampleIndex(NamedTuple):

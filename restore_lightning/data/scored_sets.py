@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from restore_lightning.data.config import EvaluationConfig, ResolvedFactor, factors_of
-from restore_lightning.data.evaluation import (
+from restore_lightning.data.evaluation_set import (
     EvaluationSet,
     SetInfo,
     bundled_entries,
@@ -19,7 +19,7 @@ from restore_lightning.data.locations import Locations, local_path
 from restore_lightning.data.shards.reader import DEGRADED, ShardSet
 from restore_lightning.data.sources.bundled import BUNDLED
 from restore_lightning.data.sources.folders import match_pairs
-from restore_lightning.data.sources.shards import version_of
+from restore_lightning.data.sources.local_shards import version_of
 from restore_lightning.errors import UserError
 from restore_lightning.metrics import protocol
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from restore_lightning.errors import UserError
-from restore_lightning.inference.order import order_given
+from restore_lightning.inference.recurrent_order import order_given
 from restore_lightning.inference.restorer import Restorer
 from restore_lightning.inference.settings import DEFAULT, InferenceSettings
 

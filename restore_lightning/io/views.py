@@ -12,7 +12,7 @@ from torch import Tensor
 from restore_lightning.errors import UserError
 from restore_lightning.io.image_files import image_size
 from restore_lightning.io.images import read_image, to_uint8
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 
 HDF5 = frozenset({".h5", ".hdf5"})
 

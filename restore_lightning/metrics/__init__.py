@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from restore_lightning.metrics.functional import psnr, ssim
-from restore_lightning.metrics.means import MeanScores, mean_scores
+from restore_lightning.metrics.mean_scores import MeanScores, mean_scores
 from restore_lightning.metrics.protocols import PROTOCOLS, Protocol, protocol
 
 if TYPE_CHECKING:

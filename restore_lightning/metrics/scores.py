@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from restore_lightning.metrics.means import mean_over_images, mean_scores
+from restore_lightning.metrics.mean_scores import mean_over_images, mean_scores
 from restore_lightning.metrics.protocols import Protocol
 from restore_lightning.metrics.protocols import protocol as _protocol
 

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.networks.layers import ConvLSTM, conv, conv_relu, pyramid, upsample, upsample_image
+from restore_lightning.networks.convlstm import ConvLSTM
+from restore_lightning.networks.layers import conv, conv_relu, pyramid, upsample, upsample_image
 
 PairKind = Literal["basic", "convlstm", "multiscale"]
 Trunk = Callable[[Tensor, Tensor], Tensor]

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from restore_lightning.data.sources.bundled import BUNDLED
 from restore_lightning.metrics import MeanScores
-from restore_lightning.paper_tables.origin import origin_of
-from restore_lightning.paper_tables.placing import network_facts, row_of
 from restore_lightning.paper_tables.printed import Cell, Column, Row, Settings, Table, known_set
+from restore_lightning.paper_tables.provenance import origin_of
+from restore_lightning.paper_tables.row_matching import network_facts, row_of
 from restore_lightning.reports.scores_json import DEGRADED, RESTORED, RunScores, SetResult, mean_over_sets
 
 SAME = {"mbn-rgb": "durn-rgb", "din-y": "matlab-y"}

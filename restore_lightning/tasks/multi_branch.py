@@ -15,7 +15,7 @@ from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Re
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam
-from restore_lightning.tasks.compatibility import check_crop, check_factor, check_images, check_passes
+from restore_lightning.tasks.data_checks import check_crop, check_factor, check_images, check_passes
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSe
 from restore_lightning.inference import ORDER as PAPER_ORDER
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import adam
-from restore_lightning.tasks.compatibility import read_initial_checkpoint
+from restore_lightning.tasks.data_checks import read_initial_checkpoint
 from restore_lightning.tasks.multi_branch import MultiBranchTask
 
 log = logging.getLogger(__name__)

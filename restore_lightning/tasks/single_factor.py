@@ -13,7 +13,7 @@ from restore_lightning.losses import SSIML1, stage_weights
 from restore_lightning.networks import network_info, set_size_multiple
 from restore_lightning.networks.layers import downsample
 from restore_lightning.tasks.base import RestorationTask, adam
-from restore_lightning.tasks.compatibility import check_crop, check_images, size_of
+from restore_lightning.tasks.data_checks import check_crop, check_images, size_of
 
 
 class SingleFactorTask(RestorationTask):

@@ -8,7 +8,8 @@ import yaml
 from lightning.pytorch import Trainer
 
 from restore_lightning.callbacks import Scoring
-from restore_lightning.data import FactorConfig, RestorationData
+from restore_lightning.data.config import FactorConfig
+from restore_lightning.data.module import RestorationData
 from restore_lightning.networks import DRN
 from restore_lightning.tasks import SingleFactorTask
 from tests.conftest import CONF

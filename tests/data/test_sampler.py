@@ -2,8 +2,8 @@
 
 import pytest
 
+from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.sampler import ScheduledBatches
-from restore_lightning.data.schedule import CyclicSchedule
 
 PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}
 

@@ -17,7 +17,7 @@ from restore_lightning.degradations import Jpeg
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import from_array, in_colour, read_image, to_float
 from restore_lightning.metrics import PROTOCOLS, protocol, psnr, ssim
-from restore_lightning.metrics.means import mean_over_images
+from restore_lightning.metrics.mean_scores import mean_over_images
 from tests.references import GAUSSIAN, TABLE, by_scikit_image, y_matlab, y_rounded
 
 

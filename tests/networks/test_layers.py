@@ -1,6 +1,7 @@
 import torch
 
-from restore_lightning.networks.layers import ConvLSTM, conv, downsample, upsample
+from restore_lightning.networks.convlstm import ConvLSTM
+from restore_lightning.networks.layers import conv, downsample, upsample
 
 
 def test_reflect_convolution_keeps_the_size():

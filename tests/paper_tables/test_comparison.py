@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from restore_lightning.data.sources.bundled import PHOTOGRAPHS
 from restore_lightning.io.files import json_text
 from restore_lightning.metrics import MeanScores
-from restore_lightning.paper_tables.comparison import PHOTOGRAPHS, compare
+from restore_lightning.paper_tables.comparison import compare
 from restore_lightning.paper_tables.printed import table
 from restore_lightning.reports.scores_json import read_all_scores, read_scores
 

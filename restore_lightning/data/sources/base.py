@@ -9,7 +9,7 @@ from torch import Tensor
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.io.images import Colour, from_array, in_colour
-from restore_lightning.io.windows import Window, whole_multiple
+from restore_lightning.io.pixel_windows import Window, whole_multiple
 
 
 class CleanImage(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import image_size
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import generator
 
 

@@ -11,7 +11,7 @@ from restore_lightning.data.sources.crops import check_smallest, random_window, 
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import find_images, match
 from restore_lightning.io.images import Colour, in_colour, read_image
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 
 
 class PairedFiles(NamedTuple):

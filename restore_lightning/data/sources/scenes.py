@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from restore_lightning.data.sources.base import CleanImage
 from restore_lightning.degradations.haze import FARTHEST
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import derive, generator
 
 NEAREST = 1.0

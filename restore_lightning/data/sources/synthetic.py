@@ -5,7 +5,7 @@ from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import CleanImage, CleanSource, Pair
 from restore_lightning.degradations import Degradation, Mixture, stand_in_depth
 from restore_lightning.io.images import to_float, to_uint8
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import derive, generator
 
 

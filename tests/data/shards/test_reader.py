@@ -11,7 +11,7 @@ from PIL import Image
 
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.errors import UserError
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 
 
 def test_a_window_is_the_files_pixels(root, packed):

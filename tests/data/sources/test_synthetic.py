@@ -10,7 +10,7 @@ from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.folders import CleanFolder
 from restore_lightning.data.sources.scenes import CleanScenes
 from restore_lightning.data.sources.synthetic import SyntheticPairs
-from restore_lightning.data.training import TrainingSet
+from restore_lightning.data.training_set import TrainingSet
 from restore_lightning.degradations import Downscale, Noise
 from restore_lightning.io.images import from_array, in_colour, read_image, to_float, to_uint8
 

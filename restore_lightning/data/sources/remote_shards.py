@@ -25,11 +25,11 @@ from restore_lightning.data.shards.index import FILE, INDEX, read_index
 from restore_lightning.data.shards.reader import CLEAN
 from restore_lightning.data.sources.base import CleanImage, Pair, PairSource
 from restore_lightning.data.sources.crops import random_window
-from restore_lightning.data.sources.shards import TRAIN, version_of
+from restore_lightning.data.sources.local_shards import TRAIN, version_of
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import in_colour
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import derive, generator
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.degradations import Degradation
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import Colour, in_colour
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from restore_lightning.data.locations import Location
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import PairSource
 from restore_lightning.data.sources.folders import CleanFolder, FolderPairs
+from restore_lightning.data.sources.local_shards import shard_source
+from restore_lightning.data.sources.remote_shards import stream_source
 from restore_lightning.data.sources.scenes import CleanScenes
-from restore_lightning.data.sources.shards import shard_source
-from restore_lightning.data.sources.streams import stream_source
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.seeding import derive, generator
 

@@ -16,11 +16,11 @@ from restore_lightning.data.sources.base import CleanImage, Pair
 from restore_lightning.data.sources.bundled import PHOTOGRAPHS, bundled_photograph
 from restore_lightning.data.sources.crops import sizes_of
 from restore_lightning.data.sources.folders import PairedFiles, photographs, scale_of
-from restore_lightning.data.sources.shards import shard_pair
+from restore_lightning.data.sources.local_shards import shard_pair
 from restore_lightning.data.sources.synthetic import degrade
 from restore_lightning.degradations import Degradation
 from restore_lightning.io.images import Colour, read_image
-from restore_lightning.io.windows import Window
+from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import derive
 
 WITH_DEPTH = 5

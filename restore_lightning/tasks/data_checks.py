@@ -6,13 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import (
-    Trained,
-    architecture_difference,
-    load_trained,
-    shapes,
-    state_dict_mismatch,
-)
+from restore_lightning.checkpoints import Trained, architecture_difference, load_trained, shapes, state_dict_mismatch
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.errors import UserError
 from restore_lightning.networks import NetworkInfo, SizeRule

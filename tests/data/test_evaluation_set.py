@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from restore_lightning.data.config import FactorConfig
-from restore_lightning.data.evaluation import bundled_entries
+from restore_lightning.data.evaluation_set import bundled_entries
 from restore_lightning.degradations import Haze
 from tests.conftest import CONF
 from tests.data.conftest import rain_and_jpeg

@@ -7,7 +7,7 @@ from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.scenes import CleanScenes
 from restore_lightning.data.sources.synthetic import SyntheticPairs
-from restore_lightning.data.training import TrainingSet, augment, collate
+from restore_lightning.data.training_set import TrainingSet, augment, collate
 from restore_lightning.degradations import Blur, Haze, Jpeg, Rain
 
 FACTORS = {

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from restore_lightning.runs.loggers import MetricsCSV
 
 
-class RunStart(Callback):
+class RemoveEarlierRun(Callback):
     """Removes an earlier run's files once the new one is known to start; `metrics.csv` goes on at its step.
 
     Args:

@@ -17,7 +17,7 @@ from skimage import data
 from restore_lightning.data.config import EvaluationConfig, FactorConfig
 from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
-from restore_lightning.data.sources.streams import RemoteShards
+from restore_lightning.data.sources.remote_shards import RemoteShards
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import to_float
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_streamed(where, message, web):
 
 def test_shards_that_are_cut_short(folder, web, caplog, monkeypatch):
     """Behind the first image of a sample: what is whole is used, the rest is named."""
-    monkeypatch.setattr("restore_lightning.data.sources.streams.WAIT", 0)
+    monkeypatch.setattr("restore_lightning.data.sources.remote_shards.WAIT", 0)
     shutil.copytree(folder / "pairs", folder / "cut")
     for path in (folder / "cut").glob("*.tar"):
         with tarfile.open(path) as tar:
@@ -174,7 +174,7 @@ def test_sets_that_are_scored_are_local(web):
 
 def test_shards_that_go_away(folder, web, caplog, monkeypatch):
     """One that fails is named and left out; when all fail the run ends."""
-    monkeypatch.setattr("restore_lightning.data.sources.streams.WAIT", 0)
+    monkeypatch.setattr("restore_lightning.data.sources.remote_shards.WAIT", 0)
     stream = RemoteShards(f"{web}/pairs")
     shard = folder / "pairs/train-000000.tar"
     shard.rename(folder / "away.tar")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from restore_lightning.data.schedule import CyclicSchedule
+from restore_lightning.data.cyclic_schedule import CyclicSchedule
 
 PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}
 
