@@ -12,13 +12,15 @@ FREE = ("train_size",)
 """What shapes cannot tell: of NAFNetLocal, 256 by default."""
 RULES: tuple[Rule, ...] = ((r"^middle\.", "middle_blks."),)
 """From our names to theirs."""
+MOST_LEVELS = 32
+"""No image has a side of 2 ** 32 pixels: names that go on are not ours to build."""
 
 
 def arguments(name: str, weights: Weights, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of our network."""
     found: dict[str, Any] = {}
     if "intro.weight" in weights:
-        levels = counted(weights, r"downs\.(\d+)\.weight")
+        levels = min(counted(weights, r"downs\.(\d+)\.weight"), MOST_LEVELS)
         found = {
             "width": size(weights, "intro.weight", 0, default=32),
             "encoders": [counted(weights, rf"encoders\.{level}\.(\d+)\.beta") for level in range(levels)],

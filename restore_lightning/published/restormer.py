@@ -41,15 +41,14 @@ def transformer_arguments(weights: Weights) -> dict[str, Any]:
         size(weights, f"{stage}.0.attn.temperature", 0, default=usual)
         for stage, usual in zip(STAGES, USUAL_HEADS, strict=True)
     ]
-    biases = [name.endswith("norm1.body.bias") for name in weights if ".norm1.body." in name]
     return {
         "width": size(weights, "patch_embed.proj.weight", 0, default=48),
         "blocks": [_blocks(weights, stage) for stage in STAGES],
         "refinement": _blocks(weights, "refinement"),
         "heads": heads,
         "expansion": _expansion(weights),
-        "bias": "output.bias" in weights,
-        "layer_norm": "WithBias" if any(biases) else "BiasFree",
+        "bias": any(name.endswith(".qkv.bias") for name in weights),
+        "layer_norm": "WithBias" if any(name.endswith(".norm1.body.bias") for name in weights) else "BiasFree",
         "image_channels": size(weights, "output.weight", 0, default=3),
     }
 
