@@ -81,8 +81,8 @@ class SSIML1(nn.Module):
         return ssim_l1(restored, clean, self.ssim_weight, self.l1_weight)
 
 
-class PSNRLoss(nn.Module):
-    """`10 / ln 10 * mean over images of ln(MSE + 1e-8)`: the negative mean PSNR in dB, that of NAFNet.
+class NegativePSNR(nn.Module):
+    """`10 / ln 10 * mean over images of ln(MSE + 1e-8)`: the negative mean PSNR in dB, NAFNet's "PSNRLoss".
 
     Chen et al., "Simple Baselines for Image Restoration", ECCV 2022 (after HINet). Computed in float32 at least;
     -80 where both are equal.

@@ -3,7 +3,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restore_lightning.losses import Charbonnier, PSNRLoss, multiscale_ssim_l1, ssim_l1
+from restore_lightning.losses import Charbonnier, NegativePSNR, multiscale_ssim_l1, ssim_l1
 from restore_lightning.networks.layers import pyramid
 
 
@@ -71,10 +71,10 @@ def test_psnr_loss_is_the_negative_mean_psnr_of_each_image():
     a, b = torch.rand(2, 3, 3, 16, 20, dtype=torch.float64)
     b[0] = a[0] + 0.01 * b[0]
     expected = np.mean([10 * np.log10(((x - y) ** 2).mean() + 1e-8) for x, y in zip(a.numpy(), b.numpy(), strict=True)])
-    assert PSNRLoss()(a, b).item() == pytest.approx(expected, rel=1e-12)
+    assert NegativePSNR()(a, b).item() == pytest.approx(expected, rel=1e-12)
     psnr = [peak_signal_noise_ratio(x, y, data_range=1) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
-    assert PSNRLoss()(a, b).item() == pytest.approx(-np.mean(psnr), abs=1e-2)
-    assert PSNRLoss()(a, a).item() == pytest.approx(-80)
+    assert NegativePSNR()(a, b).item() == pytest.approx(-np.mean(psnr), abs=1e-2)
+    assert NegativePSNR()(a, a).item() == pytest.approx(-80)
 
 
 @pytest.mark.parametrize("eps", [1e-3, 0.5])
@@ -87,7 +87,7 @@ def test_charbonnier(eps):
         Charbonnier(0)
 
 
-@pytest.mark.parametrize("loss", [PSNRLoss(), Charbonnier()])
+@pytest.mark.parametrize("loss", [NegativePSNR(), Charbonnier()])
 def test_losses_of_equal_and_of_half_precision_images(loss):
     a = torch.rand(2, 3, 16, 16).half().requires_grad_()
     b = torch.rand(2, 3, 16, 16).half()

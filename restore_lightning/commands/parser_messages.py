@@ -4,7 +4,7 @@ import re
 
 KNOWN_CLASSES = {
     "network": "MBN, DuRN, DRN, DIN, NAFNet, Restormer, PromptIR, or a dotted path, e.g. mynetwork.Net",
-    "loss": "SSIML1, PSNRLoss, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss",
+    "loss": "SSIML1, NegativePSNR, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss",
 }
 
 
@@ -18,7 +18,7 @@ def one_line(message: str) -> str:
     >>> one_line("Does not validate ... Errors: - weights: rain has -1 - Expected a None Given value: {'rain': -1}")
     'weights: rain has -1'
     >>> one_line('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
-    'loss L3: no class of this name; give SSIML1, PSNRLoss, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss'
+    'loss L3: no class of this name; give SSIML1, NegativePSNR, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss'
     """
     message = " ".join(message.split())
     unknown = re.search(r'.*Parser key "(\w+)": .*Expected a dot import path string: (\S+)', message)

@@ -503,7 +503,10 @@ def test_resuming_on_other_data(restore, tmp_path, photos):
 @pytest.mark.parametrize(
     ("network", "loss"),
     [
-        ({"class_path": "NAFNet", "init_args": SMALL["NAFNetLocal"] | {"train_size": 16}}, {"class_path": "PSNRLoss"}),
+        (
+            {"class_path": "NAFNet", "init_args": SMALL["NAFNetLocal"] | {"train_size": 16}},
+            {"class_path": "NegativePSNR"},
+        ),
         ({"class_path": "Restormer", "init_args": SMALL["Restormer"]}, {"class_path": "Charbonnier"}),
         ({"class_path": "PromptIR", "init_args": SMALL["PromptIR"]}, {"class_path": "torch.nn.L1Loss"}),
     ],
