@@ -1,5 +1,6 @@
 """Training losses."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -81,6 +82,48 @@ class SSIML1(nn.Module):
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
         """Two (B, C, H, W) -> a number."""
         return ssim_l1(restored, clean, self.ssim_weight, self.l1_weight)
+
+
+class NegativePSNR(nn.Module):
+    """`10 / ln 10 * mean over images of ln(MSE + 1e-8)`: the negative mean PSNR in dB, NAFNet's "PSNRLoss".
+
+    Chen et al., "Simple Baselines for Image Restoration", ECCV 2022 (after HINet). Computed in float32 at least;
+    -80 where both are equal.
+    """
+
+    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        """Two (B, C, H, W), about [0, 1] -> a number."""
+        errors = _exact_difference(restored, clean).square().mean(dim=(1, 2, 3))
+        return 10 / math.log(10) * (errors + 1e-8).log().mean()
+
+
+class Charbonnier(nn.Module):
+    """`mean of sqrt((restored - clean)^2 + eps^2)`, a smooth L1.
+
+    Lai et al., "Deep Laplacian Pyramid Networks for Fast and Accurate Super-Resolution", CVPR 2017, equation 2.
+    Computed in float32 at least; eps where both are equal.
+
+    Args:
+        eps: Differences above it count as in L1, smaller ones as in L2.
+
+    Raises:
+        ValueError: eps is not above 0.
+    """
+
+    def __init__(self, eps: float = 1e-3) -> None:
+        super().__init__()
+        if not eps > 0:
+            raise ValueError(f"eps={eps}: give a number above 0")
+        self.eps = eps
+
+    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        """Two (B, C, H, W) -> a number."""
+        return (_exact_difference(restored, clean).square() + self.eps**2).sqrt().mean()
+
+
+def _exact_difference(restored: Tensor, clean: Tensor) -> Tensor:
+    exact = torch.promote_types(restored.dtype, torch.float32)
+    return restored.to(exact) - clean.to(exact)
 
 
 def stage_weights(count: int) -> list[float]:

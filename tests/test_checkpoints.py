@@ -11,7 +11,7 @@ from restore_lightning.inference import network_outputs
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.networks.durn import PRESETS
 from restore_lightning.published import NETWORKS, load_network
-from tests.published.test_load import published
+from tests.published.test_load import SMALL, published
 
 TINY_DIN = {"D": 1, "B": 2, "M": 2, "growth": 2, "width": 4}
 TINY_MBN = {"width": 2, "stem": [[3, 3, 1]], "extra": [[3, 3, 1]] * 3}
@@ -76,7 +76,7 @@ def test_round_trip(network_class, arguments, tmp_path):
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "MBN"])
 def test_round_trip_through_the_authors_names(name):
     """Our network written under their names is read as the same network."""
-    small = {"DIN": TINY_DIN, "DuRN": {"width": 4}, "DRN": {"resblocks": 1, "width": 5}}
+    small = {"DIN": TINY_DIN, "DuRN": {"width": 4}, "DRN": {"resblocks": 1, "width": 5}} | SMALL
     module = published(name)
     torch.manual_seed(0)
     network = NETWORKS[name].network(**module.arguments(name, {}, {}) | small[name.partition("_")[0]]).eval()

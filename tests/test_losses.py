@@ -3,9 +3,9 @@ import pytest
 import torch
 from scipy import ndimage
 from skimage import data
-from skimage.metrics import structural_similarity
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restore_lightning.losses import multiscale_ssim_l1, ssim_l1
+from restore_lightning.losses import Charbonnier, NegativePSNR, multiscale_ssim_l1, ssim_l1
 from restore_lightning.networks.layers import pyramid
 
 
@@ -102,3 +102,33 @@ def test_wrong_number_of_weights():
     clean = torch.rand(1, 3, 32, 32)
     with pytest.raises(ValueError, match="has 3 numbers, the branch has 2 scales"):
         multiscale_ssim_l1(pyramid(clean, 2), clean, [1, 1, 1])
+
+
+def test_psnr_loss_is_the_negative_mean_psnr_of_each_image():
+    a, b = torch.rand(2, 3, 3, 16, 20, dtype=torch.float64)
+    b[0] = a[0] + 0.01 * b[0]
+    expected = np.mean([10 * np.log10(((x - y) ** 2).mean() + 1e-8) for x, y in zip(a.numpy(), b.numpy(), strict=True)])
+    assert NegativePSNR()(a, b).item() == pytest.approx(expected, rel=1e-12)
+    psnr = [peak_signal_noise_ratio(x, y, data_range=1) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
+    assert NegativePSNR()(a, b).item() == pytest.approx(-np.mean(psnr), abs=1e-2)
+    assert NegativePSNR()(a, a).item() == pytest.approx(-80)
+
+
+@pytest.mark.parametrize("eps", [1e-3, 0.5])
+def test_charbonnier(eps):
+    a, b = torch.rand(2, 2, 3, 16, 20, dtype=torch.float64)
+    expected = np.sqrt((a.numpy() - b.numpy()) ** 2 + eps**2).mean()
+    assert Charbonnier(eps)(a, b).item() == pytest.approx(expected, rel=1e-12)
+    assert Charbonnier(eps)(a, a).item() == pytest.approx(eps)
+    with pytest.raises(ValueError, match="eps=0: give a number above 0"):
+        Charbonnier(0)
+
+
+@pytest.mark.parametrize("loss", [NegativePSNR(), Charbonnier()])
+def test_losses_of_equal_and_of_half_precision_images(loss):
+    a = torch.rand(2, 3, 16, 16).half().requires_grad_()
+    b = torch.rand(2, 3, 16, 16).half()
+    assert loss(a, b).dtype == torch.float32
+    torch.testing.assert_close(loss(a, b), loss(a.float(), b.float()))
+    loss(a, a.detach()).backward()
+    assert a.grad.isfinite().all()

@@ -14,7 +14,7 @@ import yaml
 
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.paper_tables.printed import known_set, tables
-from restore_lightning.published import NETWORKS
+from tests.published.test_load import PAPERS
 
 PAGE = Path(__file__).parents[1] / "docs/reproduce.md"
 
@@ -105,4 +105,4 @@ def test_every_table_has_its_line(calls):
 
 
 def test_every_released_network_is_converted(calls):
-    assert {words[0] for verb, *words in calls[1] if verb == "convert"} == set(NETWORKS)
+    assert {words[0] for verb, *words in calls[1] if verb == "convert"} == set(PAPERS)

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         nargs="+",
         default=[],
-        help="what the tensors' shapes cannot tell, e.g. T=7 R=7 for DRN (its defaults)",
+        help="what shapes cannot tell, e.g. T=7 R=7 for DRN, train_size=256 for NAFNetLocal (their defaults)",
     )
     made.add_argument("--factor", help="what the network removes; default: what the paper trained it for")
     made.add_argument("--overwrite", action="store_true", help="replace OUT")
@@ -51,14 +51,15 @@ def run(words: list[str]) -> int:
     network: Any
     network, spec = import_network(options.network, options.file, _pairs(options.hyperparameters))
     described = card(options.network)
-    factors = network_info(network).factors
+    factors, removes = network_info(network).factors, described["factor"]
     if factors and options.factor:
         raise UserError(f"--factor {options.factor}: {options.network} has factors of its own, leave it out")
     checkpoint = {
         "state_dict": {f"{WEIGHTS}{name}": tensor for name, tensor in network.state_dict().items()},
         SPEC: spec,
         ORDER: None,
-        FACTOR: None if factors else options.factor or described["factor"],
+        # Of a network that is told nothing one text, whatever it removes.
+        FACTOR: None if factors else options.factor or (removes if isinstance(removes, str) else ", ".join(removes)),
         MULTIPLE: None,
         # What Lightning reads of a checkpoint, for restore test --ckpt_path.
         "pytorch-lightning_version": lightning_version,

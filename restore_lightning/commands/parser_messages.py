@@ -10,7 +10,7 @@ from restore_lightning.shipped_configs import shipped
 NETWORKS = [name for name, value in vars(networks).items() if isinstance(value, type) and issubclass(value, nn.Module)]
 KNOWN_CLASSES = {
     "network": f"{', '.join(NETWORKS)}, or a dotted path, e.g. mynetwork.Net",
-    "loss": "SSIML1, or a dotted path, e.g. torch.nn.L1Loss",
+    "loss": "SSIML1, NegativePSNR, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss",
 }
 """Argument of a task -> the classes that it takes by their names alone, and others."""
 
@@ -38,7 +38,7 @@ def one_line(message: str) -> str:
     >>> one_line("Does not validate ... Errors: - weights: rain has -1 - Expected a None Given value: {'rain': -1}")
     'weights: rain has -1'
     >>> one_line('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
-    'loss L3: no class of this name; give SSIML1, or a dotted path, e.g. torch.nn.L1Loss'
+    'loss L3: no class of this name; give SSIML1, NegativePSNR, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss'
     """
     message = " ".join(message.split())
     unknown = re.search(r'.*Parser key "(\w+)": .*Expected a dot import path string: (\S+)', message)

@@ -43,7 +43,7 @@ class NetworkInfo:
     """
 
     factors: tuple[str, ...] = ()
-    channels: Literal[1, 3] | None = None
+    channels: int | None = None
     scale: int | None = None
     sizes: SizeRule | Mapping[str, SizeRule] | None = None
     colour: Literal["rgb", "bgr"] = "rgb"

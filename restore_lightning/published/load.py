@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from restore_lightning.checkpoints import SPEC, read_checkpoint, state_dict_mismatch
 from restore_lightning.errors import LISTED, UserError
-from restore_lightning.networks import DIN, DRN, MBN, DuRN
-from restore_lightning.published import din, drn, durn, mbn
+from restore_lightning.networks import DIN, DRN, MBN, DuRN, NAFNet, PromptIR, Restormer
+from restore_lightning.published import din, drn, durn, mbn, nafnet, promptir, restormer
 
 
 class Release(NamedTuple):
@@ -30,7 +30,12 @@ NETWORKS = {
     **{f"DuRN_{preset}": Release(DuRN, durn) for preset in ("P", "P_no_norm", "U", "US", "S", "S_P")},
     "DRN": Release(DRN, drn),
     **{f"DIN_x{scale}": Release(DIN, din) for scale in (2, 3, 4, 8)},
+    **dict.fromkeys(("NAFNet", "NAFNetLocal"), Release(NAFNet, nafnet)),
+    "Restormer": Release(Restormer, restormer),
+    "PromptIR": Release(PromptIR, promptir),
 }
+CONTAINERS = ("params_ema", "params", "state_dict")
+"""Keys of a checkpoint's state dict; the first that it has is taken: averaged weights before the last ones."""
 
 
 def load_network(
@@ -43,10 +48,10 @@ def load_network(
 
     Args:
         name: One of `NETWORKS`.
-        source: The authors' file, or a state dict with their tensor names; the prefix `module.` of
-            DataParallel is accepted.
+        source: The authors' file, or a state dict with their tensor names, alone or under one of `CONTAINERS`; the
+            prefixes `module.` of DataParallel and `net.` of Lightning modules are accepted.
         hyperparameters: What shapes cannot tell: DRN's `T` and `R` (7 by default), `dilations` of a DuRN whose
-            blocks are not the paper's.
+            blocks are not the paper's, `train_size` of NAFNetLocal (256 by default).
 
     Returns:
         The network in eval mode, in the floating-point type of `source`.
@@ -75,7 +80,7 @@ def import_network(
         arguments = published.arguments(name, weights, given)
         with torch.device("meta"):  # the weights come from the checkpoint
             network = release.network(**arguments)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: sizes that torch cannot count
         raise UserError(f"{name}: {error}") from error
     expected = published.names(network)
     weights |= _counters(expected, weights)
@@ -106,14 +111,14 @@ def _counters(expected: Mapping[str, tuple[int, ...]], weights: Mapping[str, Ten
 
 
 def _checked(name: str, state: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The tensors by name, without DataParallel's prefix; refuses what no checkpoint of a network holds."""
+    """The tensors by name, without the prefixes of wrappers; refuses what no checkpoint of a network holds."""
     weights: dict[str, Tensor] = {}
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise UserError(f"{name}: {key!r} in the checkpoint is no tensor with a name")
-        short = key.removeprefix("module.")
+        short = key.removeprefix("module.").removeprefix("net.")
         if short in weights:
-            raise UserError(f"{name}: the checkpoint holds {short} with and without the prefix module.")
+            raise UserError(f"{name}: the checkpoint holds {short} with and without the prefix module. or net.")
         counter = key.endswith("num_batches_tracked")
         usual = value.layout == torch.strided and not value.is_quantized and not value.is_meta and not value.is_nested
         if not usual or not (value.is_floating_point() or counter):
@@ -131,8 +136,10 @@ def _state_dict(source: str | Path | Mapping[str, Tensor]) -> Mapping[str, Tenso
     loaded = source if isinstance(source, Mapping) else read_checkpoint(source)
     if isinstance(loaded, Mapping) and SPEC in loaded:
         raise UserError(f"{source} was written by restore fit or restore convert: use it as it is")
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
+    state: Any = None
+    if isinstance(loaded, Mapping):
+        state = next((loaded[key] for key in CONTAINERS if key in loaded), loaded)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         where = "the mapping given" if isinstance(source, Mapping) else str(source)
-        raise UserError(f"{where} holds no state dict (tensors by name, alone or under the key state_dict)")
+        raise UserError(f"{where} holds no state dict (tensors by name, alone or under {', '.join(CONTAINERS)})")
     return state

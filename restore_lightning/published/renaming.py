@@ -1,12 +1,15 @@
-"""Between our tensor names and those of released checkpoints, module by module."""
+"""Between our tensor names and those of released checkpoints, module by module or by rules."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from restore_lightning.checkpoints import shapes
 
 Weights = Mapping[str, Tensor]
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+"""A pattern, and what replaces it."""
 
 
 def renamed(network: nn.Module, modules: Mapping[str, str]) -> dict[str, str]:
@@ -29,6 +32,30 @@ def renamed_shapes(network: nn.Module, modules: Mapping[str, str]) -> dict[str, 
 def renamed_state(network: nn.Module, modules: Mapping[str, str], weights: Weights) -> dict[str, Tensor]:
     """Their weights under our names."""
     return {mine: weights[theirs] for mine, theirs in renamed(network, modules).items()}
+
+
+def _rewritten(network: nn.Module, rules: Sequence[Rule]) -> dict[str, str]:
+    """Our tensor names -> theirs, all rules applied one after the other."""
+    theirs = {name: name for name in network.state_dict()}
+    for pattern, replacement in rules:
+        theirs = {name: re.sub(pattern, replacement, their) for name, their in theirs.items()}
+    return theirs
+
+
+def rewritten_shapes(network: nn.Module, rules: Sequence[Rule]) -> dict[str, tuple[int, ...]]:
+    """Their tensor names -> shapes."""
+    ours = shapes(network)
+    return {theirs: ours[mine] for mine, theirs in _rewritten(network, rules).items()}
+
+
+def rewritten_state(network: nn.Module, rules: Sequence[Rule], weights: Weights) -> dict[str, Tensor]:
+    """Their weights under our names."""
+    return {mine: weights[theirs] for mine, theirs in _rewritten(network, rules).items()}
+
+
+def counted(weights: Weights, pattern: str) -> int:
+    r"""How many names match a pattern with a number in it, e.g. r"latent\.(\d+)\.attn\.temperature"."""
+    return sum(re.fullmatch(pattern, name) is not None for name in weights)
 
 
 def numbers(weights: Weights, prefix: str, separator: str = ".") -> int:

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,12 +11,17 @@ from skimage import data
 
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.published import NETWORKS, card, load_network
-from tests.published.test_load import random_weights
+from tests.published.test_load import SMALL, random_weights
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_is_written_is_the_network(name, restore, tmp_path):
-    small = {"DIN": {"D": 1, "B": 1, "M": 2, "growth": 2, "width": 4}, "DuRN": {"width": 4}, "DRN": {}, "MBN": {}}
+    small = {
+        "DIN": {"D": 1, "B": 1, "M": 2, "growth": 2, "width": 4},
+        "DuRN": {"width": 4},
+        "DRN": {},
+        "MBN": {},
+    } | SMALL
     weights = random_weights(name, gain=0.05, **small[name.partition("_")[0]])
     torch.save({f"module.{key}": value for key, value in weights.items()}, tmp_path / "their.pth")
     code, out, err = restore("convert", name, tmp_path / "their.pth", tmp_path / "our.ckpt")
@@ -23,7 +29,9 @@ def test_what_is_written_is_the_network(name, restore, tmp_path):
     for told in (card(name)["repository"], card(name)["licence"], card(name)["trained_on"]):
         assert told in out
     trained, network = load_trained(tmp_path / "our.ckpt"), load_network(name, weights)
-    assert trained.factor == (None if name == "MBN" else card(name)["factor"])
+    factors = card(name)["factor"]
+    expected = factors if isinstance(factors, str) else ", ".join(factors)
+    assert trained.factor == (None if name == "MBN" else expected)
     image = torch.rand(1, network.info.channels, 64, 64)
     factor = () if trained.factor else ("blur",)
     with torch.no_grad():
@@ -41,6 +49,37 @@ def test_hyperparameters_and_factor(restore, tmp_path, photos):
     assert "10,595 parameters, removes snow" in out
     code, _, err = restore("apply", tmp_path / "our.ckpt", photos / "a.png", "--output", tmp_path / "out")
     assert code == 0, err
+
+
+def test_a_released_file_of_a_non_commercial_network(restore, tmp_path):
+    """The container of PromptIR's release, and what the licence allows."""
+    weights = random_weights("PromptIR", **SMALL["PromptIR"])
+    released = {"state_dict": {f"net.{key}": value for key, value in weights.items()}, "epoch": 119}
+    torch.save(released, tmp_path / "model.ckpt")
+    code, out, err = restore("convert", "PromptIR", tmp_path / "model.ckpt", tmp_path / "our.ckpt")
+    assert code == 0, err
+    assert "removes noise, rain, haze" in out
+    assert "licence: Academic Public License, non-commercial use only" in out
+
+
+def test_convert_and_apply_give_what_the_network_gives(restore, tmp_path):
+    """NAFNetLocal of width 8 on an image larger than its windows, whose sides are no multiples."""
+    weights = random_weights("NAFNetLocal", gain=0.2, **SMALL["NAFNetLocal"])
+    torch.save({"params": weights}, tmp_path / "their.pth")
+    words = ("--hyperparameters", "train_size=32", "--factor", "blur")
+    code, _, err = restore("convert", "NAFNetLocal", tmp_path / "their.pth", tmp_path / "our.ckpt", *words)
+    assert code == 0, err
+    photo = data.coffee()[:70, :83]
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    code, _, err = restore("apply", tmp_path / "our.ckpt", tmp_path / "a.png", "--output", tmp_path / "out")
+    assert code == 0, err
+    network = load_network("NAFNetLocal", weights, {"train_size": 32})
+    with torch.no_grad():
+        output = network(torch.from_numpy(photo.copy()).movedim(-1, 0)[None] / 255)[0]
+    expected = (output.clamp(0, 1) * 255).round().movedim(0, -1).numpy()
+    found = np.asarray(Image.open(tmp_path / "out/a.png"))
+    np.testing.assert_allclose(found, expected, atol=1)
+    assert (np.abs(found.astype(int) - photo) > 3).mean() > 0.1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from restore_lightning.metrics import PROTOCOLS
 from restore_lightning.networks import DIN, MBN, parameters
 from restore_lightning.paper_tables.comparison import SAME
 from restore_lightning.paper_tables.printed import FOLDER, known_set, printed_score, table, tables
-from restore_lightning.published import NETWORKS, card
+from restore_lightning.published import card
+from tests.published.test_load import PAPERS
 
 SCORE = re.compile(r"(\d\d\.\d+|-) / (0\.\d+|-)|\d\d\.\d+|0\.\d+|N/A")
 
@@ -79,7 +80,7 @@ def test_protocols_that_are_the_same(one, other):
     assert PROTOCOLS[one].__dict__ | {"name": other} == PROTOCOLS[other].__dict__
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", PAPERS)
 def test_cards_say_what_the_tables_say(network):
     """Scores of a card occur in each table that it names."""
     stem = network.partition("_")[0].lower()

@@ -22,6 +22,21 @@ GOLDEN = {
     "DIN_x2": "DIN_x2",
     "DIN_x4": "DIN_x4",
 }
+PAPERS = [name for name in NETWORKS if card(name)["scores"]]
+"""Networks of the papers that this package reproduces; tests/published/test_modern.py has the others."""
+SMALL = {
+    **{key: {"width": 8, "encoders": [1, 2], "middle": 1, "decoders": [2, 1]} for key in ("NAFNet", "NAFNetLocal")},
+    "Restormer": {"width": 8, "blocks": [1, 2, 1, 1], "refinement": 1},
+    "PromptIR": {
+        "width": 8,
+        "blocks": [1, 1, 2, 1],
+        "refinement": 2,
+        "prompts": 3,
+        "prompt_channels": [4, 8, 12],
+        "prompt_sizes": [8, 4, 2],
+    },
+}
+"""Arguments of small networks of the others."""
 PRECISIONS = [(torch.float64, 1e-6), (torch.float32, 1e-4)]
 
 
@@ -121,9 +136,9 @@ def test_golden_recurrent_passes(released, golden, dtype, tolerance):
         assert error(image, passes[name]) < tolerance, name
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", PAPERS)
 def test_names_are_the_released_ones(name, names):
-    assert set(NETWORKS) == set(names)
+    assert set(PAPERS) == set(names)
     network, _ = import_network(name, random_weights(name))
     assert published(name).names(network) == {key: tuple(shape) for key, shape in names[name].items()}
     assert card(name)["parameters"] == (
@@ -139,6 +154,8 @@ def test_cards_are_complete(name):
         assert isinstance(described[key], str), key
         assert described[key], key
     factors = {"MBN": ["rain", "blur", "jpeg", "haze"], "DRN": "rain", "DuRN_U": "blur", "DuRN_US": "haze"}
+    factors |= {"NAFNet": "noise", "NAFNetLocal": "blur"}
+    factors |= {"Restormer": ["blur", "rain", "noise"], "PromptIR": ["noise", "rain", "haze"]}
     factors |= {"DuRN_S": "rain", "DuRN_S_P": "raindrop"} | dict.fromkeys(("DuRN_P", "DuRN_P_no_norm"), "noise")
     assert described["factor"] == factors.get(name, "downscale")
     for score in described["scores"]:

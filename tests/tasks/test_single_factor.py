@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 from torch import nn
 
+from restore_lightning.checkpoints import load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference import InferenceSettings
 from restore_lightning.inference import restore as restore_image
@@ -20,7 +21,7 @@ from restore_lightning.losses import SSIML1, ssim_l1
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.tasks import SingleFactorTask
 from tests.conftest import CONF
-from tests.published.test_load import random_weights
+from tests.published.test_load import SMALL, random_weights
 
 SINGLE = CONF / "single.yaml"
 
@@ -382,7 +383,7 @@ def test_a_checkpoint_of_other_settings_is_not_tested(restore, tmp_path):
         (("--data.crop_size", "5"), "crop_size 5 of factor 'rain': the network takes multiples of 1 from 6 on"),
         (("--model.network", "DuRN", "--model.network.preset", "U", "--data.crop_size", "18"), "the next is 20"),
         (("--model.network", "DuRN", "--model.network.preset", "U", "--model.network.style", "c"), "table 1"),
-        (("--model.network", "DIM"), "network DIM: no class of this name; give DIN, DRN, DuRN, MBN, or a dotted path"),
+        (("--model.network", "DIM"), "network DIM: no class of this name; give DIN, DRN, DuRN, MBN, NAFNet, "),
         (("--model.network.TT", "5"), "TT"),
         (("--model.network", "MBN"), "use MultiBranchTask"),
         (("--model.loss", "L3Loss"), "loss L3Loss: no class of this name"),
@@ -510,3 +511,32 @@ def test_resuming_on_other_data(restore, tmp_path, photos):
     code, _, err = restore("fit", "--config", SINGLE, *run, *words, "--ckpt_path", "last")
     assert code == 0, err
     assert "resuming with other data: degradations of rain was" in err
+
+
+@pytest.mark.parametrize(
+    ("network", "loss"),
+    [
+        (
+            {"class_path": "NAFNet", "init_args": SMALL["NAFNetLocal"] | {"train_size": 16}},
+            {"class_path": "NegativePSNR"},
+        ),
+        ({"class_path": "Restormer", "init_args": SMALL["Restormer"]}, {"class_path": "Charbonnier"}),
+        ({"class_path": "PromptIR", "init_args": SMALL["PromptIR"]}, {"class_path": "torch.nn.L1Loss"}),
+    ],
+)
+def test_networks_of_all_in_one_restoration_train_and_resume(network, loss, tmp_path, restore, photos):
+    config = yaml.safe_load(SINGLE.read_text())
+    config["model"]["init_args"] |= {"network": network, "loss": loss}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run = ("--trainer.default_root_dir", tmp_path / "run")
+    words = ("fit", "--config", tmp_path / "config.yaml", *run)
+    code, _, err = restore(*words, "--trainer.max_steps", "2")
+    assert code == 0, err
+    code, _, err = restore(*words, "--ckpt_path", "last")
+    assert code == 0, err
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 4
+    trained = load_trained(last).network
+    assert type(trained).__name__ == network["class_path"]
+    code, _, err = restore("apply", last, photos / "a.png", "--output", tmp_path / "out")
+    assert code == 0, err
