@@ -138,6 +138,7 @@ def test_the_checkpoint_holds_only_plain_values(tiny_run):
     assert checkpoint["network"]["init_args"]["width"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_run_ends_with_the_same_weights(workers, restore, tmp_path):
     def fit(run, *more):
@@ -157,6 +158,7 @@ def test_a_resumed_run_ends_with_the_same_weights(workers, restore, tmp_path):
         assert torch.equal(tensor, parts["state_dict"][name]), name
 
 
+@pytest.mark.slow
 def test_metrics_csv_goes_on_when_resumed(restore, tmp_path):
     words = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path / "run", "--trainer.logger", "true")
     assert restore(*words, "--trainer.max_steps", 4)[0] == 0
@@ -185,6 +187,7 @@ def test_a_checkpoint_of_another_config(verb, tiny_run, restore):
     assert len(line) < 800
 
 
+@pytest.mark.slow
 def test_overwrite_starts_over(restore, tmp_path):
     words = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path, "--trainer.max_steps", 4)
     assert restore(*words)[0] == 0
@@ -193,6 +196,7 @@ def test_overwrite_starts_over(restore, tmp_path):
     assert (tmp_path / "checkpoints/last.ckpt").stat().st_mtime_ns > first
 
 
+@pytest.mark.slow
 def test_gradients_of_one_step_reach_only_one_branch(restore, tmp_path):
     """After one optimiser step, exactly the parameters of one factor's path have moved."""
     words = ("fit", "--config", TINY, "--trainer.limit_val_batches", 0, "--model.network.init", "torch")
@@ -372,6 +376,7 @@ def test_going_on_from_another_runs_checkpoint_protects_this_one(restore, tiny_r
     assert "holds an earlier run" in err
 
 
+@pytest.mark.slow
 def test_a_run_with_a_plateau_schedule_is_extended_exactly(restore, tmp_path):
     def fit(run, *more):
         code, _, err = restore(
@@ -394,6 +399,7 @@ def test_a_run_with_a_plateau_schedule_is_extended_exactly(restore, tmp_path):
     assert all(torch.equal(tensor, parts["state_dict"][name]) for name, tensor in whole["state_dict"].items())
 
 
+@pytest.mark.slow
 def test_accumulated_steps_log_the_loss_of_a_minibatch(restore, tmp_path):
     """Four batches that make a step hold the samples of one batch four times as large: so do their losses."""
     rows = {}
@@ -409,6 +415,7 @@ def test_accumulated_steps_log_the_loss_of_a_minibatch(restore, tmp_path):
     assert losses[4] == pytest.approx(losses[1], rel=1e-4)  # sums are rounded in another order
 
 
+@pytest.mark.slow
 def test_a_photo_that_breaks_off_is_named_with_workers_too(restore, tmp_path, photos):
     whole = (photos / "more/b.jpg").read_bytes()
     (tmp_path / "photos").mkdir()
@@ -422,6 +429,7 @@ def test_a_photo_that_breaks_off_is_named_with_workers_too(restore, tmp_path, ph
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_run_on_photos_does_not_go_on_with_scenes(restore, tmp_path, photos):
     words = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path)
     assert restore(*words, "--data.root", photos, "--trainer.max_steps", 1)[0] == 0

@@ -147,6 +147,7 @@ REDUCED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SINGLE))
 def test_every_single_factor_config_runs(name, restore, tmp_path, photos):
     """Two steps and a test by the real command, then an image restored."""

@@ -143,6 +143,7 @@ def test_a_parameter_that_the_command_does_not_know(name, restore):
     assert line.endswith("Task: Option 'l2_wait' is not accepted")
 
 
+@pytest.mark.slow
 def test_each_run_of_a_sweep_has_a_folder(restore, monkeypatch, tmp_path):
     given = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path, "--ckpt_path=last")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")

@@ -101,6 +101,7 @@ def test_more_wrong_sources(sets, tmp_path, restore):
             RestorationData({"rain": FactorConfig()}, val_sets={"x": given}).setup("fit")
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_with_other_shards_says_so(sets, tmp_path, restore, caplog):
     mine = tmp_path / "mine"
     pack = ("shards", "pack", "pairs", sets / "root", mine, "--workers", 0)

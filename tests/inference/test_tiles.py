@@ -186,6 +186,7 @@ class Largest(TorchDispatchMode):
         return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "inference", [InferenceSettings(64, 16), InferenceSettings(64, 16, local_statistics=32, self_ensemble=True)]
 )

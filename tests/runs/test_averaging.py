@@ -60,6 +60,7 @@ def averaged(tmp_path_factory):
     return run, list(Seen.weights)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_the_average_and_the_current_weights(averaged):
     run, steps = averaged
     expected = steps[0]
@@ -74,6 +75,7 @@ def test_a_checkpoint_holds_the_average_and_the_current_weights(averaged):
     assert any(not torch.equal(value, steps[-1][name]) for name, value in last["state_dict"].items())
 
 
+@pytest.mark.slow
 def test_validation_test_and_apply_use_the_average(averaged, restore):
     """The score that chose best.ckpt is that of the weights which are read from it."""
     run, _ = averaged
@@ -94,6 +96,7 @@ def test_validation_test_and_apply_use_the_average(averaged, restore):
     )
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_end_as_if_it_had_never_stopped(averaged, restore, tmp_path):
     run, _ = averaged
     assert restore(*words(tmp_path, 4, AVERAGE))[0] == 0
@@ -152,6 +155,7 @@ STOPPING = {"class_path": "EarlyStopping", "init_args": {"monitor": "val/psnr", 
 STOPPING["init_args"]["patience"] = 2
 
 
+@pytest.mark.slow
 def test_early_stopping_acts_at_validation_and_counts_on(restore, tmp_path):
     """Validation every 2 steps: the third one is the second without a better score."""
     for name, steps in (("whole", [20]), ("parts", [4, 20])):
@@ -166,6 +170,7 @@ def test_early_stopping_acts_at_validation_and_counts_on(restore, tmp_path):
     assert_same(whole, parts, ["state_dict"])
 
 
+@pytest.mark.slow
 def test_the_best_checkpoints_and_a_run_that_starts_over(restore, tmp_path):
     top = {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val/psnr", "mode": "max", "save_top_k": 2}}
     more = ("--trainer.val_check_interval", 2, "--trainer.logger", "true")

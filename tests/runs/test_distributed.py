@@ -115,6 +115,7 @@ def test_samples_go_on_when_their_number_per_step_changes(two, tmp_path):
     assert sum(draws for draws, _ in last["RestorationData"]["drawn"].values()) == 10 * 4 + 10 * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [("--trainer.max_steps", 3), KillAt.words(3, "step", signal.SIGUSR1)])
 def test_a_checkpoint_goes_on_with_other_numbers_of_batches_per_step(end, restore, tmp_path):
     """3 steps of one batch of 2, then steps of two batches of 1, against steps of one."""

@@ -203,6 +203,7 @@ def test_an_ignored_signal_stays_ignored(whole, tmp_path, restore):
     assert_same_weights(whole(1) / "checkpoints/last.ckpt", tmp_path / "checkpoints/last.ckpt")
 
 
+@pytest.mark.slow
 def test_a_run_folder_serves_one_process(tmp_path, restore, monkeypatch):
     hold = """
 import sys

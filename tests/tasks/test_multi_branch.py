@@ -36,6 +36,7 @@ def one_step(restore, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_factor_weights(one_step):
     """Twice the weight is twice the gradient, for the factor named and no other; what is logged stays the loss."""
     lr = 2**-7

@@ -114,6 +114,7 @@ def test_a_mixed_image_counts_where_its_last_factor_is_removed():
         assert float(task.loss(both)) == pytest.approx(float(sum(alone) / 2), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_only_the_input_branches_are_frozen(fine_tune, step_1, tmp_path):
     assert fine_tune(tmp_path)[0] == 0
     before, after = state(step_1), state(tmp_path / "checkpoints/last.ckpt")
@@ -150,6 +151,7 @@ def test_recomputation_saves_memory_and_changes_no_gradient():
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_former_name_of_activation_checkpointing(fine_tune, tmp_path):
     """Of earlier configs; the new name has the last word."""
     for words, chosen in (({"recompute": True}, True), ({}, None), ({"recompute": True} | NEW, False), (NEW, False)):
@@ -159,6 +161,7 @@ def test_the_former_name_of_activation_checkpointing(fine_tune, tmp_path):
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["model"]["init_args"]["recompute"] is True
 
 
+@pytest.mark.slow
 def test_fit_test_predict_validate(fine_tune, restore, step_1, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = fine_tune("run", "--model.order", "[haze, jpeg, rain, blur]")
@@ -186,6 +189,7 @@ def test_fit_test_predict_validate(fine_tune, restore, step_1, tmp_path, monkeyp
     assert {name: entry["told"] for name, entry in sets.items()} == {n: entry["restored"] for n, entry in told.items()}
 
 
+@pytest.mark.slow
 def test_resuming_needs_no_start_and_ends_with_the_same_weights(fine_tune, tmp_path):
     assert fine_tune(tmp_path / "whole")[0] == 0
     assert fine_tune(tmp_path / "parts", "--trainer.max_steps", 2)[0] == 0
@@ -195,6 +199,7 @@ def test_resuming_needs_no_start_and_ends_with_the_same_weights(fine_tune, tmp_p
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_without_the_start_the_test_says_what_its_table_lacks(fine_tune, restore, tmp_path):
     assert fine_tune(tmp_path)[0] == 0
     code, _, err = restore("test", "--config", tmp_path / "config.yaml", "--model.init_from", "gone.ckpt")
@@ -203,6 +208,7 @@ def test_without_the_start_the_test_says_what_its_table_lacks(fine_tune, restore
     assert "before" not in json.loads((tmp_path / "scores.json").read_text())["sets"]["rain"]
 
 
+@pytest.mark.slow
 def test_the_mixed_task_trains_on_scenes_and_on_a_set(fine_tune, restore, tmp_path):
     factors = ("--data.factors", "{mixed: {minibatches: 2, protocol: mbn-rgb}}", "--model.title", "R-MBN*")
     code, _, err = fine_tune(tmp_path / "scenes", *factors)
@@ -235,6 +241,7 @@ def test_the_mixed_task_trains_on_scenes_and_on_a_set(fine_tune, restore, tmp_pa
     assert all("R-MBN" in entry and entry["protocol"] == "mbn-rgb" for entry in sets.values())
 
 
+@pytest.mark.slow
 def test_baselines_are_cascades_and_oracles(fine_tune, restore, step_1, tmp_path):
     """A cascade of the same network in every place is that network's walk."""
     assert fine_tune(tmp_path)[0] == 0
@@ -369,6 +376,7 @@ def test_a_mixed_set_asked_of_photographs(fine_tune, photos, tmp_path):
     assert "mixes haze in, which needs depth" in err
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_in_another_order(fine_tune, tmp_path):
     assert fine_tune(tmp_path, "--trainer.max_steps", 2)[0] == 0
     code, _, err = fine_tune(tmp_path, "--ckpt_path", "last", "--model.order", "[rain, blur, jpeg, haze]")
@@ -376,6 +384,7 @@ def test_a_run_does_not_go_on_in_another_order(fine_tune, tmp_path):
     assert "fine-tuned in the order [jpeg, haze, blur, rain], now it is [rain, blur, jpeg, haze]" in err
 
 
+@pytest.mark.slow
 def test_the_start_may_know_fewer_settings(fine_tune, step_1, tmp_path):
     """A checkpoint of before a setting existed, and an empty mapping for none."""
     checkpoint = torch.load(step_1, weights_only=True)
@@ -399,6 +408,7 @@ def test_a_walk_that_skips_a_factor(fine_tune, restore, step_1, photos, tmp_path
     assert "missing: rain, blur, jpeg" in err
 
 
+@pytest.mark.slow
 def test_a_told_baseline_must_have_every_factor(fine_tune, restore, step_1, tmp_path):
     assert fine_tune(tmp_path, "--trainer.max_steps", 1)[0] == 0
     words = ("--config", tmp_path / "config.yaml", "--model.baselines")

@@ -308,6 +308,7 @@ def test_a_network_of_ones_own(name, multiple, own, restore, photos, monkeypatch
     assert Image.open(own / "out/odd.png").size == (37, 53)
 
 
+@pytest.mark.slow
 def test_cascade_of_single_factor_networks(restore, tmp_path, step_2, own, photos, monkeypatch):
     """Baselines of an R-MBN: dedicated networks, among them one of the user's own, in an order or told."""
     monkeypatch.syspath_prepend(own)

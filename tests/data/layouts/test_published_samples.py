@@ -38,6 +38,7 @@ def psnr(shards, row, name):
 SOTS = {"1400-01": 14.79, "1400-02": 13.71, "1401-01": 17.87, "1401-02": 16.73}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "folder", "scored", "expected"),
     [

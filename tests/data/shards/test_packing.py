@@ -142,6 +142,7 @@ def test_a_file_system_without_locks_is_named(root, restore, tmp_path, monkeypat
     assert "cannot be locked (No locks available): choose another file system" in line_of(err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_disk_that_is_full(workers, root, tmp_path):
     """A limit on the size of files is the kernel's refusal to write more."""
