@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference.padding import pad_by_reflection
+from restore_lightning.inference.self_ensemble import self_ensemble
 from restore_lightning.inference.settings import DEFAULT, InferenceSettings
 from restore_lightning.inference.tiles import tile_layout, tiled
 from restore_lightning.networks import network_info
@@ -189,14 +190,11 @@ def restore(
     Raises:
         ValueError: As `Restorer`.
     """
-    if not settings.self_ensemble:
-        return _restored(network, image, factor, settings).clamp(0, 1)
-    turns = [(flip, quarters) for flip in (False, True) for quarters in range(4)]
-    restored = (_turned_back(_restored(network, _turned(image, *turn), factor, settings), *turn) for turn in turns)
-    total = next(restored)
-    for other in restored:
-        total = total + other
-    return (total / len(turns)).clamp(0, 1)
+
+    def restored(image: Tensor) -> Tensor:
+        return _restored(network, image, factor, settings)
+
+    return (self_ensemble(restored, image) if settings.self_ensemble else restored(image)).clamp(0, 1)
 
 
 def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: InferenceSettings) -> Tensor:
@@ -214,12 +212,3 @@ def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: I
         result = tiled(result_of, padded, *tile_layout(rule, settings.tile, settings.overlap or 0))
     scale = result.shape[-2] // padded.shape[-2]
     return result[..., : scale * height, : scale * width].to(image.dtype)
-
-
-def _turned(image: Tensor, flip: bool, quarters: int) -> Tensor:
-    return (image.flip(-1) if flip else image).rot90(quarters, (-2, -1))
-
-
-def _turned_back(image: Tensor, flip: bool, quarters: int) -> Tensor:
-    image = image.rot90(-quarters, (-2, -1))
-    return image.flip(-1) if flip else image

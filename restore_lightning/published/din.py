@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from restore_lightning.networks import DIN
-from restore_lightning.published.renaming import Weights, numbers, renamed_shapes, renamed_state, size
+from restore_lightning.published.tensor_names import Weights, numbers, renamed_shapes, renamed_state, size
 
 FREE = ()
 """What shapes cannot tell: nothing."""

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from restore_lightning.networks import DRN
-from restore_lightning.published.renaming import Weights, renamed_shapes, renamed_state, size
+from restore_lightning.published.tensor_names import Weights, renamed_shapes, renamed_state, size
 
 FREE = ("T", "R")
 """What shapes cannot tell."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from restore_lightning.networks import DuRN
 from restore_lightning.networks.dual_residual import BLOCK_DESIGNS
 from restore_lightning.networks.durn import PRESETS, PresetName
-from restore_lightning.published.renaming import Weights, numbers, renamed_shapes, renamed_state, size
+from restore_lightning.published.tensor_names import Weights, numbers, renamed_shapes, renamed_state, size
 
 FREE = ("dilations",)
 """What shapes cannot tell; where it is not given, the paper's blocks are expected."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from restore_lightning.networks import MBN
-from restore_lightning.published.renaming import Weights, renamed_shapes, renamed_state
+from restore_lightning.published.tensor_names import Weights, renamed_shapes, renamed_state
 
 SCALES = ("C", "M", "F")  # coarse, middle, fine
 

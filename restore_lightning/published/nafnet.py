@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from restore_lightning.networks import NAFNet
-from restore_lightning.published.renaming import Rule, Weights, counted, rewritten_shapes, rewritten_state, size
+from restore_lightning.published.tensor_names import Rule, Weights, counted, rewritten_shapes, rewritten_state, size
 
 FREE = ("train_size",)
 """What shapes cannot tell: of NAFNetLocal, 256 by default."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from restore_lightning.networks import PromptIR
 from restore_lightning.published import restormer
-from restore_lightning.published.renaming import Rule, Weights, rewritten_shapes, rewritten_state, size
+from restore_lightning.published.tensor_names import Rule, Weights, rewritten_shapes, rewritten_state, size
 
 FREE = ()
 """What shapes cannot tell: nothing."""

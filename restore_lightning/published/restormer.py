@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from restore_lightning.networks import Restormer
-from restore_lightning.published.renaming import Rule, Weights, counted, rewritten_shapes, rewritten_state, size
+from restore_lightning.published.tensor_names import Rule, Weights, counted, rewritten_shapes, rewritten_state, size
 
 FREE = ()
 """What shapes cannot tell: nothing."""

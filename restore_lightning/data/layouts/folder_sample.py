@@ -13,8 +13,8 @@ from tqdm import tqdm
 from restore_lightning.data.shards.reader import CLEAN, DEGRADED
 from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, file_state
 from restore_lightning.errors import UserError
+from restore_lightning.io.file_views import FileView
 from restore_lightning.io.images import to_array
-from restore_lightning.io.views import FileView
 
 Store = Literal["arrays", "files"]
 

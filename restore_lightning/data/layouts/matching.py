@@ -10,8 +10,8 @@ from restore_lightning.data.layouts.folder_sample import FolderSample, Store, le
 from restore_lightning.data.layouts.layout import Layout, Part, compiled
 from restore_lightning.data.shards.reader import CLEAN, DEGRADED
 from restore_lightning.errors import UserError, shortened_list
+from restore_lightning.io.file_views import HDF5, FileView, View
 from restore_lightning.io.image_files import EXTENSIONS
-from restore_lightning.io.views import HDF5, FileView, View
 
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 """Other names of splits."""

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from restore_lightning.errors import UserError
+from restore_lightning.io.file_views import View
 from restore_lightning.io.files import written_beside
-from restore_lightning.io.views import View
 
 INDEX = "index.npz"
 FORMAT = 2

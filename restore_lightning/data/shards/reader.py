@@ -18,8 +18,8 @@ from torch import Tensor
 
 from restore_lightning.data.shards.index import DTYPES, FILE, INDEX, SHARD, START, read_index
 from restore_lightning.errors import UserError, shortened_list
+from restore_lightning.io.file_views import read_whole
 from restore_lightning.io.pixel_windows import Window
-from restore_lightning.io.views import read_whole
 
 MANIFEST = "manifest.jsonl"
 CLEAN, DEGRADED = "clean", "degraded"

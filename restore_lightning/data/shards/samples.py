@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from restore_lightning.io.views import View
+from restore_lightning.io.file_views import View
 
 TAR_BLOCKS = 1024
 """Bytes that a tar file adds to a member's, and an array's header, nearly."""

@@ -16,8 +16,8 @@ from restore_lightning.data.shards.index import DTYPES, FORMAT, INDEX, MEMBER, S
 from restore_lightning.data.shards.reader import MANIFEST
 from restore_lightning.data.shards.samples import Member, Sample
 from restore_lightning.errors import UserError
+from restore_lightning.io.file_views import View
 from restore_lightning.io.files import written_beside
-from restore_lightning.io.views import View
 
 
 @dataclass

@@ -13,7 +13,7 @@ from PIL import Image
 from restore_lightning.data.shards.index import INDEX, MEMBER, SAMPLE, Index, Shard, read_index
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.errors import UserError
-from restore_lightning.io.views import View
+from restore_lightning.io.file_views import View
 from tests.data.shards.conftest import changed
 
 
