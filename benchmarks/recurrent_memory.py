@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from restore_lightning.inference import ORDER
+from restore_lightning.inference import PAPER_ORDER
 from restore_lightning.networks import MBN
 from restore_lightning.tasks import RecurrentTask
 
@@ -66,7 +66,7 @@ def task_and_batch(device: str, width: int, batch: int, size: int) -> tuple[Recu
     with torch.device(device):
         task = RecurrentTask(MBN(width=width, init="scaled"))
         images = torch.rand(2, batch, 3, size, size)
-    factors = [(ORDER[i % len(ORDER)],) for i in range(batch)]
+    factors = [(PAPER_ORDER[i % len(PAPER_ORDER)],) for i in range(batch)]
     return task, {"degraded": images[0], "clean": images[1], "factors": factors}
 
 

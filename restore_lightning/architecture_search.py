@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
+from restore_lightning.errors import UserError
 from restore_lightning.metrics import MeanScores
 
 Arrangement = list[str | list[str]]
@@ -126,10 +127,22 @@ class Result(NamedTuple):
     scores: MeanScores
 
 
+def best_of(results: Sequence[Result]) -> Result:
+    """The result of the highest PSNR; a candidate whose training diverged is none.
+
+    Raises:
+        UserError: All of them diverged.
+    """
+    scored = [result for result in results if result.scores.are_numbers]
+    if not scored:
+        raise UserError("no candidate has scores that are numbers: training diverged, see metrics.csv of the runs", 1)
+    return max(scored, key=lambda result: result.scores.psnr)
+
+
 def stage_table(results: Sequence[Result]) -> str:
     """A stage in the layout of tables 2, 5 and 6; the best PSNR is marked."""
     width = max(len(show(result.arrangement)) for result in results)
-    best = max(result.scores.psnr for result in results)
+    best = best_of(results).scores.psnr
     return "\n".join(
         f"{show(arrangement):<{width}}  {scores!s:>15}{'  best' if scores.psnr == best else ''}"
         for arrangement, scores in results

@@ -245,3 +245,30 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_comparable(item) for item in value] or None
     return value if value != {} else None
+
+
+def read_initial_checkpoint(init_from: str, network: nn.Module, spec: dict[str, Any] | None) -> Trained:
+    """The checkpoint that a task's training starts from.
+
+    Args:
+        init_from: The task's argument.
+        network: The task's, of which it must be.
+        spec: Its class and arguments; None: not known.
+
+    Raises:
+        UserError: It cannot be read, or its network is another one.
+    """
+    path = Path(init_from).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
+        )
+    trained = load_trained(path)
+    problem = spec and architecture_difference(spec, trained.spec)
+    problem = problem or state_dict_mismatch(shapes(network), trained.network.state_dict(), most=3)
+    if problem:
+        raise UserError(
+            f"model.init_from {path} is of another network than the config's: {problem};"
+            " give model.network the settings of the config.yaml beside its checkpoints"
+        )
+    return trained

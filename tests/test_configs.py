@@ -34,10 +34,10 @@ SINGLE = {name for name in shipped() if name.startswith(("durn_", "drn_", "din_"
 @pytest.mark.parametrize("name", sorted(set(shipped()) - SINGLE))
 def test_every_multi_branch_config(name, instantiate):
     cli = instantiate(name, "--trainer.logger", "false")
-    for factor, plan in cli.datamodule.plans.items():
-        assert set(cli.model.possible(factor, plan)) <= set(cli.model.network.info.factors)
+    for factor, resolved in cli.datamodule.resolved.items():
+        assert set(cli.model.possible(factor, resolved)) <= set(cli.model.network.info.factors)
         for name in cli.model.passes(factor):
-            assert cli.model.network.info.size_rule(name).padded(plan.crop_size) == plan.crop_size
+            assert cli.model.network.info.size_rule(name).padded(resolved.crop_size) == resolved.crop_size
     optimizer = cli.model.configure_optimizers()
     assert optimizer
 
@@ -105,20 +105,20 @@ RECIPES = {
 @pytest.mark.parametrize("name", sorted(SINGLE))
 def test_single_factor_configs_hold_the_papers_values(name, instantiate):
     recipe, cli = RECIPES[name], instantiate(name, "--trainer.logger", "false")
-    task, ((factor, plan),) = cli.model, cli.datamodule.plans.items()
+    task, ((factor, resolved),) = cli.model, cli.datamodule.resolved.items()
     assert isinstance(task.network, recipe.network)
     assert sum(p.numel() for p in task.network.parameters()) == recipe.parameters
-    assert (plan.batch_size, plan.crop_size) == (recipe.batch, recipe.crop)
+    assert (resolved.batch_size, resolved.crop_size) == (recipe.batch, recipe.crop)
     assert cli.trainer.max_steps == recipe.steps
     assert type(task.criterion) is recipe.loss
     assert cli.datamodule.factors[factor].protocol == recipe.protocol
     weights = (1.0, 0.0) if name.startswith("drn") else (1.1, 0.75)
     assert recipe.loss is not SSIML1 or (task.criterion.ssim_weight, task.criterion.l1_weight) == weights
     assert task.output_weights == ("increasing" if name.startswith("drn") else "equal")
-    assert plan.augment == {"durn_rain.yaml": ("hflip",), "drn_rain100l.yaml": ("hflip",)}.get(
+    assert resolved.augment == {"durn_rain.yaml": ("hflip",), "drn_rain100l.yaml": ("hflip",)}.get(
         name, ("hflip", "rot90") if name.startswith("din") else ()
     )
-    assert (plan.colour, plan.repeats) == (("gray", 10) if name == "durn_gaussian_noise.yaml" else ("rgb", 1))
+    assert (resolved.colour, resolved.repeats) == (("gray", 10) if name == "durn_gaussian_noise.yaml" else ("rgb", 1))
     chosen = task.configure_optimizers()
     optimizer = chosen["optimizer"] if isinstance(chosen, dict) else chosen
     assert isinstance(optimizer, torch.optim.Adam)
@@ -179,9 +179,11 @@ def test_mbn_yaml_is_step_1_of_paper_2(instantiate):
     assert (task.ssim_weight, task.l1_weight, task.scale_weights) == (1.1, 0.75, None)
     assert data.schedule.minibatches == {"rain": 1, "blur": 3, "jpeg": 1, "haze": 1}
     assert cli.trainer.max_steps == 120_000 * 6
-    assert {factor: plan.batch_size for factor, plan in data.plans.items()} == dict.fromkeys(data.plans, 40)
-    assert {f: p.crop_size for f, p in data.plans.items()} == {"rain": 128, "blur": 256, "jpeg": 256, "haze": 256}
-    assert {factor: plan.augment for factor, plan in data.plans.items()} == {
+    assert {factor: resolved.batch_size for factor, resolved in data.resolved.items()} == dict.fromkeys(
+        data.resolved, 40
+    )
+    assert {f: p.crop_size for f, p in data.resolved.items()} == {"rain": 128, "blur": 256, "jpeg": 256, "haze": 256}
+    assert {factor: resolved.augment for factor, resolved in data.resolved.items()} == {
         "rain": ("hflip",),
         "blur": ("hflip",),
         "jpeg": ("hflip",),

@@ -93,8 +93,11 @@ class BranchTable(Callback):
         share = trainer.accumulate_grad_batches * trainer.world_size
         cycle = {
             factor: Work(
-                data.schedule.minibatches[factor], plan.batch_size * share, plan.crop_size, pl_module.passes(factor)
+                data.schedule.minibatches[factor],
+                resolved.batch_size * share,
+                resolved.crop_size,
+                pl_module.passes(factor),
             )
-            for factor, plan in data.plans.items()
+            for factor, resolved in data.resolved.items()
         }
         print(branch_table(pl_module.network), cycle_table(pl_module.network, cycle), sep="\n\n", flush=True)

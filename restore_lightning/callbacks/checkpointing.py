@@ -153,7 +153,7 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(_last(trainer))
+        trainer.save_checkpoint(_last(trainer), weights_only=False)
         self._saved_step = trainer.global_step
 
 

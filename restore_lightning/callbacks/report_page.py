@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from restore_lightning.callbacks.score_report import run_scores, scored_sets
+from restore_lightning.callbacks.score_report import run_scores, sets_with_scores
 from restore_lightning.callbacks.scoring import Scoring
 from restore_lightning.data.evaluation_set import EvaluationSet
 from restore_lightning.io.files import write_text
@@ -51,7 +51,7 @@ class ReportPage(Callback):
         task: Any = pl_module
         if not trainer.is_global_zero:
             return
-        scored = {dataset.name: (dataset, of_set) for dataset, of_set in scored_sets(trainer, self.scoring)}
+        scored = {dataset.name: (dataset, of_set) for dataset, of_set in sets_with_scores(trainer, self.scoring)}
         scores = {name: of_set.per_image() for name, (_, of_set) in scored.items()}
         chosen = chosen_images(scores)
         log.info("report: %d images are restored once more, pass by pass", len(chosen))

@@ -45,7 +45,9 @@ class ScoreReport(Callback):
             write_scores(path, scores)
             order = [f"order of the passes: {', '.join(scores.order)}"] if scores.order else []
             print("", score_tables(scores), *order, f"scores: {path}", sep="\n", flush=True)
-            write_text(Path(trainer.default_root_dir, "scores.csv"), _image_table(scored_sets(trainer, self.scoring)))
+            write_text(
+                Path(trainer.default_root_dir, "scores.csv"), _image_table(sets_with_scores(trainer, self.scoring))
+            )
             _log(trainer, scores)
 
 
@@ -77,7 +79,7 @@ def _log(trainer: Trainer, scores: RunScores) -> None:
             logger.log_table("test/scores", columns, rows, step=scores.step)
 
 
-def scored_sets(trainer: Trainer, scoring: Scoring) -> list[tuple[EvaluationSet, SetScores]]:
+def sets_with_scores(trainer: Trainer, scoring: Scoring) -> list[tuple[EvaluationSet, SetScores]]:
     """The sets that a verb has scored, and their scores."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     sets = data.val_sets if trainer.state.fn == TrainerFn.VALIDATING else data.test_sets
@@ -87,7 +89,7 @@ def scored_sets(trainer: Trainer, scoring: Scoring) -> list[tuple[EvaluationSet,
 def run_scores(trainer: Trainer, task: Any, scoring: Scoring) -> RunScores:
     """What `scores.json` says of them."""
     sets = {}
-    for dataset, of_set in scored_sets(trainer, scoring):
+    for dataset, of_set in sets_with_scores(trainer, scoring):
         found = of_set.compute()
         versions = {version: MeanScores(**found[version]) for version in of_set.versions}
         sets[dataset.name] = SetResult(of_set.factor, of_set.protocol.name, found["images"], versions, dataset.data)

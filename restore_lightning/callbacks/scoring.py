@@ -9,10 +9,9 @@ from torch import Tensor
 from restore_lightning.data.evaluation_set import EvaluationSet
 from restore_lightning.errors import UserError
 from restore_lightning.inference import Compared, Restorer
-from restore_lightning.io.images import enlarged
+from restore_lightning.io.images import enlarged, size_of
 from restore_lightning.metrics.scores import SCORES, SetScores
 from restore_lightning.tasks import RestorationTask
-from restore_lightning.tasks.data_checks import size_of
 
 
 class Scoring(Callback):

@@ -11,7 +11,16 @@ from typing import Any
 
 import yaml
 
-from restore_lightning.architecture_search import SEARCHES, Arrangement, Result, Search, flat, show, stage_table
+from restore_lightning.architecture_search import (
+    SEARCHES,
+    Arrangement,
+    Result,
+    Search,
+    best_of,
+    flat,
+    show,
+    stage_table,
+)
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
 from restore_lightning.reports.scores_json import RESTORED, mean_over_sets, read_scores
@@ -146,7 +155,7 @@ def _stage(
         print(f"\n[{number} of {len(candidates)}] {show(candidate)}", flush=True)
         results.append(_result(search, candidate, config, output, words))
     print(f"\n{stage_table(results)}", flush=True)
-    return max(results, key=lambda result: result.scores.psnr).arrangement
+    return best_of(results).arrangement
 
 
 def _result(search: Search, candidate: Arrangement, config: dict[str, Any], output: Path, words: list[str]) -> Result:

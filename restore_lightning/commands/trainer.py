@@ -44,7 +44,8 @@ from restore_lightning.runs.folder import (
     trained_checkpoint,
 )
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
-from restore_lightning.runs.resume import flatten_config, task_settings
+from restore_lightning.runs.resume import task_settings
+from restore_lightning.runs.settings import flatten_config
 from restore_lightning.runs.signals import STOPPED
 from restore_lightning.shipped_configs import find_config
 from restore_lightning.tasks import RestorationTask

@@ -126,7 +126,7 @@ def paired_set(info: SetInfo, pairs: Sequence[PairedFiles], where: str) -> Evalu
     return EvaluationSet(info, [scored(files) for files in pairs], (info.factor,), where, scale_of(pairs))
 
 
-def shard_set(info: SetInfo, shards: ShardSet, split: str, version: str) -> EvaluationSet:
+def shard_evaluation_set(info: SetInfo, shards: ShardSet, split: str, version: str) -> EvaluationSet:
     """The images of a version and a split of a set of shards beside their clean ones.
 
     The factor of `info` is what degrades them where the shards do not say.

@@ -55,9 +55,9 @@ class Locations:
         """Those that `data.root` holds; None: it holds photographs, or is no folder."""
         folder = self.folder
         stored = folder is not None and ((folder / INDEX).is_file() or (folder / MANIFEST).is_file())
-        return self.shard_set(folder) if folder is not None and stored else None
+        return self.open_shards(folder) if folder is not None and stored else None
 
-    def shard_set(self, folder: Path) -> ShardSet:
+    def open_shards(self, folder: Path) -> ShardSet:
         """The set of shards in a folder."""
         if folder not in self._opened:
             self._opened[folder] = ShardSet(folder)
@@ -74,7 +74,7 @@ class Locations:
         if given.shards is not None:
             if is_url(given.shards):
                 return Location(url=given.shards)
-            return Location(shards=self.shard_set(local_path(given.shards)))
+            return Location(shards=self.open_shards(local_path(given.shards)))
         if given.clean is not None:
             degraded = None if given.degraded is None else local_path(given.degraded)
             return Location(clean=local_path(given.clean), degraded=degraded)

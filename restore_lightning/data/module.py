@@ -61,7 +61,9 @@ class RestorationData(LightningDataModule):
                 f"data.val_crop_size {val_crop_size}: give at least {max(WINDOW_SIZE.values())} pixels or null"
             )
         self.factors = factors
-        self.plans = {factor: resolve_factor(factor, data, batch_size, crop_size) for factor, data in factors.items()}
+        self.resolved = {
+            factor: resolve_factor(factor, data, batch_size, crop_size) for factor, data in factors.items()
+        }
         self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
         self.locations = Locations(root, factors)
         self.val_crop_size = val_crop_size
@@ -81,22 +83,22 @@ class RestorationData(LightningDataModule):
         same_on_all_ranks(lambda: self._find(stage, split), lambda: self._compared(split))
 
     def _find(self, stage: str, split: str) -> None:
-        self.locations.check_root(self.plans)
-        for factor, resolved in self.plans.items():
+        self.locations.check_root(self.resolved)
+        for factor, resolved in self.resolved.items():
             scaled = resolved.degradation is not None and resolved.degradation.scale != 1
             if scaled and self.locations.of(factor).has_pairs:
-                self.plans[factor] = replace(resolved, degradation=None)  # the pairs have a scale of their own
+                self.resolved[factor] = replace(resolved, degradation=None)  # the pairs have a scale of their own
         for each, sets in self.own_sets.items():
             for name, given in sets.items():
                 given.check(f"data.{each}_sets.{name}")
         if stage == "fit":
             sources = {
-                factor: training_source(factor, given, self.plans[factor], self.locations.of(factor))
+                factor: training_source(factor, given, self.resolved[factor], self.locations.of(factor))
                 for factor, given in self.factors.items()
             }
-            self.training_set = TrainingSet(sources, self.plans, self.seed)
+            self.training_set = TrainingSet(sources, self.resolved, self.seed)
         crop_size = self.val_crop_size if split == "val" else None
-        found = ScoredSets(split, self.own_sets[split], crop_size, self.locations, self.plans).find()
+        found = ScoredSets(split, self.own_sets[split], crop_size, self.locations, self.resolved).find()
         if split == "val":
             self.val_sets = found
         else:
@@ -126,13 +128,13 @@ class RestorationData(LightningDataModule):
             "root": root if folder is None else str(folder.resolve()),
             "seed": self.seed,
             "minibatches": self.schedule.minibatches,
-            "samples per step": {factor: resolved.batch_size * together for factor, resolved in self.plans.items()},
-            "crop": {factor: resolved.crop_size for factor, resolved in self.plans.items()},
+            "samples per step": {factor: resolved.batch_size * together for factor, resolved in self.resolved.items()},
+            "crop": {factor: resolved.crop_size for factor, resolved in self.resolved.items()},
             "folders": {factor: [data.degraded, data.clean, data.shards] for factor, data in self.factors.items()},
             "scenes": {factor: data.scenes for factor, data in self.factors.items()},
-            "augment": {factor: list(resolved.augment) for factor, resolved in self.plans.items()},
-            "shards": {f: found.checksum for f in self.plans if (found := self.locations.of(f).shards) is not None},
-            "degradations": {f: [str(p.degradation), p.colour, p.repeats] for f, p in self.plans.items()},
+            "augment": {factor: list(resolved.augment) for factor, resolved in self.resolved.items()},
+            "shards": {f: found.checksum for f in self.resolved if (found := self.locations.of(f).shards) is not None},
+            "degradations": {f: [str(p.degradation), p.colour, p.repeats] for f, p in self.resolved.items()},
         }
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -143,13 +145,13 @@ class RestorationData(LightningDataModule):
         accumulate = trainer.accumulate_grad_batches
         self._batches = ScheduledBatches(
             self.schedule,
-            {factor: resolved.batch_size for factor, resolved in self.plans.items()},
+            {factor: resolved.batch_size for factor, resolved in self.resolved.items()},
             lambda: trainer.global_step * accumulate,
             trainer.max_steps * accumulate,
             accumulate,
             trainer.global_rank,
             trainer.world_size,
-            {factor: resolved.repeats for factor, resolved in self.plans.items()},
+            {factor: resolved.repeats for factor, resolved in self.resolved.items()},
             self._drawn,
         )
         return DataLoader(

@@ -13,7 +13,7 @@ from restore_lightning.data.evaluation_set import (
     folder_entries,
     paired_set,
     shard_entries,
-    shard_set,
+    shard_evaluation_set,
 )
 from restore_lightning.data.locations import Locations, local_path
 from restore_lightning.data.shards.reader import DEGRADED, ShardSet
@@ -68,7 +68,7 @@ class ScoredSets:
             raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.resolved)})")
         info = self._info(factor, name, given)
         if given.shards is not None:
-            shards, split = self.locations.shard_set(local_path(given.shards)), given.split or self.split
+            shards, split = self.locations.open_shards(local_path(given.shards)), given.split or self.split
             if split not in shards.splits:
                 raise UserError(
                     f"{where}.split {split}: {given.shards} has {', '.join(shards.splits)}; give one of them"
@@ -90,7 +90,7 @@ class ScoredSets:
         if self.split == "val":
             versions = [version for version in versions if version in self.resolved]
         sets = [
-            shard_set(SetInfo(version, version, MIXED_PROTOCOL, self.crop_size), shards, self.split, version)
+            shard_evaluation_set(SetInfo(version, version, MIXED_PROTOCOL, self.crop_size), shards, self.split, version)
             for version in versions
         ]
         known = {name for factor, each in self.resolved.items() for name in factors_of(factor, each.degradation)}
@@ -125,7 +125,7 @@ class ScoredSets:
         degradation = self.resolved[info.factor].degradation
         version = version_of(shards.versions(split), info.factor, f"{shards.folder} ({split})", degradation)
         if version is not None:
-            return shard_set(info, shards, split, version)
+            return shard_evaluation_set(info, shards, split, version)
         assert degradation is not None
         return degraded_set(info, degradation, shard_entries(shards, split), f"shards {shards.folder}, split {split}")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-ORDER = ("jpeg", "haze", "blur", "rain")
+PAPER_ORDER = ("jpeg", "haze", "blur", "rain")
 """Paper 2's recurrent order (section 5.2)."""
 
 

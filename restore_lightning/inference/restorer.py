@@ -43,7 +43,7 @@ class Restorer:
 
     Raises:
         ValueError: An order with a factor that no network removes, tiles that are too small for a network or do not
-            move on, or local statistics of a network that takes none over whole images.
+            move on, or local statistics where no network takes any over whole images.
     """
 
     networks: Mapping[str, nn.Module]
@@ -53,12 +53,12 @@ class Restorer:
     def __post_init__(self) -> None:
         """Refuse what a network cannot be used with, before it is."""
         tile, overlap = self.settings.tile, self.settings.overlap or 0
-        for factor in self.factors if self.order is None else self.order:
-            network = self._network(factor)
-            if tile is not None:
+        used = {factor: self._network(factor) for factor in (self.factors if self.order is None else self.order)}
+        if tile is not None:
+            for factor, network in used.items():
                 tile_layout(network_info(network).size_rule(factor), tile, overlap)
-            if self.settings.local_statistics is not None:
-                global_statistics(network)
+        if self.settings.local_statistics is not None and not any(map(global_statistics, used.values())):
+            raise ValueError("local_statistics: the network takes no statistics over whole images, leave it out")
 
     @classmethod
     def from_checkpoint(cls, checkpoint: str | Path | Mapping[str, str | Path]) -> Self:

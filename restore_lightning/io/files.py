@@ -40,7 +40,8 @@ def check_output(flag: str, path: Path, replace: bool) -> None:
     """
     resolved = path.resolve()  # folders of the path that do not exist yet hide nothing
     if resolved.is_dir() or any(parent.is_file() for parent in resolved.parents):
-        raise UserError(f"{flag} {path} is no place for a file: name another")
+        hint = "a file in it" if resolved.is_dir() else "another"
+        raise UserError(f"{flag} {path} is no place for a file: name {hint}")
     if resolved.exists() and not replace:
         raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
 

@@ -86,3 +86,8 @@ def write_image(image: Tensor, path: Path) -> None:
     """Write a (3, H, W) uint8 image in the format of the suffix; the file appears whole or not at all."""
     with written_beside(path) as beside:
         Image.fromarray(to_array(image)).save(beside, **SAVING.get(path.suffix.lower(), {}))
+
+
+def size_of(images: Tensor) -> str:
+    """Channels x height x width of (B, C, H, W), for messages."""
+    return "x".join(map(str, images.shape[1:]))

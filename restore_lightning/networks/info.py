@@ -69,21 +69,33 @@ class NetworkInfo:
 
 
 def network_info(network: nn.Module) -> NetworkInfo:
-    """What a network declares as its `info`; of other modules what their `size_rule` and `image_channels` say."""
+    """What a network declares as its `info`.
+
+    Other modules may say the same by attributes: `size_rule` (a `SizeRule`, or a function of the factor), `factors`,
+    `image_channels`, `reads_bgr`, `maps` (layers).
+    """
     info: Any = getattr(network, "info", None)
     if isinstance(info, NetworkInfo):
         return info
     rule: Any = getattr(network, "size_rule", None)
-    channels: Any = getattr(network, "image_channels", None)
     factors = tuple(getattr(network, "factors", ())) if callable(rule) else ()
-    sizes = {factor: rule(factor) for factor in factors} if factors else rule if isinstance(rule, SizeRule) else None
-    return NetworkInfo(factors, channels, sizes=sizes)
+    sizes: Any = {factor: rule(factor) for factor in factors} or (rule(None) if callable(rule) else rule)
+    return NetworkInfo(
+        factors,
+        getattr(network, "image_channels", None),
+        sizes=sizes,
+        colour="bgr" if getattr(network, "reads_bgr", False) else "rgb",
+        layers=getattr(network, "maps", {}),
+    )
 
 
-def set_size_multiple(network: nn.Module, multiple: int) -> None:
+def set_size_multiple(network: Any, multiple: int) -> None:
     """Say of a network that does not say it that it accepts sides of multiples of so many pixels."""
-    info = replace(network_info(network), sizes=SizeRule(multiple, multiple))
-    network.info = info  # type: ignore[assignment]  # a fact, no module
+    rule = SizeRule(multiple, multiple)
+    if isinstance(getattr(network, "info", None), NetworkInfo):
+        network.info = replace(network.info, sizes=rule)
+    else:  # its `info`, if it has one, is something else
+        network.size_rule = rule
 
 
 def tiling_of(network: nn.Module) -> Literal["exact", "approximate"]:

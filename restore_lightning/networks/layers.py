@@ -1,4 +1,4 @@
-"""Convolutions, re-sampling and the ConvLSTM that the restoration networks are made of."""
+"""Convolutions and re-sampling that the restoration networks are made of."""
 
 from torch import Tensor, nn
 from torch.nn import functional

@@ -109,12 +109,16 @@ def _chosen(column: Column, scored: Mapping[str, SetResult]) -> list[str]:
     known = {
         name: (known_set(name), _computed_by(result.protocol))
         for name, result in scored.items()
-        if result.data != BUNDLED  # whose sets are called like their factors, as paper 2's mixed ones
+        if not _is_bundled(result)  # whose sets are called like their factors, as paper 2's mixed ones
     }
     wanted = [(test_set, _computed_by(protocol)) for test_set, protocol in column.sets.items()]
     names = [next((name for name in known if known[name] == pair), "") for pair in wanted]
     is_whole = all(names) and (len(names) == 1 or {test_set for test_set, _ in known.values()} == column.sets.keys())
     return names if is_whole else []
+
+
+def _is_bundled(result: SetResult) -> bool:
+    return (result.data or "").startswith(BUNDLED)
 
 
 def _computed_by(protocol: str) -> str:
@@ -123,7 +127,7 @@ def _computed_by(protocol: str) -> str:
 
 def _reason(table: Table, name: str, result: SetResult) -> str:
     """Why a score of one of the table's sets is not in it."""
-    if result.data == BUNDLED:
+    if _is_bundled(result):
         return f"is {BUNDLED}, no published set"
     columns = [column for column in table.columns if known_set(name) in column.sets]
     needed = dict.fromkeys(column.sets[str(known_set(name))] for column in columns)

@@ -1,7 +1,7 @@
 """What a run that goes on from a checkpoint may change: one table, and the comparison by it."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from restore_lightning.checkpoints import (
@@ -20,8 +20,6 @@ from restore_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
 
-PLACES = {"default_root_dir", "root", "clean", "degraded", "shards", "init_from", "checkpoint", "logger", "config"}
-"""Last words of names that say where files lie, which may differ between machines."""
 GO_ON = "go on with --config config.yaml of its folder"
 ANOTHER_RUN = (
     "the checkpoint is of another run than the config's: {name} {difference}; what it holds of task, optimiser and"
@@ -184,11 +182,6 @@ RULES = (
 """What a checkpoint and a run may differ in. Of the rules about a fact the first one counts that finds a difference."""
 
 
-def flatten_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a config that all processes of a run share: dotted name -> plain value."""
-    return {name: value for name, value in _flat(config) if name.rpartition(".")[2] not in PLACES}
-
-
 def task_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `flatten_config` that a checkpoint keeps, because a resumed run may not change them unnoticed."""
     return {
@@ -245,15 +238,21 @@ def continue_batches(checkpoint: dict[str, Any], accumulate: int) -> None:
 
 def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Name -> what the checkpoint says, and this run; without what one of the two says nothing of."""
-    both = checkpoint, this_run
+    both = _of_ours(checkpoint), this_run
     facts: dict[str, Any] = {key: tuple(each.get(key) for each in both) for key in (ORDER, "optimizer_states")}
     facts[KIND] = tuple(each.get(KIND, CURRENT) for each in both)
     facts[SPEC] = tuple((each.get(SPEC), network_state(each)) for each in both)
     before, after = (each.get(SETTINGS) or {} for each in both)
     if before and after:  # the names of a config's settings vary with their values
         facts |= {name: (before.get(name), after.get(name)) for name in (before | after)}
-    before, after = (each.get(DATA) or {} for each in both)
+    before, after = ({"folders": {}, **each[DATA]} if each.get(DATA) else {} for each in both)
     return facts | {f"data.{name}": (before[name], after[name]) for name in before if name in after}
+
+
+def _of_ours(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint without what other programs keep under the keys of ours."""
+    kinds = {ORDER: list, SPEC: Mapping, SETTINGS: Mapping, DATA: Mapping}
+    return {key: value for key, value in checkpoint.items() if key not in kinds or isinstance(value, kinds[key])}
 
 
 def _given(places: Any) -> bool:
@@ -266,11 +265,3 @@ def _by_factor(name: str, was: Any, now: Any) -> dict[str, tuple[Any, Any]]:
     if not (isinstance(was, Mapping) and isinstance(now, Mapping)):
         return {name: (was, now)}
     return {f"{name} of {factor}": (was.get(factor), now.get(factor)) for factor in dict(was) | dict(now)}
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value

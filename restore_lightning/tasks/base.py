@@ -12,11 +12,10 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import AVERAGED, CURRENT, DATA, KIND, ORDER, SETTINGS, SPEC
+from restore_lightning.checkpoints import AVERAGED, CURRENT, DATA, KIND, ORDER, SETTINGS, SPEC, read_initial_checkpoint
 from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSettings, Restorer, read_baseline
 from restore_lightning.runs.averaging import keep_averages, kind_of_weights
 from restore_lightning.runs.resume import check_resumed, continue_batches
-from restore_lightning.tasks.data_checks import read_initial_checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -83,29 +83,30 @@ class MultiBranchTask(RestorationTask):
         """The branch pairs that a minibatch of a factor's data goes through, in order."""
         return [factor]
 
-    def possible(self, factor: str, plan: ResolvedFactor) -> Sequence[str]:
+    def possible(self, factor: str, resolved: ResolvedFactor) -> Sequence[str]:
         """The network's factors that a factor's data are about."""
         return [factor]
 
     def setup(self, stage: str) -> None:
         """Check that network and data speak of the same factors and sizes."""
-        plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
+        factors: dict[str, ResolvedFactor] = self.trainer.datamodule.resolved  # type: ignore[attr-defined]
         info, trained = self.network.info, set[str]()
-        for factor, plan in plans.items():
-            possible, passes = self.possible(factor, plan), self.passes(factor)
+        for factor, resolved in factors.items():
+            possible, passes = self.possible(factor, resolved), self.passes(factor)
             trained.update(possible)
             for name in possible:
                 check_factor(info, name)
-            check_images(info, factor, plan)
+            check_images(info, factor, resolved)
             if stage == "fit":
                 check_passes(passes, factor, possible)
                 for name in passes:
                     through = "" if name == factor else f" in the pass that removes {name}"
-                    check_crop(info.size_rule(name), SMALLEST, factor, plan.crop_size, through)
-        unknown = [factor for factor in self.factor_weights if factor not in plans]
+                    check_crop(info.size_rule(name), SMALLEST, factor, resolved.crop_size, through)
+        unknown = [factor for factor in self.factor_weights if factor not in factors]
         if unknown:
             raise UserError(
-                f"model.factor_weights names {', '.join(unknown)}, the data have {', '.join(plans)}: name one of these"
+                f"model.factor_weights names {', '.join(unknown)}, the data have {', '.join(factors)}: name one of"
+                " these"
             )
         idle = [factor for factor in info.factors if factor not in trained]
         if idle and stage == "fit":

@@ -8,14 +8,20 @@ from typing import Any
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from restore_lightning.checkpoints import ORDER
+from restore_lightning.checkpoints import ORDER, read_initial_checkpoint
 from restore_lightning.data.config import ResolvedFactor, factors_of
 from restore_lightning.errors import UserError
-from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSettings, Restorer, check_order
-from restore_lightning.inference import ORDER as PAPER_ORDER
+from restore_lightning.inference import (
+    DEFAULT,
+    PAPER_ORDER,
+    Baseline,
+    Compared,
+    InferenceSettings,
+    Restorer,
+    check_order,
+)
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import adam
-from restore_lightning.tasks.data_checks import read_initial_checkpoint
 from restore_lightning.tasks.multi_branch import MultiBranchTask
 
 log = logging.getLogger(__name__)
@@ -50,7 +56,7 @@ class RecurrentTask(MultiBranchTask):
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
         baselines: What `test` compares with, by the name in its tables.
         title: The network's name in tables.
-        recompute: Former name of `activation_checkpointing`.
+        recompute: The same as `activation_checkpointing`, which counts where both are given.
 
     Raises:
         ValueError: An order with unknown, repeated or missing factors.
@@ -105,9 +111,9 @@ class RecurrentTask(MultiBranchTask):
         """All of the order, whatever the factor."""
         return self.order
 
-    def possible(self, factor: str, plan: ResolvedFactor) -> Sequence[str]:
+    def possible(self, factor: str, resolved: ResolvedFactor) -> Sequence[str]:
         """Each factor that is mixed."""
-        return factors_of(factor, plan.degradation)
+        return factors_of(factor, resolved.degradation)
 
     def on_fit_start(self) -> None:
         """Start from `init_from`, unless that was done or a checkpoint of this task has been loaded."""

@@ -9,11 +9,12 @@ from restore_lightning.checkpoints import FACTOR, MULTIPLE
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.errors import UserError
 from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer, network_outputs
+from restore_lightning.io.images import size_of
 from restore_lightning.losses import SSIML1, stage_weights
 from restore_lightning.networks import network_info, set_size_multiple
 from restore_lightning.networks.layers import downsample
 from restore_lightning.tasks.base import RestorationTask, adam
-from restore_lightning.tasks.data_checks import check_crop, check_images, size_of
+from restore_lightning.tasks.data_checks import check_crop, check_images
 
 
 class SingleFactorTask(RestorationTask):
@@ -74,17 +75,17 @@ class SingleFactorTask(RestorationTask):
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit."""
-        plans: dict[str, ResolvedFactor] = self.trainer.datamodule.plans  # type: ignore[attr-defined]
-        if len(plans) > 1:
+        factors: dict[str, ResolvedFactor] = self.trainer.datamodule.resolved  # type: ignore[attr-defined]
+        if len(factors) > 1:
             raise UserError(
-                f"data.factors names {', '.join(plans)}, a single-factor network is trained on one: keep one of them,"
+                f"data.factors names {', '.join(factors)}, a single-factor network is trained on one: keep one of them,"
                 " mix them by the factor 'mixed', or use MultiBranchTask"
             )
-        ((self.factor, plan),) = plans.items()
+        ((self.factor, resolved),) = factors.items()
         info = network_info(self.network)
-        check_images(info, self.factor, plan)
+        check_images(info, self.factor, resolved)
         if stage == "fit":
-            check_crop(info.size_rule(), getattr(self.criterion, "smallest", 1), self.factor, plan.crop_size)
+            check_crop(info.size_rule(), getattr(self.criterion, "smallest", 1), self.factor, resolved.crop_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what `restore apply` needs to know."""

@@ -91,7 +91,7 @@ def test_convert_and_apply_give_what_the_network_gives(restore, tmp_path):
         (("DRN", "BROKEN", "x.ckpt"), 1, "cannot be read"),
         (("DRN", "FILE", "FILE", "--overwrite"), 2, "it is the authors' file: name another one"),
         (("DRN", "FILE", "BROKEN"), 2, "exists already: give --overwrite"),
-        (("DRN", "FILE", "FOLDER"), 2, "is no place for a file: name another"),
+        (("DRN", "FILE", "FOLDER"), 2, "is no place for a file: name a file in it"),
         (("DRN", "FILE", "x.ckpt", "--hyperparameters", "T"), 2, "give NAME=NUMBER"),
         (("DRN", "FILE", "x.ckpt", "--hyperparameters", "T=seven"), 2, "give NAME=NUMBER"),
         (("DRN", "FILE", "x.ckpt", "--hyperparameters", "S=7"), 2, "give T, R only"),

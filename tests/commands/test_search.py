@@ -1,5 +1,7 @@
 """The two-stage searches of paper 2."""
 
+import math
+
 import pytest
 import yaml
 
@@ -8,10 +10,12 @@ from restore_lightning.architecture_search import (
     Result,
     alignment_insertions,
     alignments,
+    best_of,
     orders,
     show,
     stage_table,
 )
+from restore_lightning.errors import UserError
 from restore_lightning.metrics import MeanScores
 from restore_lightning.reports.scores_json import read_scores
 
@@ -50,6 +54,14 @@ def test_the_table_marks_the_best():
         [Result(["haze", "rain"], MeanScores(30.1, 0.9)), Result([["haze", "rain"]], MeanScores(31.25, 0.91))]
     )
     assert table == "haze -> rain   30.10 / 0.9000\n[haze, rain]   31.25 / 0.9100  best"
+
+
+def test_a_candidate_that_diverged_is_not_the_best():
+    diverged, best = (Result([name], MeanScores(psnr, 0.7)) for name, psnr in (("haze", math.nan), ("rain", 23.4)))
+    assert best_of([diverged, best]) == best
+    assert "best" in stage_table([diverged, best]).splitlines()[1]
+    with pytest.raises(UserError, match="no candidate has scores that are numbers"):
+        best_of([diverged])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.data.conftest import rain_and_jpeg
 
 def test_a_degradation_of_ones_own_settings():
     data = rain_and_jpeg(factors={"blocks": FactorConfig(degradation=Jpeg(qualities=(5,)))})
-    assert data.plans["blocks"].degradation.qualities == (5,)
+    assert data.resolved["blocks"].degradation.qualities == (5,)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_training_crops_come_from_the_set(written):
         {"mixed": FactorConfig(minibatches=2), "rain": FactorConfig()}, root=str(written), crop_size=64
     )
     data.setup("fit")
-    source, resolved = data.training_set.sources["rain"], data.plans["rain"]
+    source, resolved = data.training_set.sources["rain"], data.resolved["rain"]
     pairs = [source.pair(SampleIndex("rain", 0, number, number), resolved, 1) for number in range(6)]
     assert all(pair.degraded.shape == (3, 64, 64) and pair.factors == ("rain",) for pair in pairs)
     assert all((pair.degraded.int() - pair.clean.int()).min() >= 0 for pair in pairs)  # rain only brightens

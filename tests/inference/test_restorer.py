@@ -93,3 +93,14 @@ def test_from_checkpoint(step_1, step_2):
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(several.restore(image, ["haze"]), restore(one.networks["haze"], image, "haze"))
+
+
+def test_local_statistics_in_a_cascade_are_of_those_that_have_statistics(network):
+    """A DRN has none, and is used as it is."""
+    image, drn, local = torch.rand(1, 3, 96, 80), DRN(T=2, R=1).eval(), InferenceSettings(local_statistics=64)
+    cascade = Restorer({"rain": drn, "haze": network}, ["haze", "rain"], local)
+    with torch.no_grad():
+        expected = restore(drn, restore(network, image, "haze", local), "rain")
+        assert torch.equal(cascade.restore(image, ()), expected)
+    with pytest.raises(ValueError, match="takes no statistics over whole images"):
+        Restorer({"rain": drn}, ["rain"], local)

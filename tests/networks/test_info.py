@@ -223,3 +223,32 @@ def test_layers_name_modules(preset):
     if preset == "US":  # supplement, figure 1
         assert [title for title in layers if title.startswith("l=")] == ["l=0", "l=3", "l=6", "l=12"]
     assert ("attention" in layers) == (preset == "S-P")
+
+
+class Owned(nn.Module):
+    """A network of someone else's whose attribute `info` is something else."""
+
+    def __init__(self, info):
+        super().__init__()
+        self.info = info
+
+    def forward(self, image):
+        return image
+
+
+@pytest.mark.parametrize("info", [{"k": 3}, nn.Conv2d(1, 1, 1), "a text"])
+def test_what_a_foreign_network_calls_info_stays(info):
+    network = Owned(info)
+    set_size_multiple(network, 8)
+    assert network.info is info
+    assert network_info(network).size_rule() == SizeRule(8, 8)
+
+
+def test_attributes_of_a_foreign_network():
+    network = Owned(None)
+    network.size_rule = lambda factor=None: SizeRule(4, 16)
+    network.reads_bgr, network.maps, network.image_channels = True, {"first": "conv"}, 3
+    info = network_info(network)
+    assert (info.size_rule(), info.colour, info.layers, info.channels) == (SizeRule(4, 16), "bgr", {"first": "conv"}, 3)
+    network.forward = lambda image: image * torch.tensor([1.0, 0.5, 0.0])[:, None, None]  # blue, green, red
+    assert result(network, torch.ones(1, 3, 16, 16), None).mean(dim=(0, 2, 3)).tolist() == [0.0, 0.5, 1.0]

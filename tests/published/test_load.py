@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from restore_lightning.errors import UserError
-from restore_lightning.inference import ORDER, restore, restore_in_order
+from restore_lightning.inference import PAPER_ORDER, restore, restore_in_order
 from restore_lightning.networks import DIN, MBN, DuRN
 from restore_lightning.published import NETWORKS, card, import_network, load_network
 
@@ -130,8 +130,8 @@ def test_golden_outputs_of_mbn(released, golden, dtype, tolerance):
 def test_golden_recurrent_passes(released, golden, dtype, tolerance):
     passes, network = golden("R-MBN"), load_network("MBN", released("MBN", dtype))
     with torch.no_grad():
-        found = restore_in_order(network, passes["input"].to(dtype), ORDER)
-    for name, image in zip(ORDER, found, strict=True):
+        found = restore_in_order(network, passes["input"].to(dtype), PAPER_ORDER)
+    for name, image in zip(PAPER_ORDER, found, strict=True):
         assert image.dtype == dtype
         assert error(image, passes[name]) < tolerance, name
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from restore_lightning.runs.resume import RULES, check_resumed, flatten_config, task_settings
+from restore_lightning.errors import UserError
+from restore_lightning.runs.resume import RULES, check_resumed, task_settings
+from restore_lightning.runs.settings import flatten_config
 from tests.conftest import CONF
 
 SGD = json.dumps({"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}})
@@ -32,6 +34,12 @@ class Case(NamedTuple):
     change: dict = {}  # noqa: RUF012  (never changed)
     step: int = 1
     config: str = "tiny.yaml"
+
+
+def rule(start):
+    """What the rule says it is about that begins so."""
+    (found,) = (rule.what for rule in RULES if rule.what.startswith(start))
+    return found
 
 
 CASES = {
@@ -74,16 +82,16 @@ CASES = {
         )
     ],
     "the position in the data": [Case()],
-    RULES[10].what: [
+    rule("samples per step"): [
         Case(("--data.factors.rain.augment", "[vflip]"), "augment of rain was ['hflip'], is ['vflip']"),
         Case(("--data.factors.blur.batch_size", 1), "samples per step of blur was 2, is 1"),
     ],
-    RULES[11].what: [Case(("--model.inference.self_ensemble", "true"))],
-    RULES[12].what: [
+    rule("how images are restored"): [Case(("--model.inference.self_ensemble", "true"))],
+    rule("the loss"): [
         Case(("--model.ssim_weight", 2.0), "model.init_args.ssim_weight was 1.1, is 2.0"),
         Case(("--trainer.gradient_clip_val", 1.0), "trainer.gradient_clip_val was None, is 1.0"),
     ],
-    RULES[13].what: [Case(("--data.num_workers", 1, "--trainer.precision", 32))],
+    rule("`trainer.max_steps`"): [Case(("--data.num_workers", 1, "--trainer.precision", 32))],
 }
 EACH = [(rule, case) for rule in RULES for case in CASES[rule.what]]
 
@@ -153,3 +161,21 @@ def test_settings_that_a_checkpoint_keeps(step_1):
     assert task_settings(kept) == kept
     free = ("trainer.max_steps", "trainer.devices", "model.init_args.network.init_args.width", "data.batch_size")
     assert task_settings(dict.fromkeys((*kept, *free))).keys() == kept.keys()
+
+
+@pytest.mark.parametrize(
+    "other", [{"settings": ["x"]}, {"network": "resnet"}, {"order": "abc"}, {"RestorationData": 3}]
+)
+def test_a_checkpoint_of_another_program_is_of_another_network(other):
+    """Whatever it keeps under the names of ours."""
+    ours = {"state_dict": {"network.conv.weight": torch.zeros(2)}, "optimizer_states": [0], "settings": {"model.a": 1}}
+    theirs = {"state_dict": {"fc.weight": torch.zeros(2)}, "optimizer_states": [0], **other}
+    with pytest.raises(UserError, match="of another network than the config's"):
+        check_resumed(theirs, ours)
+
+
+def test_folders_that_an_older_checkpoint_does_not_speak_of():
+    state = {"state_dict": {"network.a": torch.zeros(1)}, "optimizer_states": [0]}
+    now = {"root": None, "folders": {"rain": ["rainy", "clean", None]}}
+    with pytest.raises(UserError, match=r"trained with data.factors' folders \{\}, now it is"):
+        check_resumed(state | {"RestorationData": {"root": None}}, state | {"RestorationData": now})

@@ -44,13 +44,13 @@ def test_what_does_not_fit_is_named(folders, tmp_path):
 
 def test_crops_show_the_same_place(folders):
     source = FolderPairs(folders / "dark", folders / "clean", 32)
-    plan = ResolvedFactor(2, 32, (), None)
-    crops = [source.pair(SampleIndex("dark", 0, number, number), plan, 5) for number in range(9)]
+    resolved = ResolvedFactor(2, 32, (), None)
+    crops = [source.pair(SampleIndex("dark", 0, number, number), resolved, 5) for number in range(9)]
     for crop in crops:
         assert crop.degraded.shape == crop.clean.shape == (3, 32, 32)
         assert bool((crop.clean - crop.degraded == 9).all())
         assert crop.factors == ("dark",)
-    again = source.pair(SampleIndex("dark", 0, 3, 3), plan, 5)
+    again = source.pair(SampleIndex("dark", 0, 3, 3), resolved, 5)
     assert torch.equal(again.clean, crops[3].clean)
     assert not torch.equal(crops[0].clean, crops[3].clean)  # the next round, or another place
     with pytest.raises(UserError, match=r"crop_size 200 is larger than 3 of 3 images"):

@@ -21,9 +21,9 @@ def test_low_resolution_crops_are_those_of_the_whole_image(scale, tmp_path):
     clean = from_array(data.chelsea()[:150, :150])
     Image.fromarray(data.chelsea()[:150, :150]).save(tmp_path / "a.png")
     source = SyntheticPairs(CleanFolder(tmp_path, 20 * scale))
-    plan = ResolvedFactor(1, 20, (), Downscale(scale))
+    resolved = ResolvedFactor(1, 20, (), Downscale(scale))
     for number in range(6):
-        pair = source.pair(SampleIndex("downscale", 0, number, number), plan, 0)
+        pair = source.pair(SampleIndex("downscale", 0, number, number), resolved, 0)
         assert pair.clean.shape == (3, 20 * scale, 20 * scale)
         place = [
             (top, left)
@@ -41,8 +41,8 @@ def test_low_resolution_crops_are_those_of_the_whole_image(scale, tmp_path):
 
 def test_gray_images_are_degraded_in_gray():
     source = SyntheticPairs(CleanScenes())
-    plan = ResolvedFactor(1, 24, (), Noise(sigmas=(50,), clip=False), "gray")
-    sample = TrainingSet({"noise": source}, {"noise": plan}, 0)[SampleIndex("noise", 0, 0, 0)]
+    resolved = ResolvedFactor(1, 24, (), Noise(sigmas=(50,), clip=False), "gray")
+    sample = TrainingSet({"noise": source}, {"noise": resolved}, 0)[SampleIndex("noise", 0, 0, 0)]
     assert sample["clean"].shape == sample["degraded"].shape == (1, 24, 24)
     assert sample["clean"].dtype == torch.uint8
     assert sample["degraded"].dtype == torch.float32  # neither clipped nor rounded

@@ -1,0 +1,20 @@
+"""A run's settings by their dotted names, as processes and resumed runs compare them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PLACES = {"default_root_dir", "root", "clean", "degraded", "shards", "init_from", "checkpoint", "logger", "config"}
+"""Last words of names that say where files lie, which may differ between machines."""
+
+
+def flatten_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a config that all processes of a run share: dotted name -> plain value."""
+    return {name: value for name, value in _flat(config) if name.rpartition(".")[2] not in PLACES}
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
