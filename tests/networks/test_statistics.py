@@ -213,6 +213,8 @@ def test_nothing_leaks():
     assert module.window is None
 
 
-def test_networks_without_such_statistics_are_refused():
-    with pytest.raises(ValueError, match="takes no statistics over whole images"), local_statistics(DRN(), 8, (8, 8)):
-        pass
+def test_a_network_without_such_statistics_is_used_as_it_is():
+    network, image = DRN(T=2, R=1), torch.rand(1, 3, 16, 16)
+    expected = network(image)
+    with local_statistics(network, 8, (16, 16)):
+        assert torch.equal(network(image), expected)
