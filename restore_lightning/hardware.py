@@ -1,0 +1,21 @@
+"""What the machine's processors can do."""
+
+from typing import Any
+
+import torch
+
+
+def computes_bfloat16(device: torch.device | str) -> bool:
+    """Whether a device has instructions for bfloat16, so that it computes faster in it than in float32.
+
+    Processors of the x86 kind by AVX-512 or AMX, CUDA devices from Ampere on. Where torch cannot say it (before 2.10,
+    other kinds of devices): no.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        ask: Any = getattr(torch.cpu, "get_capabilities", dict)
+        found = ask()
+        return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    return False
