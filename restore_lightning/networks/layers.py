@@ -77,7 +77,7 @@ def downsample(image: Tensor) -> Tensor:
     for dim in (2, 3):
         half, odd_side = divmod(x.shape[dim], 2)
         rows = torch.cat([x.narrow(dim, 0, 1), x, *([] if odd_side else [x.narrow(dim, -1, 1)])], dim)
-        pairs = rows.unflatten(dim, (half + 1, 2)).unbind(dim + 1)
+        pairs = rows.unflatten(dim, (half + 1, 2)).unbind(dim + 1)  # type: ignore[no-untyped-call]
         x = _weighted([pair.narrow(dim, start, half) for start in (0, 1) for pair in pairs], HALVED)
     return x.to(image.dtype)
 
