@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from restore_lightning.networks.layers import pyramid, reflect_pad
+from restore_lightning.networks.normalisation import without_autocast
 
 RADIUS, SIGMA = 5, 1.5
 """Of SSIM's Gaussian window (pixels)."""
@@ -32,7 +33,7 @@ def ssim_l1(restored: Tensor, clean: Tensor, ssim_weight: float = 1.1, l1_weight
         A number; `-ssim_weight` where both are equal.
     """
     exact = torch.promote_types(torch.promote_types(restored.dtype, clean.dtype), torch.float32)
-    with torch.autocast(restored.device.type, enabled=False):
+    with without_autocast(restored):
         restored, clean = restored.to(exact), clean.to(exact)
         return l1_weight * (restored - clean).abs().mean() - ssim_weight * ssim_map(restored, clean).mean()
 
