@@ -90,11 +90,10 @@ class BranchTable(Callback):
             print(f"{type(network).__name__}: {parameters(network):,} parameters", flush=True)
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        share = trainer.accumulate_grad_batches * trainer.world_size
         cycle = {
             factor: Work(
                 data.schedule.minibatches[factor],
-                resolved.batch_size * share,
+                data.samples_per_step[factor],
                 resolved.crop_size,
                 pl_module.passes(factor),
             )

@@ -1,5 +1,6 @@
 """The DataModule: multi-task training by the cyclic schedule, and the validation and test sets."""
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
-from restore_lightning.data.config import EvaluationConfig, FactorConfig, resolve_factor
+from restore_lightning.data.config import EvaluationConfig, FactorConfig, Samples, resolve_factor, samples_of
 from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.evaluation_set import EvaluationSet, evaluation_loader
 from restore_lightning.data.locations import Locations
@@ -20,6 +21,8 @@ from restore_lightning.metrics.functional import WINDOW_SIZE
 from restore_lightning.runs.distributed import same_on_all_ranks
 from restore_lightning.runs.signals import ignore_signals_in_worker
 
+log = logging.getLogger(__name__)
+
 
 class RestorationData(LightningDataModule):
     """Clean images, degraded on the fly, or pairs of images; one degradation factor per minibatch.
@@ -31,7 +34,9 @@ class RestorationData(LightningDataModule):
             Without `val` and `test` folders, scikit-image's photographs are used, which are never
             trained on. Or tar shards, a folder or its URL: of clean images, or those that `restore mix` wrote, where a
             factor is trained on the version of its name, and all test sets are scored.
-        batch_size: Samples per minibatch and device of factors that name no other.
+        batch_size: Samples per batch and device of factors that say nothing else; 4 without `samples_per_step`.
+        samples_per_step: In place of it: samples of an optimiser step on all devices together, which take equal parts:
+            devices x nodes x accumulated batches x samples per batch. The same recipe on any number of devices.
         crop_size: Side of the degraded training crops in pixels of factors that name no other.
         val_crop_size: Cut degraded validation images to the centre of this size; None: whole images.
         val_sets: Validation sets of one's own by name; None: the folder `val` in `root`, or scikit-image's photographs.
@@ -44,7 +49,8 @@ class RestorationData(LightningDataModule):
         self,
         factors: dict[str, FactorConfig],
         root: str | None = None,
-        batch_size: int = 4,
+        batch_size: int | None = None,
+        samples_per_step: int | None = None,
         crop_size: int = 64,
         val_crop_size: int | None = None,
         val_sets: dict[str, EvaluationConfig] | None = None,
@@ -61,8 +67,11 @@ class RestorationData(LightningDataModule):
                 f"data.val_crop_size {val_crop_size}: give at least {max(WINDOW_SIZE.values())} pixels or null"
             )
         self.factors = factors
-        self.resolved = {
-            factor: resolve_factor(factor, data, batch_size, crop_size) for factor, data in factors.items()
+        self.resolved = {factor: resolve_factor(factor, data, crop_size) for factor, data in factors.items()}
+        common = samples_of("data", batch_size, samples_per_step) or Samples("data.batch_size", 4, per_step=False)
+        self._samples = {
+            factor: samples_of(f"data.factors.{factor}", data.batch_size, data.samples_per_step) or common
+            for factor, data in factors.items()
         }
         self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
         self.locations = Locations(root, factors)
@@ -72,6 +81,8 @@ class RestorationData(LightningDataModule):
         self.own_sets = {"val": val_sets or {}, "test": test_sets or {}}
         self.val_sets: list[EvaluationSet] = []
         self.test_sets: list[EvaluationSet] = []
+        self.batch_sizes: dict[str, int] = {}
+        """Factor -> samples of a batch on one device, known once training is set up."""
         self._batches: ScheduledBatches | None = None
         self._drawn: dict[str, list[int]] | None = None
         self.settings: dict[str, Any] = {}
@@ -81,6 +92,31 @@ class RestorationData(LightningDataModule):
         """Find the images of a stage and say which they are; all processes must find the same."""
         split = "val" if stage in ("fit", "validate") else "test"
         same_on_all_ranks(lambda: self._find(stage, split), lambda: self._compared(split))
+        if stage == "fit":
+            log.info(self._division())
+
+    @property
+    def _parts(self) -> tuple[int, int]:
+        """What divides a step: devices on all nodes together, and batches on each."""
+        return (1, 1) if self.trainer is None else (self.trainer.world_size, self.trainer.accumulate_grad_batches)
+
+    @property
+    def samples_per_step(self) -> dict[str, int]:
+        """Factor -> samples of an optimiser step, on all devices together."""
+        devices, accumulated = self._parts
+        return {factor: samples.of_step(devices * accumulated) for factor, samples in self._samples.items()}
+
+    def _division(self) -> str:
+        """How steps are divided, for people: one line for all factors, or each factor's."""
+        devices, accumulated = self._parts
+        told = {
+            factor: f"{self.samples_per_step[factor]} samples per step: {devices} devices x {size} x {accumulated}"
+            " accumulated"
+            for factor, size in self.batch_sizes.items()
+        }
+        if len(set(told.values())) == 1:
+            return next(iter(told.values()))
+        return "; ".join(f"{factor}: {line}" for factor, line in told.items())
 
     def _find(self, stage: str, split: str) -> None:
         self.locations.check_root(self.resolved)
@@ -92,6 +128,7 @@ class RestorationData(LightningDataModule):
             for name, given in sets.items():
                 given.check(f"data.{each}_sets.{name}")
         if stage == "fit":
+            self.batch_sizes = {factor: samples.of_batch(*self._parts) for factor, samples in self._samples.items()}
             sources = {
                 factor: training_source(factor, given, self.resolved[factor], self.locations.of(factor))
                 for factor, given in self.factors.items()
@@ -122,13 +159,12 @@ class RestorationData(LightningDataModule):
 
     def _state(self) -> dict[str, Any]:
         """What resumed runs and processes compare."""
-        together = 1 if self.trainer is None else self.trainer.accumulate_grad_batches * self.trainer.world_size
         root, folder = self.locations.root, self.locations.folder
         return {
             "root": root if folder is None else str(folder.resolve()),
             "seed": self.seed,
             "minibatches": self.schedule.minibatches,
-            "samples per step": {factor: resolved.batch_size * together for factor, resolved in self.resolved.items()},
+            "samples per step": self.samples_per_step,
             "crop": {factor: resolved.crop_size for factor, resolved in self.resolved.items()},
             "folders": {factor: [data.degraded, data.clean, data.shards] for factor, data in self.factors.items()},
             "scenes": {factor: data.scenes for factor, data in self.factors.items()},
@@ -145,7 +181,7 @@ class RestorationData(LightningDataModule):
         accumulate = trainer.accumulate_grad_batches
         self._batches = ScheduledBatches(
             self.schedule,
-            {factor: resolved.batch_size for factor, resolved in self.resolved.items()},
+            self.batch_sizes,
             lambda: trainer.global_step * accumulate,
             trainer.max_steps * accumulate,
             accumulate,

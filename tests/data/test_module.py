@@ -35,6 +35,34 @@ def test_workers_and_accumulation_do_not_change_the_data():
         assert torch.equal(torch.cat([first["degraded"], second["degraded"]]), batch["degraded"])
 
 
+def test_samples_per_step_are_the_same_data_however_they_are_divided(caplog):
+    """A factor's own number stands in place of the data's, whichever of the two it is."""
+    factors = {"rain": FactorConfig(crop_size=32, samples_per_step=2), "jpeg": FactorConfig(minibatches=2)}
+    given = {"factors": factors, "batch_size": None, "samples_per_step": 4}
+    with caplog.at_level("INFO"):
+        parts = batches(rain_and_jpeg(**given), max_steps=6, accumulate_grad_batches=2)
+    (line,) = [message for message in caplog.messages if "samples per step" in message]
+    assert line.split("; ") == [
+        "rain: 2 samples per step: 1 devices x 1 x 2 accumulated",
+        "jpeg: 4 samples per step: 1 devices x 2 x 2 accumulated",
+    ]
+    whole = batches(rain_and_jpeg(**given), max_steps=6)
+    assert {(batch["factor"], len(batch["clean"])) for batch in whole} == {("rain", 2), ("jpeg", 4)}
+    for step, batch in enumerate(whole):
+        halves = [half["degraded"] for half in parts[2 * step : 2 * step + 2]]
+        assert torch.equal(torch.cat(halves), batch["degraded"])
+
+
+def test_a_step_that_cannot_be_divided_stops_fit_and_nothing_else(restore, tmp_path):
+    words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / "run")
+    wrong = ("--data.batch_size", "null", "--data.samples_per_step", 3, "--trainer.accumulate_grad_batches", 2)
+    code, _, err = restore("fit", *words, *wrong)
+    assert code == 2
+    assert "data.samples_per_step 3 on 1 devices x 2 accumulated batches: give a multiple of 2, e.g. 2 or 4" in err
+    assert restore("fit", *words)[0] == 0
+    assert restore("validate", *words, *wrong)[0] == 0
+
+
 def test_on_the_device_bytes_become_numbers():
     data = rain_and_jpeg()
     batch = data.on_after_batch_transfer(batches(data, max_steps=3)[0], 0)
