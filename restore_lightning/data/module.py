@@ -41,7 +41,7 @@ class RestorationData(LightningDataModule):
         val_crop_size: Cut degraded validation images to the centre of this size; None: whole images.
         val_sets: Validation sets of one's own by name; None: the folder `val` in `root`, or scikit-image's photographs.
         test_sets: The same for `restore test`, and the folder `test`.
-        num_workers: Processes that prepare batches.
+        num_workers: Processes that prepare batches, and images that are scored.
         seed: Of schedule, crops, degradations and augmentations.
     """
 
@@ -196,30 +196,50 @@ class RestorationData(LightningDataModule):
             collate_fn=collate,
             num_workers=self.num_workers,
             worker_init_fn=ignore_signals_in_worker,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=trainer.strategy.root_device.type == "cuda",
         )
 
     def val_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         """One loader per validation set, image by image."""
-        return [evaluation_loader(scored, self.trainer) for scored in self.val_sets]
+        return [evaluation_loader(scored, self.trainer, self.num_workers) for scored in self.val_sets]
 
     def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         """One loader per test set, image by image."""
-        return [evaluation_loader(scored, self.trainer) for scored in self.test_sets]
+        return [evaluation_loader(scored, self.trainer, self.num_workers) for scored in self.test_sets]
 
     predict_dataloader = test_dataloader
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """On the device: bytes to numbers in [0, 1]; training crops are flipped and turned."""
-        images = {key: batch[key] for key in ("degraded", "clean")}
-        images = {key: to_float(image) if image.dtype == torch.uint8 else image for key, image in images.items()}
-        if "turns" in batch:
-            images = {key: augment(image, batch["turns"]) for key, image in images.items()}
-        return batch | {key: image.contiguous() for key, image in images.items()}
+        """On the device: training crops are flipped and turned, bytes become numbers in [0, 1], channels lie last.
+
+        Crops that are trained on are in the type of `trainer.precision`. All others are in float32 at least: losses and
+        scores compare with them, and what restores images converts them.
+        """
+        kind = self._precision()
+        least = torch.promote_types(kind, torch.float32)
+        training = "turns" in batch
+        images = {}
+        for key in ("degraded", "clean"):
+            image = augment(batch[key], batch["turns"]) if training else batch[key]
+            image = to_float(image, least).to(kind if training and key == "degraded" else least)
+            images[key] = image.contiguous(memory_format=torch.channels_last)
+        return batch | images
+
+    def _precision(self) -> torch.dtype:
+        """What `trainer.precision` computes in."""
+        numbers = torch.empty(0, dtype=torch.float32)
+        if self.trainer is not None:
+            numbers = self.trainer.precision_plugin.convert_input(numbers)
+        return numbers.dtype
 
 
 def _check_steps(trainer: Trainer) -> None:
-    """Refuse settings of the Trainer that would cut the schedule elsewhere than between its steps."""
+    """Refuse settings of the Trainer that cannot train, or would cut the schedule elsewhere than between its steps."""
+    if trainer.precision == "16-true":
+        raise UserError(
+            "trainer.precision 16-true: squares of gradients vanish in float16, and with them Adam's steps: give"
+            " 16-mixed, bf16-mixed, bf16-true, 32-true or 64-true"
+        )
     if trainer.max_steps < 1:
         raise UserError("the schedule counts optimiser steps: give --trainer.max_steps")
     cut: Any = (trainer.limit_train_batches, trainer.overfit_batches)  # type: ignore[attr-defined]

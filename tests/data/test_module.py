@@ -1,5 +1,7 @@
 """Batches of the DataModule."""
 
+import json
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -69,6 +71,65 @@ def test_on_the_device_bytes_become_numbers():
     assert batch["clean"].dtype == torch.float32
     assert 0 <= batch["clean"].min() <= batch["clean"].max() <= 1
     assert batch["factor"] in ("rain", "jpeg")
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind"),
+    [
+        ("32-true", torch.float32),
+        ("bf16-mixed", torch.float32),
+        ("64-true", torch.float64),
+        ("bf16-true", torch.bfloat16),
+    ],
+)
+def test_crops_have_the_type_of_the_precision(precision, kind):
+    """Of the bytes in the widest type at hand; what losses and scores compare with stays in float32 at least."""
+    data = rain_and_jpeg()
+    batch = batches(data, max_steps=3, precision=precision)[0]
+    batch["turns"].zero_()
+    data.setup("validate")
+    image = next(iter(data.val_dataloader()[0]))
+    least = torch.promote_types(kind, torch.float32)
+    for before, trained in ((batch, True), (image, False)):
+        after = data.on_after_batch_transfer(before, 0)
+        for key in ("degraded", "clean"):
+            exact = before[key].to(least) / 255
+            expected = exact.to(kind) if trained and key == "degraded" else exact
+            assert after[key].dtype == expected.dtype
+            assert torch.equal(after[key], expected)
+            assert after[key].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_turned_crops_keep_their_channels_last():
+    data = rain_and_jpeg(factors={"rain": FactorConfig(augment=["hflip", "vflip", "rot90"])}, batch_size=16)
+    batch = data.on_after_batch_transfer(batches(data, max_steps=1)[0], 0)
+    assert set(batch["turns"][:, 2].tolist()) == {0, 1, 2, 3}
+    assert batch["clean"].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_networks_of_other_precision_train_and_are_scored(precision, restore, tmp_path):
+    """What is scored beside them are the images themselves, not what the network gets."""
+    words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path)
+    code, _, err = restore("fit", *words, "--trainer.precision", precision, "--trainer.max_steps", 4)
+    assert code == 0, err
+    kinds = {t.dtype for t in torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["state_dict"].values()}
+    assert kinds == {torch.float64 if precision == "64-true" else torch.bfloat16}
+    degraded = []
+    for each in (precision, "32-true"):
+        code, _, err = restore("test", *words, "--trainer.precision", each)
+        assert code == 0, err
+        scores = json.loads((tmp_path / "scores.json").read_text())["sets"]
+        degraded.append([scores[name]["degraded"]["psnr"] for name in ("rain", "blur", "jpeg", "haze")])
+    assert degraded[0] == pytest.approx(degraded[1], abs=1e-5)
+
+
+def test_a_precision_that_cannot_train(restore, tmp_path):
+    words = ("--trainer.default_root_dir", tmp_path / "run", "--trainer.precision", "16-true")
+    code, _, err = restore("fit", "--config", CONF / "tiny.yaml", *words)
+    assert code == 2
+    assert "trainer.precision 16-true" in err
 
 
 def test_the_schedule_needs_an_end():
