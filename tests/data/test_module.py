@@ -55,14 +55,13 @@ def test_samples_per_step_are_the_same_data_however_they_are_divided(caplog):
         assert torch.equal(torch.cat(halves), batch["degraded"])
 
 
-def test_a_step_that_cannot_be_divided_stops_fit_and_nothing_else(restore, tmp_path):
+def test_a_step_that_cannot_be_divided_stops_fit_and_nothing_else(restore, step_1, tmp_path):
     words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / "run")
     wrong = ("--data.batch_size", "null", "--data.samples_per_step", 3, "--trainer.accumulate_grad_batches", 2)
     code, _, err = restore("fit", *words, *wrong)
     assert code == 2
     assert "data.samples_per_step 3 on 1 devices x 2 accumulated batches: give a multiple of 2, e.g. 2 or 4" in err
-    assert restore("fit", *words)[0] == 0
-    assert restore("validate", *words, *wrong)[0] == 0
+    assert restore("validate", *words, *wrong, "--ckpt_path", step_1)[0] == 0
 
 
 def test_on_the_device_bytes_become_numbers():
@@ -108,21 +107,21 @@ def test_turned_crops_keep_their_channels_last():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
-def test_networks_of_other_precision_train_and_are_scored(precision, restore, tmp_path):
+def test_networks_of_other_precisions_train_and_are_scored(restore, tmp_path):
     """What is scored beside them are the images themselves, not what the network gets."""
-    words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path)
-    code, _, err = restore("fit", *words, "--trainer.precision", precision, "--trainer.max_steps", 4)
-    assert code == 0, err
-    kinds = {t.dtype for t in torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["state_dict"].values()}
-    assert kinds == {torch.float64 if precision == "64-true" else torch.bfloat16}
     degraded = []
-    for each in (precision, "32-true"):
-        code, _, err = restore("test", *words, "--trainer.precision", each)
+    for precision, kind in (("64-true", torch.float64), ("bf16-true", torch.bfloat16)):
+        words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / precision)
+        words += ("--trainer.precision", precision)
+        code, _, err = restore("fit", *words, "--trainer.max_steps", 4)
         assert code == 0, err
-        scores = json.loads((tmp_path / "scores.json").read_text())["sets"]
+        saved = torch.load(tmp_path / precision / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        assert {tensor.dtype for tensor in saved.values()} == {kind}
+        code, _, err = restore("test", *words)
+        assert code == 0, err
+        scores = json.loads((tmp_path / precision / "scores.json").read_text())["sets"]
         degraded.append([scores[name]["degraded"]["psnr"] for name in ("rain", "blur", "jpeg", "haze")])
-    assert degraded[0] == pytest.approx(degraded[1], abs=1e-5)
+    assert degraded[0] == pytest.approx(degraded[1], abs=1e-4)
 
 
 def test_a_precision_that_cannot_train(restore, tmp_path):
