@@ -198,10 +198,13 @@ def restore(
 
 
 def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: InferenceSettings) -> Tensor:
+    # A network of another type than the image's: trained with --trainer.precision bf16-true or 64-true.
+    kind = next((p.dtype for p in network.parameters() if p.is_floating_point()), image.dtype)
+
     def result_of(image: Tensor) -> Tensor:
         crop = settings.local_statistics
         with nullcontext() if crop is None else local_statistics(network, crop, image.shape[-2:]):
-            return network_outputs(network, image, factor)[-1]
+            return network_outputs(network, image.to(kind), factor)[-1].to(image.dtype)
 
     rule = network_info(network).size_rule(factor)
     height, width = image.shape[-2:]
@@ -211,4 +214,4 @@ def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: I
     else:
         result = tiled(result_of, padded, *tile_layout(rule, settings.tile, settings.overlap or 0))
     scale = result.shape[-2] // padded.shape[-2]
-    return result[..., : scale * height, : scale * width].to(image.dtype)
+    return result[..., : scale * height, : scale * width]

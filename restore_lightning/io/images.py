@@ -21,9 +21,9 @@ SAVING: dict[str, dict[str, Any]] = {
 """Lossy formats at a quality that does not undo the restoration."""
 
 
-def to_float(image: Tensor) -> Tensor:
-    """uint8 0..255 -> float32 in [0, 1]; what is float already stays as it is."""
-    return image if image.is_floating_point() else image.float() / 255
+def to_float(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 0..255 -> a float type in [0, 1]; what is float already stays as it is."""
+    return image if image.is_floating_point() else image.to(dtype) / 255
 
 
 def to_uint8(image: Tensor) -> Tensor:
