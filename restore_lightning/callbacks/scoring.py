@@ -114,7 +114,8 @@ class Scoring(Callback):
                     " width): the network's channels or scale do not fit the images"
                 )
         try:
-            self.scores[batch["set"]].update(images, clean, torch.tensor([batch["number"]]))
+            # Filled on the device, which a copy of the number would wait for.
+            self.scores[batch["set"]].update(images, clean, torch.full((1,), batch["number"], device=clean.device))
         except ValueError as error:
             raise UserError(f"{what}: {error}", exit_code=1) from error
 
