@@ -29,7 +29,7 @@ def where_float64_is(array: Array) -> Array:
 
 
 def square_blocks(array: Array, size: int, step: int) -> Array:
-    """(..., H, W) -> (..., R, C, size, size): a view of the squares that begin every `step` pixels, as far as they fit."""
+    """(..., H, W) -> (..., R, C, size, size): a view of the squares that begin every `step` pixels."""
     if isinstance(array, np.ndarray):
         windows = np.lib.stride_tricks.sliding_window_view(array, (size, size), axis=(-2, -1))
         return windows[..., ::step, ::step, :, :]
@@ -38,5 +38,4 @@ def square_blocks(array: Array, size: int, step: int) -> Array:
 
 def as_float64(array: Array) -> Array:
     """In float64."""
-    xp = namespace(array)
-    return xp.asarray(array, dtype=xp.float64)
+    return array.astype(np.float64, copy=False) if isinstance(array, np.ndarray) else array.double()

@@ -80,8 +80,8 @@ def ssim(
         strip = slice(top, top + at_once + size - 1)
         x, y = as_float64(restored[..., strip, :]), as_float64(clean[..., strip, :])
         maps = xp.zeros(shape, dtype=xp.float64, device=restored.device)
-        for filled, values in zip(maps, (x, y, x * x + y * y, x * y), strict=True):
-            filled[..., : x.shape[-2], :width] = values
+        for place, values in enumerate((x, y, x * x + y * y, x * y)):
+            maps[place, ..., : x.shape[-2], :width] = values
         filtered = _filtered(maps, window)[..., : x.shape[-2] - size + 1, :right]
         total += xp.sum(_similarity(filtered, window, data_range), axis=(1, 2, 3))
     return total / (restored.shape[1] * below * right)
