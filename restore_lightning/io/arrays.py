@@ -37,5 +37,5 @@ def square_blocks(array: Array, size: int, step: int) -> Array:
 
 
 def as_float64(array: Array) -> Array:
-    """In float64."""
-    return array.astype(np.float64, copy=False) if isinstance(array, np.ndarray) else array.double()
+    """In float64, without a gradient."""
+    return array.astype(np.float64, copy=False) if isinstance(array, np.ndarray) else array.detach().double()

@@ -4,8 +4,8 @@ The same code takes PyTorch tensors, on any device, and NumPy arrays, for which 
 longer than scoring dozens of image files.
 """
 
-from contextlib import nullcontext
 from functools import lru_cache
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -16,28 +16,28 @@ SSIMWindow = Literal["matlab", "skimage"]
 WINDOW_SIZE: dict[SSIMWindow, int] = {"matlab": 11, "skimage": 7}
 BLOCK = 32
 """Pixels per side of the squares that SSIM filters, by products with small matrices: larger ones would cost more and
-start threads. On a CPU as many rows are scored at once: float64 copies of whole images would leave its caches."""
-MAPS = 2**26
-"""Bytes of the maps that SSIM filters at once on other devices, whose time goes to the number of operations; about five
-times as much is needed while it does."""
+start threads."""
+CPU_BYTES, DEVICE_BYTES = 2**20, 2**26
+"""Of the float64 maps that SSIM filters at once: on a CPU they stay in its caches, other devices take long for many
+small operations. About five times as much is needed in all."""
 
 
-def psnr(restored: Array, clean: Array, data_range: float = 255.0, rows: int | None = None) -> Array:
-    """Peak signal-to-noise ratio of each image in dB; infinite where both are equal.
+def psnr(restored: Array, clean: Array, data_range: float = 255.0, at_once: int | None = None) -> Array:
+    """Peak signal-to-noise ratio of each image in dB; infinite where both are equal. It has no gradient.
 
     Args:
         restored: (B, C, H, W).
         clean: (B, C, H, W).
         data_range: The largest value.
-        rows: Scored at once; None: as suits the device.
+        at_once: Bytes, as those of `ssim`.
 
     Returns:
         (B,) float64, on the images' device if that has float64, else on the CPU.
     """
     restored, clean = where_float64_is(restored), where_float64_is(clean)
     xp = namespace(restored)
-    rows = rows or _rows_at_once(restored)
     channels, height, width = restored.shape[-3:]
+    rows, _ = _tile(restored, at_once)
     total = xp.zeros(len(restored), dtype=xp.float64, device=restored.device)
     for top in range(0, height, rows):
         error = as_float64(restored[..., top : top + rows, :]) - as_float64(clean[..., top : top + rows, :])
@@ -47,9 +47,9 @@ def psnr(restored: Array, clean: Array, data_range: float = 255.0, rows: int | N
 
 
 def ssim(
-    restored: Array, clean: Array, window: SSIMWindow, data_range: float = 255.0, rows: int | None = None
+    restored: Array, clean: Array, window: SSIMWindow, data_range: float = 255.0, at_once: int | None = None
 ) -> Array:
-    """Structural similarity of each image, averaged over channels and the window's valid region.
+    """Structural similarity of each image, averaged over channels and the window's valid region. It has no gradient.
 
     Args:
         restored: (B, C, H, W).
@@ -57,7 +57,7 @@ def ssim(
         window: "matlab": Gaussian 11x11, sigma 1.5, population covariance (the original code).
             "skimage": uniform 7x7, sample covariance (scikit-image's default).
         data_range: The largest value.
-        rows: Scored at once, rounded up to whole blocks; None: as suits the device.
+        at_once: Bytes of the maps that are filtered together; None: as suits the device.
 
     Returns:
         (B,) float64, on the images' device if that has float64, else on the CPU.
@@ -71,42 +71,40 @@ def ssim(
         raise ValueError(f"SSIM ({window}) needs {size}x{size} pixels, the image is {height}x{width}")
     restored, clean = where_float64_is(restored), where_float64_is(clean)
     xp = namespace(restored)
-    below, right = height - size + 1, width - size + 1
-    at_once = _whole_blocks(min(rows or _rows_at_once(restored), below))
-    # Filled up with zeros to whole blocks.
-    shape = (4, *restored.shape[:2], at_once + size - 1, _whole_blocks(right) + size - 1)
+    margin = size - 1
+    below, right = height - margin, width - margin
+    rows, columns = _tile(restored, at_once)
     total = xp.zeros(len(restored), dtype=xp.float64, device=restored.device)
-    for top in range(0, below, at_once):
-        strip = slice(top, top + at_once + size - 1)
-        x, y = as_float64(restored[..., strip, :]), as_float64(clean[..., strip, :])
-        maps = xp.zeros(shape, dtype=xp.float64, device=restored.device)
-        for place, values in enumerate((x, y, x * x + y * y, x * y)):
-            maps[place, ..., : x.shape[-2], :width] = values
-        filtered = _filtered(maps, window)[..., : x.shape[-2] - size + 1, :right]
+    for top, left in product(range(0, below, rows), range(0, right, columns)):
+        tile: Any = (..., slice(top, top + rows + margin), slice(left, left + columns + margin))
+        filtered = _filtered(as_float64(restored[tile]), as_float64(clean[tile]), window)
         total += xp.sum(_similarity(filtered, window, data_range), axis=(1, 2, 3))
     return total / (restored.shape[1] * below * right)
 
 
-def _rows_at_once(images: Array) -> int:
-    """How many rows of (B, C, H, W) suit the device."""
-    if isinstance(images, np.ndarray) or images.device.type == "cpu":
-        return BLOCK
+def _tile(images: Array, at_once: int | None) -> tuple[int, int]:
+    """Rows and columns of (B, C, H, W) images whose maps take so many bytes: whole blocks, rather wide than high."""
     batch, channels, _, width = images.shape
-    return max(BLOCK, MAPS // (4 * 8 * max(1, batch * channels * width)))
+    if at_once is None:
+        on_cpu = isinstance(images, np.ndarray) or images.device.type == "cpu"
+        at_once = CPU_BYTES if on_cpu else DEVICE_BYTES
+    blocks = max(1, at_once // (4 * 8 * max(1, batch * channels) * BLOCK**2))
+    across = min(blocks, -(-width // BLOCK))
+    return blocks // across * BLOCK, across * BLOCK
 
 
-def _whole_blocks(pixels: int) -> int:
-    return pixels + -pixels % BLOCK
-
-
-def _filtered(maps: Array, window: SSIMWindow) -> Array:
-    """Weighted means over windows: (..., H, W) -> (..., H - size + 1, W - size + 1), both multiples of `BLOCK`."""
-    xp = namespace(maps)
-    margin = WINDOW_SIZE[window] - 1
-    down, across = _bands(window, xp, maps.device)
+def _filtered(x: Array, y: Array, window: SSIMWindow) -> Array:
+    """The means of x, y, x^2 + y^2 and x y over windows: (4, B, C, H - size + 1, W - size + 1)."""
+    xp, margin = namespace(x), WINDOW_SIZE[window] - 1
+    rows, columns = x.shape[-2] - margin, x.shape[-1] - margin
+    high, wide = rows + -rows % BLOCK, columns + -columns % BLOCK
+    # Filled up with zeros to whole blocks.
+    maps = xp.zeros((4, *x.shape[:2], high + margin, wide + margin), dtype=xp.float64, device=x.device)
+    for place, values in zip(maps, (x, y, x * x + y * y, x * y), strict=True):
+        place[..., : rows + margin, : columns + margin] = values
+    down, across = _bands(window, xp, x.device)
     blocks = down @ square_blocks(maps, BLOCK + margin, BLOCK) @ across
-    shape = (*maps.shape[:-2], maps.shape[-2] - margin, maps.shape[-1] - margin)
-    return xp.moveaxis(blocks, -2, -3).reshape(shape)
+    return xp.moveaxis(blocks, -2, -3).reshape((4, *x.shape[:2], high, wide))[..., :rows, :columns]
 
 
 def _similarity(filtered: Array, window: SSIMWindow, data_range: float) -> Array:
@@ -127,7 +125,5 @@ def _bands(window: SSIMWindow, xp: Any, device: Any) -> tuple[Any, Any]:
     places = np.arange(size) - size // 2
     weights = np.exp(-(places**2) / (2 * 1.5**2)) if window == "matlab" else np.ones(size)
     band = np.stack([np.pad(weights / weights.sum(), (i, BLOCK - 1 - i)) for i in range(BLOCK)])
-    # Kept for calls that need gradients, too, wherever the first one comes from.
-    with nullcontext() if xp is np else xp.inference_mode(False):
-        down, across = (xp.asarray(one, device=device) for one in (band, np.ascontiguousarray(band.T)))
+    down, across = (xp.asarray(one, device=device) for one in (band, np.ascontiguousarray(band.T)))
     return down, across

@@ -84,11 +84,11 @@ def test_a_set_is_read_once():
 
 
 @pytest.mark.parametrize("window", ["matlab", "skimage"])
-@pytest.mark.parametrize("rows", [1, 32, 33, 64, 1000])
-def test_rows_at_once_change_no_score(window, rows):
-    restored, clean = (version[:3].double() for version in images())
+@pytest.mark.parametrize("at_once", [1, 2**18, 2**19, 2**26])
+def test_tiles_change_no_score(window, at_once):
+    restored, clean = (version[:, :, :, :45].repeat(1, 1, 2, 2).double()[:3] for version in images())
     expected = psnr(restored, clean, 1.0), ssim(restored, clean, window, 1.0)
-    found = psnr(restored, clean, 1.0, rows), ssim(restored, clean, window, 1.0, rows)
+    found = psnr(restored, clean, 1.0, at_once), ssim(restored, clean, window, 1.0, at_once)
     for one, other in zip(found, expected, strict=True):
         assert one.tolist() == pytest.approx(other.tolist(), abs=1e-12)
 
@@ -140,15 +140,12 @@ def test_autocast_changes_no_score(name):
         assert torch.equal(found[score], values)
 
 
-def test_gradients_after_scores_without_them():
+def test_images_that_have_a_gradient():
     """What is kept for the next image may come from inference mode."""
     functional._bands.cache_clear()
     restored, clean = images()
     with torch.inference_mode():
         expected = ssim(restored, clean, "matlab", 1.0)
-    restored.requires_grad_()
-    found = ssim(restored, clean, "matlab", 1.0)
-    found.mean().backward()
-    assert torch.equal(found.detach(), expected)
-    assert bool(restored.grad.isfinite().all())
-    assert float(restored.grad.abs().max()) > 0
+    found = ssim(restored.requires_grad_(), clean, "matlab", 1.0)
+    assert not found.requires_grad
+    assert torch.equal(found, expected)
