@@ -6,8 +6,8 @@ Photographs (scikit-image's, 320x240 PNG files) are restored by a multi-branch n
 fresh weights: told its factor, by the recurrent order, and in tiles. The plain loop reads a file by Pillow, sends it to
 the device, restores it in float32 and channels-first (whole, or tile by tile with a hard border) and writes it. Ours is
 `restore apply` with its defaults, in this process. Each way and round is a process of its own, so that its peak memory
-(of the process on a CPU, of the device on a GPU) is its own; its seconds are
-those of a call after a first one on a single photograph, without imports.
+(of the process on a CPU, of the device on a GPU) is its own; its seconds are those of a call that follows one on a
+single photograph, without imports.
 
 Progress on standard error, one JSON object on standard output. `ratio` is the least of the ratios of images a second,
 ours over the plain loop; each figure is the median over the rounds. PSNR between the results of both ways is given; in
