@@ -93,10 +93,11 @@ class Restorer:
 
     def to(self, device: torch.device | str) -> Self:
         """Move the networks; their convolutions' weights become channels-last, as the images that they get."""
-        for network in self.networks.values():
-            for parameter in network.to(device).parameters():
+        for network in dict.fromkeys(self.networks.values()):
+            for parameter in network.parameters():
                 if parameter.dim() == 4:  # `Module.to` would refuse one with 5
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            network.to(device)
         return self
 
     def precision(self, device: torch.device | str) -> torch.dtype:
