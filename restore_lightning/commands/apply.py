@@ -109,19 +109,16 @@ def run(words: list[str]) -> int:
     # In tiles an image is not sent to the device as a whole.
     home = torch.device("cpu") if options.tile else device
 
-    def read(job: Job) -> torch.Tensor:
-        image = read_image(job.source)
-        return image.pin_memory() if home.type == "cuda" else image
-
     def restored(images: torch.Tensor) -> torch.Tensor:
+        images = images.pin_memory() if home.type == "cuda" else images  # so that the copy does not wait for the GPU
         return to_uint8(restorer.restore(to_float(images.to(home, non_blocking=True)), ()))
 
     failures: list[str] = []
     done = run_pipeline(
         jobs,
-        read,
+        lambda job: read_image(job.source),
         restored,
-        lambda job, image: write_image(image, job.target),  # waits for the device
+        lambda job, image: write_image(image, job.target),  # where the one wait for the device is, in a thread
         partial(batch_size, home),
         threads=min(8, usable_cores()),
     )
