@@ -44,6 +44,7 @@ from restore_lightning.runs.folder import (
     trained_checkpoint,
 )
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
+from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
 from restore_lightning.runs.signals import STOPPED
@@ -175,6 +176,11 @@ class RestoreCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run's own callbacks, and its loggers unless the config names some or none."""
         trainer = self.config_init[self.subcommand].trainer
+        kwargs["precision"] = chosen_precision(trainer, self.model.network)
+        self.config[self.subcommand].trainer.precision = kwargs["precision"]  # the run's, on any other machine too
+        if self.subcommand == "fit":
+            kwargs["benchmark"] = chosen_benchmark(trainer)
+        use_tensor_cores(trainer)
         scoring = Scoring()
         own = [
             RemoveEarlierRun(self.earlier),

@@ -10,6 +10,7 @@ from restore_lightning.checkpoints import (
     DATA,
     KIND,
     ORDER,
+    PRECISION,
     SETTINGS,
     SPEC,
     architecture_difference,
@@ -153,13 +154,20 @@ RULES = (
         "resuming with other data: {name} {difference}",
     ),
     Rule(
-        "how images are restored to be scored, baselines, titles, `init_from`, activation checkpointing",
+        "`trainer.precision`, also where the machine chooses it",
+        (PRECISION,),
+        "warned",
+        "steps from here on are rounded otherwise",
+        "resuming with another precision: {difference}; --trainer.precision {was} goes on as before",
+    ),
+    Rule(
+        "how images are restored to be scored, baselines, titles, `init_from`, activation checkpointing, `compile`",
         # Network and order too: of these the checkpoint speaks by itself.
         tuple(
             f"model.init_args.{name}"
             for name in (
                 *("network", "order", "inference", "init_from", "baselines", "title"),
-                *("recompute", "activation_checkpointing"),
+                *("recompute", "activation_checkpointing", "compile"),
             )
         ),
         "free",
@@ -173,7 +181,7 @@ RULES = (
         "resuming with other settings: {name} {difference}",
     ),
     Rule(
-        "`trainer.max_steps`, devices, nodes, precision, `data.num_workers`, folders on another machine",
+        "`trainer.max_steps`, devices, nodes, `data.num_workers`, folders on another machine",
         ("trainer.",),
         "free",
         "the same steps, on another machine or for longer",
@@ -241,6 +249,7 @@ def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[s
     both = _of_ours(checkpoint), this_run
     facts: dict[str, Any] = {key: tuple(each.get(key) for each in both) for key in (ORDER, "optimizer_states")}
     facts[KIND] = tuple(each.get(KIND, CURRENT) for each in both)
+    facts[PRECISION] = tuple(each.get(PRECISION) or "32-true" for each in both)  # Lightning's default, which was ours
     facts[SPEC] = tuple((each.get(SPEC), network_state(each)) for each in both)
     before, after = (each.get(SETTINGS) or {} for each in both)
     if before and after:  # the names of a config's settings vary with their values
