@@ -32,7 +32,7 @@ from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
-from restore_lightning.runs.distributed import configure_ddp, is_rank_zero
+from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
     earlier_run,
@@ -283,16 +283,17 @@ def run(verb: str, words: list[str]) -> int:
     cwd = Path.cwd()
     sys.path.append(str(cwd))
     try:
-        RestoreCLI(
-            RestorationTask,
-            RestorationData,
-            save_config_callback=RunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults=dict(TRAINER_DEFAULTS),
-            parser_kwargs=parser | dict.fromkeys(TRAINER_VERBS, parser),
-            subclass_mode_model=True,
-            auto_configure_optimizers=False,
-        )
+        with starting_processes():
+            RestoreCLI(
+                RestorationTask,
+                RestorationData,
+                save_config_callback=RunConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                trainer_defaults=dict(TRAINER_DEFAULTS),
+                parser_kwargs=parser | dict.fromkeys(TRAINER_VERBS, parser),
+                subclass_mode_model=True,
+                auto_configure_optimizers=False,
+            )
     except argparse.ArgumentError as error:
         config_given = any(word.startswith(("--config", "-c")) for word in words)
         raise UserError(refusal(str(error), verb, config_given)) from error

@@ -3,7 +3,8 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,26 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def is_rank_zero() -> bool:
     """Whether this is the process that writes the run's files, before there is a Trainer to ask."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
+@contextmanager
+def starting_processes() -> Iterator[None]:
+    """Within the block Lightning may start a run's other processes; behind it, those of another run.
+
+    It notes in the environment that they are there, and would wait for them in the next run.
+    """
+    names = (*RANKS, "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        if before["LOCAL_RANK"] is None and "LOCAL_RANK" in os.environ:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
 
 
 def configure_ddp(trainer: Trainer, module: LightningModule, idle_branches: bool, sync_batchnorm: bool) -> None:

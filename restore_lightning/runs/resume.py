@@ -223,9 +223,10 @@ def check_resumed(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any], sc
                 told = {"name": TITLES.get(name, name), "was": was, "now": now, "difference": difference}
                 raise UserError(rule.message.format(**told))
             if verdict == "warned":
-                parts = _by_factor(name.removeprefix("data."), was, now)
-                told = {part: rule.difference(*values) for part, values in parts.items()}
-                warnings += [rule.message.format(name=part, difference=how) for part, how in told.items() if how]
+                for part, values in _by_factor(name.removeprefix("data."), was, now).items():
+                    how = rule.difference(*values)
+                    if how:
+                        warnings.append(rule.message.format(name=part, was=values[0], difference=how))
     for warning in warnings:
         log.warning(warning)
 
