@@ -6,9 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-GRAPHS = 64
-"""Of a compiled network at most: enough for 8 factors in crops of 8 sizes."""
-
 Outputs = Callable[..., list[Tensor]]
 
 
@@ -22,9 +19,11 @@ def to_channels_last(network: nn.Module) -> None:
 def compiled(outputs_of: Outputs) -> Outputs:
     """`network_outputs`, which makes a graph of each network, factor and size of images, when it first meets them.
 
-    A graph for any size would be slower. Networks stay what they are, and so do the names of their tensors.
+    A graph for any size would be slower. Of a network torch makes 8 graphs and computes the rest without, with a
+    warning: the paper's R-MBN needs these 8, four passes in crops of two sizes. Networks stay what they are, and so do
+    the names of their tensors.
     """
-    made: Outputs = torch.compile(outputs_of, dynamic=False, recompile_limit=GRAPHS)
+    made: Outputs = torch.compile(outputs_of, dynamic=False)
     return made
 
 

@@ -135,21 +135,20 @@ def test_recurrent_order(config, restore, tmp_path, photos):
 
 @pytest.mark.slow
 def test_runs_of_two_processes(config, tmp_path):
-    """Each run of a search starts its own second process."""
+    """Rehearsal, fit and test of a candidate: each starts its own second process."""
     settings = yaml.safe_load(config.read_text())
-    settings["data"]["factors"] = {"noise": {}, "jpeg": {}}
+    settings["data"]["factors"] = {"noise": {}}
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(settings))
-    words = ("--config", tmp_path / "two.yaml", "--first", "noise", "--output", tmp_path, "--trainer.max_steps", 2)
+    words = ("--config", tmp_path / "two.yaml", "--first", "noise", "--output", tmp_path, "--trainer.max_steps", 1)
     words += ("--trainer.devices", 2, "--trainer.strategy", "ddp")
     command = [sys.executable, "-m", "restore_lightning", "search", "output_hierarchy", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env=environment, timeout=300, check=False
+        list(map(str, command)), capture_output=True, text=True, env=environment, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "best: --model.network.hierarchy '[" in done.stdout
-    runs = {path.parent.name for path in tmp_path.glob("*/scores.json")}
-    assert runs == {"noise", "noise-jpeg", "jpeg-noise", "noise+jpeg"}
+    assert [path.parent.name for path in tmp_path.glob("*/scores.json")] == ["noise"]
 
 
 @pytest.mark.parametrize(
