@@ -6,11 +6,12 @@ runs commands of `restore` one after the other with the device "pretended" (`--t
 --trainer.strategy pretended`, or `apply --device pretended`), and prints last, in one line, a JSON list with each one's
 {"code", "operations", "waits": {part: {line: number}}}. It is a process of its own since torch knows one such device.
 
-A tensor there holds a CPU tensor and computes with it, so that the numbers are those of the CPU. Refused are: operations
-on tensors of both devices, NumPy's view, forked processes, files that are read without being mapped to a device that
-is there; under `use_deterministic_algorithms` what that function's documentation says CUDA refuses; `--without-float64`
-that type, as Apple's GPUs do. Counted is where the host waits for the device, as `torch.cuda.set_sync_debug_mode` sees
-it. Autocast follows CUDA's lists. There is one device, and neither streams nor memory nor speed are like a GPU's.
+A tensor there holds a CPU tensor and computes with it, so that the numbers are those of the CPU. Refused are:
+operations on tensors of both devices, NumPy's view, forked processes, files that are read without being mapped to a
+device that is there; under `use_deterministic_algorithms` what that function's documentation says CUDA refuses;
+`--without-float64` that type, as Apple's GPUs do. Counted is where the host waits for the device, as
+`torch.cuda.set_sync_debug_mode` sees it. Autocast follows CUDA's lists. There is one device, and neither streams nor
+memory nor speed are like a GPU's.
 """
 
 import json
@@ -36,6 +37,7 @@ PROCESS = os.getpid()
 OPERATIONS: Counter[str] = Counter()
 WAITS: defaultdict[str, Counter[str]] = defaultdict(Counter)
 REFUSED_TYPES: set[torch.dtype] = set()
+REFUSALS: list[str] = []
 PARTS = {  # of a run, by Lightning's functions; what they call counts for the innermost of them
     "_TrainingEpochLoop.advance": "training step",
     "_TrainingEpochLoop.on_advance_end": "training step",
@@ -73,6 +75,13 @@ def waited(what: str) -> None:
     WAITS[part][f"{what}: {' in '.join(lines)}"] += 1
 
 
+def refuse(message: str) -> None:
+    """Raise; within a backward pass, where torch cannot take it, the command fails at its end."""
+    REFUSALS.append(message)
+    if torch._C._current_graph_task_id() == -1:
+        raise RuntimeError(message)
+
+
 class PretendedTensor(torch.Tensor):
     """A tensor on the device; the CPU tensor `held` has its numbers."""
 
@@ -81,9 +90,9 @@ class PretendedTensor(torch.Tensor):
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> "PretendedTensor":
         if os.getpid() != PROCESS:
-            raise RuntimeError("Cannot re-initialize the pretended device in a forked process")
+            refuse("Cannot re-initialize the pretended device in a forked process")
         if held.dtype in REFUSED_TYPES:
-            raise TypeError(f"the pretended device has no {held.dtype}")
+            refuse(f"the pretended device has no {held.dtype}")
         strides = {"strides": held.stride(), "storage_offset": held.storage_offset()}
         with torch.inference_mode(held.is_inference()):
             made = torch.Tensor._make_wrapper_subclass(cls, held.shape, dtype=held.dtype, device=f"{NAME}:0", **strides)
@@ -110,7 +119,7 @@ class PretendedTensor(torch.Tensor):
         results = func(*held[0], **held[1])
         for tensor in known.values():
             if (tensor.shape, tensor.stride()) != (tensor.held.shape, tensor.held.stride()):
-                raise NotImplementedError(f"the pretended device cannot change shapes in place, as {func} does")
+                refuse(f"the pretended device cannot change shapes in place, as {func} does")
 
         def wrapped(value: Any) -> Any:
             """What was written to comes back as the tensor that it was."""
@@ -129,12 +138,12 @@ class PretendedTensor(torch.Tensor):
         return PretendedTensor(held["held"])
 
     def __reduce_ex__(self, protocol: int) -> Any:
-        """In a file it is of its device; see `torch.serialization.register_package` below."""
+        """In a file it is of its device; see `location`."""
         self.held.untyped_storage().pretended = True
         return self.held.__reduce_ex__(protocol)
 
     def numpy(self, **_: Any) -> Any:
-        raise TypeError(f"can't convert {NAME}:0 device type tensor to numpy")
+        refuse(f"can't convert {NAME}:0 device type tensor to numpy")
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
@@ -170,12 +179,12 @@ def check(func: Any, name: str, args: Any, kwargs: Any, tensors: list[torch.Tens
     written = func._schema.is_mutable and host and host[0] is args[0]
     if written or any(tensor.dim() or not numbers for tensor in host):
         found = ", ".join(f"{tensor.device.type} {list(tensor.shape)}" for tensor in tensors)
-        raise RuntimeError(f"Expected all tensors to be on the same device: {func} got {found}")
+        refuse(f"Expected all tensors to be on the same device: {func} got {found}")
     if name in WAITING:
         waited("item" if name == "_local_scalar_dense" else name)
-    if name in NOT_DETERMINISTIC or (name == "cumsum" and tensors[0].is_floating_point()):
-        if torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled():
-            raise RuntimeError(f"{name} does not have a deterministic implementation")
+    strict = torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+    if strict and (name in NOT_DETERMINISTIC or (name == "cumsum" and tensors[0].is_floating_point())):
+        refuse(f"{name} does not have a deterministic implementation")
 
 
 class PretendedAccelerator(Accelerator):
@@ -203,8 +212,8 @@ class PretendedPrecision(MixedPrecision):
 
 
 # Lists of ATen/autocast_mode.h: in half precision, and in float32.
-LOWER = """conv1d conv2d conv3d conv_transpose1d conv_transpose2d.input convolution prelu addmm addmv matmul einsum mm mv
-    linear addbmm baddbmm bmm scaled_dot_product_attention"""
+LOWER = """conv1d conv2d conv3d conv_transpose1d conv_transpose2d.input convolution prelu addmm addmv matmul einsum mm
+    mv linear addbmm baddbmm bmm scaled_dot_product_attention"""
 FLOAT32 = """acos asin cosh exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow.Tensor_Scalar pow.Tensor_Tensor
     pow.Scalar softplus layer_norm native_layer_norm group_norm cosine_similarity kl_div l1_loss smooth_l1_loss
     huber_loss mse_loss logsumexp upsample_nearest2d upsample_bilinear2d upsample_bicubic2d cumsum cumprod softmax.int
@@ -245,6 +254,17 @@ def copied(source: torch.Tensor, target: PretendedTensor, non_blocking: bool = F
     return target
 
 
+def location(storage: Any) -> str | None:
+    """What a file says of a tensor of this device."""
+    return f"{NAME}:0" if getattr(storage, NAME, False) else None
+
+
+def mapped(storage: Any, found: str) -> None:
+    """Refuse to read it as a machine without the device does, unless it is mapped to another."""
+    if found.startswith(NAME):
+        refuse(f"the file has tensors of {found}, which is not there: give map_location")
+
+
 def install() -> list[torch.library.Library]:
     """Make torch and Lightning know the device; it stays for as long as the result is kept."""
     module = SimpleNamespace(
@@ -268,12 +288,9 @@ def install() -> list[torch.library.Library]:
     for key, operator, kernel in kernels:
         ours.impl(operator, kernel, key)
     others.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-    # Backward passes in the thread that asks for them, where a refusal is an ordinary exception.
+    # Backward passes in the thread that asks for them, so that a wait there is one of the training step.
     torch.autograd.set_multithreading_enabled(False)
-    # A file's tensors of this device cannot be read by a process that lacks it, unless it maps them to another.
-    torch.serialization.register_package(
-        1, lambda storage: f"{NAME}:0" if getattr(storage, NAME, False) else None, lambda storage, _: None
-    )
+    torch.serialization.register_package(0, location, mapped)
     AcceleratorRegistry.register(NAME, PretendedAccelerator)
     StrategyRegistry.register(NAME, SingleDeviceStrategy, device=f"{NAME}:0")
     accelerator_connector.MixedPrecision = PretendedPrecision
@@ -292,7 +309,11 @@ def run(words: list[str]) -> int:
     for command in commands:
         OPERATIONS.clear()
         WAITS.clear()
-        code = main(command)
+        try:
+            code = main(command)
+        finally:
+            print(*dict.fromkeys(REFUSALS), sep="\n", file=sys.stderr)
+        code = code or int(bool(REFUSALS))
         reports.append(
             {
                 "code": code,
