@@ -45,7 +45,7 @@ PARTS = {  # of a run, by Lightning's functions; what they call counts for the i
     "_PredictionLoop.run": "evaluation",
     "Trainer.save_checkpoint": "checkpoint",
 }
-# The documentation of torch.use_deterministic_algorithms (2.13), as far as 2D images go; of reflection padding see below.
+# The documentation of torch.use_deterministic_algorithms (2.13), as far as 2D images go; reflection padding: see below.
 NOT_DETERMINISTIC = {
     *("upsample_linear1d_backward", "upsample_bilinear2d_backward", "upsample_bicubic2d_backward"),
     *("reflection_pad1d_backward", "reflection_pad3d_backward"),

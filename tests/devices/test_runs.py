@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from tests.devices.conftest import DEVICE, on_device
+from tests.devices.pretended import DEVICE, on_device
 from tests.killing import added
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.devices.conftest import DEVICE, TASKS, on_device
+from tests.devices.pretended import DEVICE, on_device
+from tests.every_task import TASKS
 
 pytestmark = pytest.mark.slow
 
