@@ -35,10 +35,12 @@ def test_the_table_names_the_machine_each_ratio_and_each_failure():
 
 
 def test_parts_are_processes_whose_last_line_is_kept():
-    script = "import sys; print('{\\"ratio\\": 2}'); print('progress', file=sys.stderr); sys.exit(int(sys.argv[1]))"
+    script = (
+        "import json, sys; print(json.dumps({'ratio': 2})); print('why', file=sys.stderr); sys.exit(int(sys.argv[1]))"
+    )
     good, bad = (run("apply", [sys.executable, "-c", script, code]) for code in "03")
     assert (good.figure, good.failure, good.report) == ("2.00", None, {"ratio": 2})
-    assert (bad.failure, bad.report) == ("progress", None)
+    assert (bad.failure, bad.report) == ("why", None)
     assert run("tests/gpu", [sys.executable, "-c", "print('...'); print('3 passed')"]).figure == "3 passed"
 
 
