@@ -38,10 +38,11 @@ def done(request, words, photographs, tmp_path_factory) -> Done:
     baseline = json.dumps({"itself": {"checkpoint": str(last), "inference": {"self_ensemble": True}}})
     rare = ("--trainer.val_check_interval", STEPS)
     row = (*rare, "--trainer.log_every_n_steps", BETWEEN)
+    strict = ("--trainer.log_every_n_steps", 1000, "--trainer.deterministic", "true")
     how = ("--factor", TASKS[request.param].factor) if request.param == "MBN" else ()
     apply = ("apply", last, photographs, *how)
     commands = {
-        "fit": made.fit(device, BETWEEN, *DEVICE, *rare, "--trainer.log_every_n_steps", 1000),
+        "fit": made.fit(device, BETWEEN, *DEVICE, *rare, *strict),
         "resume": made.fit(device, STEPS, *DEVICE, *row, "--ckpt_path", "last"),
         "validate": ("validate", *settled),
         "test": ("test", *settled, "--model.inference.tile", 64, "--model.baselines", baseline),
@@ -53,6 +54,7 @@ def done(request, words, photographs, tmp_path_factory) -> Done:
 
 
 def test_each_verb_computes_on_the_device(done):
+    """And `fit` by operations that are deterministic there."""
     for verb in ("fit", "resume", "validate", "test", "apply"):
         assert done.reports[verb]["operations"] > 100, verb
     for verb in ("fit on the CPU", "apply on the CPU"):
