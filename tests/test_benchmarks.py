@@ -15,7 +15,7 @@ SMALL = {
     "recurrent_memory.py": ("--batch", "1", "--size", "64", "--width", "4"),
 }
 
-ELSEWHERE = {"requeue.py"}  # tests/slurm: it needs a cluster
+ELSEWHERE = {"requeue.py", "on_gpu.py"}  # tests/slurm, tests/test_on_gpu.py: they need more than a machine like any
 
 
 @pytest.mark.slow
