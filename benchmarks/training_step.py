@@ -36,7 +36,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from restore_lightning.losses import SSIML1
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
+from restore_lightning.runs.precision import chosen_precision
 from restore_lightning.tasks import MultiBranchTask, RecurrentTask, RestorationTask, SingleFactorTask
+from restore_lightning.tasks.base import adam
+from restore_lightning.tasks.kernels import fuse_step
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,16 @@ class Way:
 
     def __init__(self, task: RestorationTask, device: torch.device, product: bool) -> None:
         self.task, self.device = task.to(device), device
-        self.precision = torch.float32
-        parameters = [parameter for parameter in task.network.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=product)
         self.layout = torch.channels_last if product else torch.contiguous_format
         task.network.to(memory_format=self.layout)
+        parameters = [parameter for parameter in task.network.parameters() if parameter.requires_grad]
+        self.optimizer = adam(parameters)
+        self.precision = torch.float32
         if product:
-            self.precision = torch.bfloat16
+            fuse_step(self.optimizer)
+            trainer = {"precision": None, "plugins": None, "accelerator": device.type}
+            mixed = chosen_precision(trainer, task.network) == "bf16-mixed"
+            self.precision = torch.bfloat16 if mixed else torch.float32
 
     def batch(self, factor: str, count: int, size: int) -> dict[str, Any]:
         """Images as the data module gives them."""
