@@ -14,7 +14,9 @@ def to_channels_last(network: nn.Module) -> None:
     """Lay a network's 2-D convolutions out with their channels last, which is faster; names and results stay."""
     for parameter in network.parameters():
         if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            # Not `contiguous`, which leaves 1x1 kernels the strides of channels first: DDP warns of their gradients'.
+            laid_out = torch.empty_like(parameter, memory_format=torch.channels_last, requires_grad=False)
+            parameter.data = laid_out.copy_(parameter.data)
 
 
 def compiled(outputs_of: Outputs) -> Outputs:
