@@ -29,6 +29,7 @@ from restore_lightning.callbacks import (
 from restore_lightning.checkpoints import check_arguments, check_serialisable
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.parser_messages import one_line, refusal
+from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
@@ -83,7 +84,7 @@ class RunConfig(SaveConfigCallback):
         write_text(Path(trainer.default_root_dir, "config.yaml"), self.parser.dump(config, skip_unset=False))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.experiment.config.update(config.as_dict(), allow_val_change=True)
+                logger.log_hyperparams(config.as_dict())
 
 
 class RestoreCLI(LightningCLI):
@@ -272,6 +273,7 @@ def run(verb: str, words: list[str]) -> int:
     """Run one verb of the Trainer."""
     _quiet()
     _types_in_order()
+    use_text_keys()
     RestoreCLI.overwrite = "--overwrite" in words and verb == "fit"
     words = [word for word in words if word != "--overwrite" or verb != "fit"]
     if RestoreCLI.overwrite and any(word.startswith("--ckpt_path") for word in words):

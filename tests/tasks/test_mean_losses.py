@@ -23,7 +23,7 @@ def test_means_by_factor():
     losses = MeanLosses()
     assert losses.of_all_processes(PROCESS) == {}
     for factor, loss in (("rain", 1.0), ("haze", 5.0), ("rain", 2.5)):
-        losses.add(factor, torch.tensor(loss))
+        losses.add(factor, torch.tensor(loss), 0)
     assert losses.of_all_processes(PROCESS) == {"rain": 1.75, "haze": 5.0}
 
 
@@ -68,6 +68,6 @@ def test_a_step_that_a_scaler_leaves_out(restore, tmp_path):
 def test_a_run_without_a_log_keeps_one_number_of_a_factor():
     losses = MeanLosses()
     for _ in range(100):
-        losses.add("rain", torch.ones(()))
+        losses.add("rain", torch.ones(()), 0)
     kept = [value for part in vars(losses).values() for value in part.values() if isinstance(value, torch.Tensor)]
     assert sum(tensor.numel() for tensor in kept) == 1
