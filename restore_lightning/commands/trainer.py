@@ -33,7 +33,7 @@ from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import write_text
-from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, starting_processes
+from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
     earlier_run,
@@ -299,6 +299,10 @@ def run(verb: str, words: list[str]) -> int:
     except argparse.ArgumentError as error:
         config_given = any(word.startswith(("--config", "-c")) for word in words)
         raise UserError(refusal(str(error), verb, config_given)) from error
+    except RuntimeError as error:
+        if of_another_rank(error):
+            raise UserError("another process of this run ended, its own line says why", exit_code=1) from error
+        raise
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))
