@@ -1,10 +1,18 @@
 """What the command line's parser says, in one line."""
 
+import inspect
 import re
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
 
+from lightning.pytorch import Trainer
 from torch import nn
 
 from restore_lightning import networks
+from restore_lightning.callbacks import LastCheckpoint
+from restore_lightning.data.module import RestorationData
 from restore_lightning.shipped_configs import shipped
 
 NETWORKS = [name for name, value in vars(networks).items() if isinstance(value, type) and issubclass(value, nn.Module)]
@@ -13,6 +21,10 @@ KNOWN_CLASSES = {
     "loss": "SSIML1, NegativePSNR, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss",
 }
 """Argument of a task -> the classes that it takes by their names alone, and others."""
+
+GROUPS: dict[str, Any] = {"trainer": Trainer, "data": RestorationData, "checkpoint": LastCheckpoint}
+"""Group of options -> what takes them."""
+OPTIONS = ("config", "model", *GROUPS, "seed_everything", "ckpt_path", "overwrite")
 
 
 def refusal(message: str, verb: str, config_given: bool) -> str:
@@ -25,7 +37,41 @@ def refusal(message: str, verb: str, config_given: bool) -> str:
     """
     if "are required" in message and not config_given:
         return f"{verb} needs a model and data: give --config FILE, or a shipped one ({', '.join(shipped())})"
-    return one_line(message)
+    return with_nearest(one_line(message))
+
+
+def with_nearest(message: str) -> str:
+    """A refusal of an unknown key, and the known one that looks like it.
+
+    >>> with_nearest("Subcommand 'fit' does not accept option 'trainer.max_step'")
+    "Subcommand 'fit' does not accept option 'trainer.max_step'; did you mean trainer.max_steps?"
+    >>> with_nearest("unrecognized arguments: --data.rot photos")
+    'unrecognized arguments: --data.rot photos; did you mean --data.root?'
+    >>> with_nearest("restore_lightning.networks.DRN: Option 'widht' is not accepted")
+    "restore_lightning.networks.DRN: Option 'widht' is not accepted; did you mean width?"
+    """
+    of_class = re.search(r"(?:^|\s)([\w.]+)\.(\w+): Option '([\w.]+)' is not accepted", message)
+    if of_class:
+        owner = getattr(sys.modules.get(of_class[1]), of_class[2], None)
+        start, _, key = of_class[3].rpartition(".")
+        if owner is None or start:
+            return message
+        return _meant(message, "", key, _arguments(owner))
+    option = re.search(r"(?:does not accept option '|unrecognized arguments: (?=--))((?:--)?)([\w.]+)", message)
+    if not option:
+        return message
+    group, _, key = option[2].rpartition(".")
+    known = OPTIONS if not group else _arguments(GROUPS[group]) if group in GROUPS else ()
+    return _meant(message, f"{option[1]}{group}." if group else option[1], key, known)
+
+
+def _arguments(owner: Any) -> Iterable[str]:
+    return [name for name in inspect.signature(owner).parameters if name != "self"]
+
+
+def _meant(message: str, before: str, key: str, known: Iterable[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    return f"{message}; did you mean {before}{near[0]}?" if near else message
 
 
 def one_line(message: str) -> str:

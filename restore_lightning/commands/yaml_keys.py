@@ -16,10 +16,14 @@ def use_text_keys() -> None:
     set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
 
 
-def load_yaml(text: str) -> Any:
+def load_yaml(text: str, path: object = "") -> Any:
     """A YAML text; a key that YAML takes for a number, a boolean or nothing is the text that stands there.
 
     Sets are called by their noise levels, and keys of factors, sets and baselines become names in files.
+
+    Args:
+        text: The YAML.
+        path: The file that it stands in; none: the command line.
 
     >>> load_yaml("{25: {yes: 1}, 050: 2}")
     {'25': {'yes': 1}, '050': 2}
@@ -39,7 +43,7 @@ def load_yaml(text: str) -> Any:
             left += node.value
         elif isinstance(node, yaml.MappingNode):
             keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != MERGE]
-            _check_once(keys)
+            _check_once(keys, str(path) or "an option's value")
             left += [value for _, value in node.value]
             for key in keys:
                 changed |= key.tag != TEXT
@@ -47,13 +51,12 @@ def load_yaml(text: str) -> Any:
     return _load(yaml.serialize(root) if changed else text)
 
 
-def _check_once(keys: list[yaml.ScalarNode]) -> None:
+def _check_once(keys: list[yaml.ScalarNode], where: str) -> None:
     lines: dict[str, int] = {}
     for key in keys:
         line = key.start_mark.line + 1
         if key.value in lines:
             raise UserError(
-                f"the key {key.value!r} stands twice in one mapping, in lines {lines[key.value]} and {line}"
-                " of the config (or of an option's value): remove one of them"
+                f"{where}: {key.value!r} stands twice in one mapping, in lines {lines[key.value]} and {line}: remove one"
             )
         lines[key.value] = line

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from restore_lightning.checkpoints import (
@@ -21,7 +22,7 @@ from restore_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
 
-GO_ON = "go on with --config config.yaml of its folder"
+GO_ON = "go on with --config {config}"
 ANOTHER_RUN = (
     "the checkpoint is of another run than the config's: {name} {difference}; what it holds of task, optimiser and"
     f" schedule goes on unchanged (max_steps, devices and data.num_workers may change): {GO_ON}, or start another run"
@@ -101,7 +102,7 @@ RULES = (
         "refused",
         "the checkpoint's weights would not fit, or mean something else",
         "the checkpoint is of another network than the config's: {difference};"
-        " give model.network the settings it was trained with (config.yaml in its run)",
+        " give model.network the settings it was trained with ({config})",
         difference=_networks,
         scoring="refused",
     ),
@@ -110,7 +111,7 @@ RULES = (
         (ORDER,),
         "refused",
         "the weights were fine-tuned in it",
-        "the checkpoint was fine-tuned in the order {difference}; config.yaml of its folder has the one it was",
+        "the checkpoint was fine-tuned in the order {difference}; {config} has the one it was",
         difference=_orders,
         scoring="warned",
     ),
@@ -200,18 +201,27 @@ def task_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_resumed(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any], scoring: bool = False) -> None:
+def config_of(checkpoint: str | Path | None) -> str:
+    """What a message calls the config of the run that a checkpoint is of: its path, where it is beside it."""
+    config = None if checkpoint is None else Path(checkpoint).parent.parent / "config.yaml"
+    return str(config) if config is not None and config.is_file() else "config.yaml of its folder"
+
+
+def check_resumed(
+    checkpoint: Mapping[str, Any], this_run: Mapping[str, Any], scoring: bool = False, path: str | Path | None = None
+) -> None:
     """Compare a checkpoint with what a checkpoint of this run would say, by `RULES`.
 
     Args:
         checkpoint: As it was read.
         this_run: The same keys, of this run.
         scoring: The network is only scored: any data will do.
+        path: Of the checkpoint, for messages.
 
     Raises:
         UserError: They differ in what cannot change.
     """
-    facts, warnings = _facts(checkpoint, this_run), []
+    facts, warnings, config = _facts(checkpoint, this_run), [], config_of(path)
     for rule in RULES:
         for name, (was, now) in list(facts.items()):
             difference = rule.difference(was, now) if name.startswith(rule.facts) else None
@@ -221,12 +231,12 @@ def check_resumed(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any], sc
             verdict = rule.scoring if scoring else rule.verdict
             if verdict == "refused":
                 told = {"name": TITLES.get(name, name), "was": was, "now": now, "difference": difference}
-                raise UserError(rule.message.format(**told))
+                raise UserError(rule.message.format(**told, config=config))
             if verdict == "warned":
                 for part, values in _by_factor(name.removeprefix("data."), was, now).items():
                     how = rule.difference(*values)
                     if how:
-                        warnings.append(rule.message.format(name=part, was=values[0], difference=how))
+                        warnings.append(rule.message.format(name=part, was=values[0], difference=how, config=config))
     for warning in warnings:
         log.warning(warning)
 

@@ -138,7 +138,7 @@ class RestorationTask(LightningModule, ABC):
         data = self.trainer.datamodule.state_dict()  # type: ignore[attr-defined]
         this_run = {**self._described(), "state_dict": self.state_dict(), DATA: data}
         this_run |= {KIND: kind_of_weights(self.trainer), PRECISION: str(self.trainer.precision)}
-        check_resumed(checkpoint, this_run, scoring=not training)
+        check_resumed(checkpoint, this_run, scoring=not training, path=self.trainer.ckpt_path)
         check_finite(str(self.trainer.ckpt_path), self.network, network_state(checkpoint))
         self.steps_trained = checkpoint.get("global_step", 0)
         self.weights = checkpoint.get(KIND, CURRENT)
