@@ -46,8 +46,9 @@ def load_yaml(text: str, path: object = "") -> Any:
             _check_once(keys, str(path) or "an option's value")
             left += [value for _, value in node.value]
             for key in keys:
-                changed |= key.tag != TEXT
-                key.tag = TEXT
+                odd = key.tag != TEXT or not key.value[:1].isalpha()  # the parser reads 1e3 as a number too
+                if odd and key.style is None:
+                    key.tag, key.style, changed = TEXT, "'", True
     return _load(yaml.serialize(root) if changed else text)
 
 
@@ -57,6 +58,7 @@ def _check_once(keys: list[yaml.ScalarNode], where: str) -> None:
         line = key.start_mark.line + 1
         if key.value in lines:
             raise UserError(
-                f"{where}: {key.value!r} stands twice in one mapping, in lines {lines[key.value]} and {line}: remove one"
+                f"{where}: {key.value!r} stands twice in one mapping, in lines {lines[key.value]} and {line}:"
+                " remove one"
             )
         lines[key.value] = line

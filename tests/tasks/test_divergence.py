@@ -34,7 +34,8 @@ class Spoil(Callback):
     def on_before_zero_grad(self, trainer, pl_module, optimizer):
         if trainer.global_step == self.batch + 1 and self.weights:
             with torch.no_grad():
-                next(pl_module.network.parameters()).flatten()[0] = self.value
+                weight = next(pl_module.network.parameters())
+                weight[(0,) * weight.dim()] = self.value
 
 
 def run(folder, *words):
@@ -100,7 +101,8 @@ def diverged(step_1, tmp_path):
     """A checkpoint as earlier versions wrote it."""
     checkpoint = torch.load(step_1, weights_only=True)
     name = next(name for name, tensor in checkpoint["state_dict"].items() if tensor.is_floating_point())
-    checkpoint["state_dict"][name].flatten()[0] = math.inf
+    weight = checkpoint["state_dict"][name]
+    weight[(0,) * weight.dim()] = math.inf
     torch.save(checkpoint, tmp_path / "diverged.ckpt")
     return tmp_path / "diverged.ckpt"
 
