@@ -149,6 +149,14 @@ class RaiseAt(Callback):
     on_test_batch_end = on_validation_batch_end
 
 
+class Allocate(Callback):
+    """Asks for more memory than any machine has, in the second batch."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if batch_idx == 1:
+            torch.empty(2**55, dtype=torch.uint8)
+
+
 def members(group: int) -> list[str]:
     """Processes of a group, without those that have ended and were not waited for."""
     found = []

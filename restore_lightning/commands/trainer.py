@@ -65,6 +65,9 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "default_root_dir": "runs/run",
 }
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+"""What errors of memory say, on GPUs and in torch's allocator of the CPU."""
+
 
 class RunConfig(SaveConfigCallback):
     """Writes the complete config to `<run>/config.yaml` and to W&B once everything has been accepted."""
@@ -151,6 +154,19 @@ class RestoreCLI(LightningCLI):
             remove_unfinished(run / CHECKPOINTS)
             (run / STOPPED).unlink(missing_ok=True)
 
+    def fit(self, **arguments: Any) -> None:
+        """Train; memory that does not suffice is an error that names what to make smaller.
+
+        Raises:
+            UserError: There is not enough memory.
+        """
+        try:
+            self.trainer.fit(**arguments)
+        except (RuntimeError, MemoryError) as error:  # that of CUDA is a RuntimeError
+            if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY):
+                raise UserError(out_of_memory(self.datamodule, self.model.last_factor), exit_code=1) from error
+            raise
+
     def after_fit(self) -> None:
         """Say where everything is."""
         if self.trainer.is_global_zero:
@@ -214,6 +230,24 @@ class RestoreCLI(LightningCLI):
             return run_loggers(run, self.resumed)
         recorded = recorded_run(run) if self.subcommand == "test" else None
         return [wandb_logger(run, recorded)] if recorded else False
+
+
+def out_of_memory(data: RestorationData, factor: str | None) -> str:
+    """What the user is told whose training takes more memory than there is.
+
+    Args:
+        data: Of the run.
+        factor: Of the batch; None: there was none yet.
+    """
+    if factor is None:
+        return "not enough memory, before the first batch: give a smaller network or a larger machine"
+    size, crop = data.batch_sizes[factor], data.resolved[factor].crop_size
+    return (
+        f"not enough memory for a batch of {size} crops of {crop} pixels of factor {factor}: make"
+        f" data.factors.{factor}.batch_size or crop_size smaller (data.batch_size, data.crop_size are all factors'),"
+        " and give --trainer.accumulate_grad_batches to keep the samples of a step; validation images:"
+        " data.val_crop_size"
+    )
 
 
 def _with_found_configs(words: list[str]) -> list[str]:

@@ -103,6 +103,7 @@ class RestorationTask(LightningModule, ABC):
         self.settings: dict[str, Any] = {}
         self.weights = CURRENT
         self.steps_trained = 0
+        self.last_factor: str | None = None
         self._losses = MeanLosses()
         self.logged_losses = {}
         self._logged = 0
@@ -190,6 +191,7 @@ class RestorationTask(LightningModule, ABC):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One minibatch of one factor."""
+        self.last_factor = batch["factor"]
         loss = self.loss(batch)
         # This process's, and nothing that waits for the device: what is logged or looked at is their mean, once it is.
         self._losses.add(batch["factor"], loss.detach(), batch_idx)

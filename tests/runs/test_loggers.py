@@ -68,3 +68,23 @@ def test_a_run_without_rows_has_no_file(tmp_path):
     logger.keep_before(3)
     logger.drop_validation(3)
     assert not list(tmp_path.iterdir())
+
+
+def test_wandb_that_fails_stops_nothing(tmp_path, monkeypatch, caplog):
+    """It is left alone from then on, with one warning."""
+    from restore_lightning.runs.loggers import RunWandb, log
+
+    def broken(**_):
+        raise ConnectionError("no service")
+
+    monkeypatch.setattr("wandb.init", broken)
+    monkeypatch.setattr(log, "propagate", True)
+    monkeypatch.setattr("restore_lightning.runs.loggers.log.parent.propagate", True)
+    logger = RunWandb(save_dir=tmp_path, project="p")
+    logger.log_metrics({"a": 1.0}, 1)
+    logger.log_hyperparams({"a": {"b": 1}})
+    logger.log_table("t", ["a"], [[1]])
+    said = [record.getMessage() for record in caplog.records if record.name == log.name]
+    assert len(said) == 2
+    assert "W&B cannot be reached (ConnectionError: no service): it writes to" in said[0]
+    assert "W&B failed, the run goes on without it: ConnectionError: no service" in said[1]

@@ -66,6 +66,8 @@ def validations(run):
         (5, "save", signal.SIGTERM, 1, 6),
         (7, "step", signal.SIGUSR1, 1, 8),  # the last step
         (8, "validation", signal.SIGTERM, 1, 8),
+        (3, "step", signal.SIGINT, 1, 4),
+        (4, "validation", signal.SIGINT, 1, 4),
     ],
 )
 def test_stopped_runs_end_like_whole_ones(step, moment, number, accumulate, stopped, whole, restore, tmp_path):
