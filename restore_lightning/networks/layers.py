@@ -14,6 +14,18 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def to_channels_last(network: nn.Module) -> None:
+    """Lay a network's 2-D convolutions out with their channels last, which is faster; names and results stay.
+
+    `Module.to(memory_format=...)` refuses networks that have parameters of five dimensions.
+    """
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            # Not `contiguous`, which leaves 1x1 kernels the strides of channels first: DDP warns of their gradients'.
+            laid_out = torch.empty_like(parameter, memory_format=torch.channels_last, requires_grad=False)
+            parameter.data = laid_out.copy_(parameter.data)
+
+
 def reflect_pad(x: Tensor, pad: int) -> Tensor:
     """(B, C, H, W) -> (B, C, H + 2 * pad, W + 2 * pad), continued by reflection that does not repeat the border.
 
