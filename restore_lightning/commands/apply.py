@@ -123,7 +123,7 @@ def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[J
     Raises:
         UserError: A missing input, no images, two inputs for one output, or outputs that exist.
     """
-    from restore_lightning.io.image_files import find_images
+    from restore_lightning.io.image_folders import find_images
 
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file: name a folder")
@@ -132,7 +132,7 @@ def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[J
         if not given.exists():
             raise UserError(f"{given}: no such file or folder")
         root = given if given.is_dir() else given.parent
-        for source in find_images(given) if given.is_dir() else [given]:
+        for source in find_images(given).images if given.is_dir() else [given]:
             target = output / source.relative_to(root)
             jobs.append(Job(source, target if form == "same" else target.with_suffix(".png")))
     if not jobs:

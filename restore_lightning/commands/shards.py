@@ -71,10 +71,11 @@ def _pack(options: argparse.Namespace) -> int:
     from restore_lightning.data.layouts.layout import layout
     from restore_lightning.data.layouts.matching import match_folder
     from restore_lightning.data.shards.packing import check_set_folder, pack
+    from restore_lightning.io.image_folders import left_out
 
     chosen = layout(options.layout)
     check_set_folder(output, options.overwrite)
-    samples, problems, unused = match_folder(chosen, root, options.split, size, options.store)
+    samples, problems, unused, others = match_folder(chosen, root, options.split, size, options.store)
     allowed: int = options.allow_missing
     if len(problems) > allowed or not samples:
         raise UserError(
@@ -98,6 +99,8 @@ def _pack(options: argparse.Namespace) -> int:
     if unused:
         folders = list(dict.fromkeys(str(Path(path).parent) for path in unused))
         print(f"not part of {chosen.name}: {len(unused)} images in {shortened_list(folders)}", file=sys.stderr)
+    if others:
+        print(left_out(others), file=sys.stderr)
     counts = ", ".join(f"{count} {split}" for split, count in packed.samples.items())
     print(f"{output}: {counts} samples, {packed.members} images, {packed.bytes / 1e6:.1f} MB")
     return 0

@@ -1,7 +1,7 @@
 """Images as tensors: reading, writing, colours, and the step between bytes and numbers in [0, 1]."""
 
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -9,16 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from restore_lightning.io.colour import y_coded, y_matlab
-from restore_lightning.io.files import written_beside
-from restore_lightning.io.image_files import read_array
+from restore_lightning.io.image_files import Photo, read_array
+from restore_lightning.io.photo_writing import with_pixels, write_photo
 
 Colour = Literal["rgb", "gray", "y"]
-SAVING: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95, "subsampling": 0},
-    ".jpeg": {"quality": 95, "subsampling": 0},
-    ".webp": {"lossless": True},
-}
-"""Lossy formats at a quality that does not undo the restoration."""
 
 
 def to_float(image: Tensor) -> Tensor:
@@ -83,9 +77,30 @@ def read_image(path: str | Path | BinaryIO, name: str | None = None) -> Tensor:
 
 
 def write_image(image: Tensor, path: Path) -> None:
-    """Write a (3, H, W) uint8 image in the format of the suffix; the file appears whole or not at all."""
-    with written_beside(path) as beside:
-        Image.fromarray(to_array(image)).save(beside, **SAVING.get(path.suffix.lower(), {}))
+    """Write a (3, H, W) or (1, H, W) uint8 image in the format of the suffix; appears whole or not at all."""
+    write_photo(Photo(np.atleast_3d(to_array(image))), path)
+
+
+def photo_to_float(photo: Photo) -> Tensor:
+    """The pixels of a photo as (3, H, W) float32 in [0, 1]; gray ones as three equal channels."""
+    most = np.iinfo(photo.pixels.dtype).max
+    # Of a copy, in float: PyTorch has few operations on uint16, and arrays that are turned have negative strides.
+    image = torch.from_numpy(photo.pixels.astype(np.float32).transpose(2, 0, 1)) / most
+    return image.expand(3, -1, -1)
+
+
+def photo_with(photo: Photo, image: Tensor) -> Photo:
+    """What a photo carries, with the pixels of an image, at the photo's depth.
+
+    Args:
+        photo: The photo.
+        image: (3, H, W) or (1, H, W) in [0, 1] (clamped); of a gray photo its luma is taken.
+    """
+    if photo.gray:
+        image = in_colour(image, "gray")
+    dtype = photo.pixels.dtype
+    scaled = image.float().clamp(0, 1).mul(np.iinfo(dtype).max).round()
+    return with_pixels(photo, scaled.permute(1, 2, 0).cpu().numpy().astype(dtype))
 
 
 def size_of(images: Tensor) -> str:
