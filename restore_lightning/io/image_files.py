@@ -1,5 +1,6 @@
 """Image files: read as arrays, with what they carry beside pixels. Imports neither torch nor what needs it."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ PIXELS_PER_BYTE = 100
 # Pillow knows neither the file's size nor who asks; `_check_pixels` refuses in its place.
 Image.MAX_IMAGE_PIXELS = None
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**26  # colour profiles of printers exceed its 1 MiB
+# What is wrong with a file is said once, by us.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 _readable = {suffix for suffixes in FORMATS.values() for suffix in suffixes}
 try:
     from pillow_heif import register_heif_opener

@@ -14,20 +14,38 @@ from restore_lightning.io.exif import Exif
 
 COMPRESSION = 8
 """Deflate."""
-BITS, PHOTOMETRIC, ORIENTATION, PLANES, XMP, ICC = 258, 262, 274, 284, 700, 34675
+BITS, PHOTOMETRIC, ORIENTATION, PLANES, EXTRA, XMP, ICC = 258, 262, 274, 284, 338, 700, 34675
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 PREMULTIPLIED = 1
 # What says how pixels are stored, and what is kept beside EXIF.
 STRUCTURE = frozenset(
     {254, 255, *range(256, 260), PHOTOMETRIC, 263, 266, 273, 277, 278, 279, 280, 281, 282, 283, PLANES, 292, 293, 296}
-    | {301, 317, 320, 322, 323, 324, 325, 330, 332, 338, 339, 347, *range(512, 522), *range(529, 533), XMP, ICC, 34377}
+    | {
+        301,
+        317,
+        320,
+        322,
+        323,
+        324,
+        325,
+        330,
+        332,
+        EXTRA,
+        339,
+        347,
+        *range(512, 522),
+        *range(529, 533),
+        XMP,
+        ICC,
+        34377,
+    }
 )
 ROWS = 64
 """Per strip."""
 
 
 def check_pillow_reads(image: Image.Image) -> None:
-    """Refuse kinds of TIFF whose 16-bit pixels Pillow takes for others.
+    """Refuse kinds of TIFF whose 16-bit pixels Pillow takes for others, or gives in 8 bits only.
 
     Raises:
         ValueError: It is one.
@@ -37,8 +55,9 @@ def check_pillow_reads(image: Image.Image) -> None:
         return
     bits = tags.get(BITS, (1,))
     apart = tags.get(PLANES, 1) == 2 and len(bits) > 1
-    if max(bits) > 8 and (apart or tags.get(PHOTOMETRIC) == WHITE_IS_ZERO):
-        raise ValueError("16 bits in separate planes, or with white as 0")
+    premultiplied = PREMULTIPLIED in tags.get(EXTRA, ())
+    if max(bits) > 8 and (apart or premultiplied or tags.get(PHOTOMETRIC) == WHITE_IS_ZERO):
+        raise ValueError("16 bits in separate planes, multiplied by alpha, or with white as 0")
 
 
 class Page:
@@ -201,7 +220,7 @@ def write(
     entry(PLANES, short, (1,))
     entry(317, short, (2,))  # differences of neighbours
     if channels in (2, 4):
-        entry(338, short, (2,))  # alpha, not multiplied in
+        entry(EXTRA, short, (2,))  # alpha, not multiplied in
     for tag, value in zip((282, 283), dpi or (), strict=False):
         _entry_of(tag, rational, 1, struct.pack(order + "II", round(value * 1000), 1000))
     entry(296, short, (2 if dpi else 1,))
