@@ -9,6 +9,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALL = {
+    "apply.py": ("--images", "1", "--rounds", "1", "--width", "2"),
     "loading.py": ("--pairs", "2", "--batches", "6", "--rounds", "1"),
     "scoring.py": ("--images", "2", "--rounds", "1"),
     "recurrent_memory.py": ("--batch", "1", "--size", "64", "--width", "4"),

@@ -4,9 +4,12 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from restore_lightning.commands.cpu_cores import usable_cores
 from restore_lightning.errors import UserError
 
 
@@ -60,6 +63,13 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the mean over 8 flips and quarter turns of each image, which takes 8 times as long",
     )
+    made.add_argument(
+        "--precision",
+        choices=("auto", "bf16", "float32"),
+        default="auto",
+        help="bf16: faster where the device computes in it, equal but for rounding; auto (default): bf16 where the"
+        " network computes well in it and the device fast, else float32",
+    )
     made.add_argument("--format", choices=("png", "same"), default="png", help="png (default), or the input's format")
     made.add_argument("--device", help="e.g. cpu, cuda, cuda:1, mps; default: cuda where there is one")
     made.add_argument("--overwrite", action="store_true", help="replace files that are in DIR already")
@@ -77,6 +87,8 @@ def run(words: list[str]) -> int:
     from tqdm import tqdm
 
     from restore_lightning.inference import InferenceSettings, Restorer
+    from restore_lightning.inference.batches import batch_size
+    from restore_lightning.inference.pipeline import run_pipeline
     from restore_lightning.io.images import read_image, to_float, to_uint8, write_image
 
     trained = Restorer.from_checkpoint(options.checkpoint)
@@ -87,34 +99,57 @@ def run(words: list[str]) -> int:
         restorer = Restorer(trained.networks, order, settings)
     except ValueError as error:
         raise UserError("--" + str(error).replace("_", "-")) from error
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        device = torch.device(options.device or device)
         restorer.to(device)
     except (RuntimeError, AssertionError) as error:  # torch says both of devices it cannot use
-        raise UserError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+        raise UserError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from error
+    precision = {"bf16": torch.bfloat16, "float32": torch.float32}.get(options.precision) or restorer.precision(device)
+    # In tiles an image is not sent to the device as a whole.
+    home = torch.device("cpu") if options.tile else device
 
-    failures = []
-    with torch.inference_mode():
-        for job in tqdm(jobs, unit="image", desc=", ".join(order), disable=None):
-            try:
-                image = to_float(read_image(job.source).to(device))
-                write_image(to_uint8(restorer.restore(image[None], ())[0]), job.target)
-            except (UserError, OSError, RuntimeError, ValueError) as error:
-                what = " ".join(str(error).split())
-                if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in what:  # on a GPU, on the CPU
-                    what = f"{_smaller(options.tile)}: {what}"
-                failures.append(what if isinstance(error, UserError) else f"{job.source}: {what}")
-    for failure in failures:
-        print(f"not restored: {failure}", file=sys.stderr)
-    print(f"{len(jobs) - len(failures)} of {len(jobs)} images restored in {options.output}")
+    def read(job: Job) -> torch.Tensor:
+        image = read_image(job.source)
+        return image.pin_memory() if home.type == "cuda" else image
+
+    def restored(images: torch.Tensor) -> torch.Tensor:
+        return to_uint8(restorer.restore(to_float(images.to(home, non_blocking=True)), ()))
+
+    failures: list[str] = []
+    done = run_pipeline(
+        jobs,
+        read,
+        restored,
+        lambda job, image: write_image(image, job.target),  # waits for the device
+        partial(batch_size, home),
+        threads=min(8, usable_cores()),
+    )
+    autocast = nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+    progress = tqdm(total=len(jobs), unit="image", desc=", ".join(order), disable=None)
+    with progress, closing(done), torch.inference_mode(), autocast:
+        for job, failure in done:
+            progress.update()
+            if failure is not None:
+                failures.append(_told(job, failure, options.tile))
+    for line in failures:
+        print(f"not restored: {line}", file=sys.stderr)
+    print(
+        f"{len(jobs) - len(failures)} of {len(jobs)} images restored in {options.output}"
+        f" ({device}, {str(precision).removeprefix('torch.')})"
+    )
     return 1 if failures else 0
 
 
-def _smaller(tile: int | None) -> str:
-    """What to do about too little memory."""
-    if tile is None:
-        return "too large for the memory: restore it in tiles, e.g. --tile 512"
-    return f"too large for the memory: give a smaller --tile than {tile}"
+def _told(job: Job, error: Exception, tile: int | None) -> str:
+    """Why a file was not restored, in one line."""
+    import torch
+
+    what = " ".join(str(error).split())
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in what:  # on a GPU, on the CPU
+        remedy = "restore it in tiles, e.g. --tile 512" if tile is None else f"give a smaller --tile than {tile}"
+        what = f"too large for the memory: {remedy}: {what}"
+    return what if isinstance(error, UserError) else f"{job.source}: {what}"
 
 
 def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[Job]:

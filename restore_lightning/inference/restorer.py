@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.errors import UserError
+from restore_lightning.hardware import computes_bfloat16
+from restore_lightning.inference.batches import batch_size
 from restore_lightning.inference.padding import pad_by_reflection
 from restore_lightning.inference.self_ensemble import self_ensemble
 from restore_lightning.inference.settings import DEFAULT, InferenceSettings
@@ -53,7 +55,7 @@ class Restorer:
     def __post_init__(self) -> None:
         """Refuse what a network cannot be used with, before it is."""
         tile, overlap = self.settings.tile, self.settings.overlap or 0
-        used = {factor: self._network(factor) for factor in (self.factors if self.order is None else self.order)}
+        used = self._used()
         if tile is not None:
             for factor, network in used.items():
                 tile_layout(network_info(network).size_rule(factor), tile, overlap)
@@ -90,16 +92,24 @@ class Restorer:
         return list(self.networks)
 
     def to(self, device: torch.device | str) -> Self:
-        """Move the networks."""
+        """Move the networks; their convolutions' weights become channels-last, as the images that they get."""
         for network in self.networks.values():
-            network.to(device)
+            for parameter in network.to(device).parameters():
+                if parameter.dim() == 4:  # `Module.to` would refuse one with 5
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         return self
+
+    def precision(self, device: torch.device | str) -> torch.dtype:
+        """bfloat16 where the device computes faster in it and all networks that are used compute well; else float32."""
+        safe = all(network_info(network).half_precision for network in self._used().values())
+        return torch.bfloat16 if safe and computes_bfloat16(device) else torch.float32
 
     def restore_steps(self, image: Tensor, factors: Sequence[str]) -> list[RestorationStep]:
         """Restore, pass by pass; each restores the clamped result of the one before.
 
         Args:
-            image: (B, C, H, W) in [0, 1], any size.
+            image: (B, C, H, W) in [0, 1], any size. In tiles it need not be on the device of the networks, which get
+                tile by tile: the results are where it is.
             factors: What degrades it, in the order of application; not looked at where there is an order.
 
         Returns:
@@ -114,6 +124,10 @@ class Restorer:
     def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
         """The result of `restore_steps`: (B, C, H, W), clamped to [0, 1]."""
         return self.restore_steps(image, factors)[-1].image
+
+    def _used(self) -> dict[str, nn.Module]:
+        """Factor -> its network, of those that are removed."""
+        return {factor: self._network(factor) for factor in (self.factors if self.order is None else self.order)}
 
     def _network(self, factor: str) -> nn.Module:
         if factor not in self.networks:
@@ -198,7 +212,10 @@ def restore(
 
 
 def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: InferenceSettings) -> Tensor:
+    parameter = next(network.parameters(), image)
+
     def result_of(image: Tensor) -> Tensor:
+        image = image.to(parameter.device, non_blocking=True, memory_format=torch.channels_last)
         crop = settings.local_statistics
         with nullcontext() if crop is None else local_statistics(network, crop, image.shape[-2:]):
             return network_outputs(network, image, factor)[-1]
@@ -207,8 +224,10 @@ def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: I
     height, width = image.shape[-2:]
     padded = pad_by_reflection(image, rule.padded(height), rule.padded(width))
     if settings.tile is None:
-        result = result_of(padded)
+        result = result_of(padded).to(image.device)
     else:
-        result = tiled(result_of, padded, *tile_layout(rule, settings.tile, settings.overlap or 0))
+        side, step = tile_layout(rule, settings.tile, settings.overlap or 0)
+        at_once = max(1, batch_size(parameter.device, side, side) // len(image))
+        result = tiled(result_of, padded, side, step, at_once)
     scale = result.shape[-2] // padded.shape[-2]
     return result[..., : scale * height, : scale * width].to(image.dtype)

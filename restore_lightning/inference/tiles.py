@@ -38,29 +38,52 @@ def tile_layout(rule: SizeRule, tile: int, overlap: int) -> tuple[int, int]:
     return side, step
 
 
-def tiled(restored: Callable[[Tensor], Tensor], image: Tensor, side: int, step: int) -> Tensor:
-    """Restore tile by tile; beside the tile at work only the image and the result are in memory.
+def tiled(restored: Callable[[Tensor], Tensor], image: Tensor, side: int, step: int, at_once: int = 1) -> Tensor:
+    """Restore tile by tile; beside the tiles at work only the image and the result are in memory, where the image is.
 
     Args:
-        restored: What a network makes of a part of the image: the same size, or larger by a whole number.
+        restored: What a network makes of parts of the image: the same size, or larger by a whole number. Where its
+            device has no memory for several, it gets fewer at once.
         image: (B, C, H, W); where it is smaller than a tile, tiles are as large as it.
         side: Of the tiles (pixels).
         step: From one tile to the next; the last ones are moved inwards.
+        at_once: Tiles that `restored` gets at once, as (tiles * B, C, side, side).
 
     Returns:
-        (B, C, H, W) or larger by that number, in float32 at least.
+        (B, C, H, W) or larger by that number, in float32 at least, on the image's device.
     """
     height, width = image.shape[2:]
+    sides = min(height, side), min(width, side)
+    down, across = placed(height, side, step), placed(width, side, step)
+    places = list(product(range(len(down)), range(len(across))))
     result: Tensor | None = None
-    for (top, rows), (left, columns) in product(placed(height, side, step), placed(width, side, step)):
-        part = restored(image[..., top : top + len(rows), left : left + len(columns)])
-        scale = part.shape[-1] // len(columns)
+    while places:
+        now = places[:at_once]
+        corners = [(down[row][0], across[column][0]) for row, column in now]
+        parts = [image[..., top : top + sides[0], left : left + sides[1]] for top, left in corners]
+        try:
+            made = restored(torch.cat(parts) if len(parts) > 1 else parts[0])
+        except torch.OutOfMemoryError:
+            if len(parts) == 1:
+                raise
+            at_once = len(parts) // 2
+            continue
+        made = made.to(image.device)
+        scale = made.shape[-1] // sides[1]
         if result is None:
-            kind = torch.promote_types(part.dtype, torch.float32)
-            result = part.new_zeros(*part.shape[:2], scale * height, scale * width, dtype=kind)
-        weights = torch.outer(rows.repeat_interleave(scale), columns.repeat_interleave(scale)).to(result)
-        place = result[..., scale * top :, scale * left :][..., : part.shape[-2], : part.shape[-1]]
-        place.addcmul_(part.to(result.dtype), weights)
+            kind = torch.promote_types(made.dtype, torch.float32)
+            result = made.new_zeros(len(image), made.shape[1], scale * height, scale * width, dtype=kind)
+            # All at once: where the image is on a GPU, no tile waits for its weights.
+            rows, columns = (
+                torch.stack([weight for _, weight in along]).repeat_interleave(scale, dim=1).to(result)
+                for along in (down, across)
+            )
+        for (row, column), (top, left), part in zip(
+            now, corners, made.reshape(-1, len(image), *made.shape[1:]), strict=True
+        ):
+            place = result[..., scale * top :, scale * left :][..., : part.shape[-2], : part.shape[-1]]
+            place.addcmul_(part.to(result.dtype), torch.outer(rows[row], columns[column]))
+        del places[: len(now)]
     assert result is not None
     return result
 

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from restore_lightning.hardware import computes_bfloat16
 from restore_lightning.inference import InferenceSettings, Restorer, pad_by_reflection, restore
-from restore_lightning.networks import DRN, MBN, SizeRule
+from restore_lightning.networks import DRN, MBN, PromptIR, SizeRule
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (17, 3), (64, 64)])
@@ -82,6 +85,49 @@ def test_networks_move_together(network):
     restorer = Restorer({"rain": drn}).to("meta")
     assert restorer.networks["rain"] is drn
     assert {parameter.device.type for parameter in drn.parameters()} == {"meta"}
+
+
+def test_networks_and_what_they_get_are_channels_last(network):
+    """A memory format, not other numbers; parameters that are no convolutions' stay as they are."""
+    module = PromptIR(width=8, blocks=[1, 1, 1, 1], refinement=1, prompt_channels=[4, 4, 8]).eval()
+    assert any(parameter.dim() == 5 for parameter in module.parameters())
+    restorer = Restorer({"rain": network, "haze": module})
+    image = torch.rand(2, 3, 70, 66)
+    with torch.no_grad():
+        before = {factor: restorer.restore(image, [factor]) for factor in restorer.factors}
+        restorer.to("cpu")
+        seen = []
+        handle = network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        for settings in (restorer.settings, InferenceSettings(tile=64), InferenceSettings(self_ensemble=True)):
+            replace(restorer, settings=settings).restore(image, ["rain"])
+        handle.remove()
+        for factor, expected in before.items():
+            torch.testing.assert_close(restorer.restore(image, [factor]), expected, rtol=0, atol=1e-5)
+    assert len(seen) > 9
+    weights = [parameter for parameter in [*network.parameters(), *module.parameters()] if parameter.dim() == 4]
+    assert all(one.is_contiguous(memory_format=torch.channels_last) for one in (*seen, *weights))
+
+
+@pytest.mark.parametrize("settings", [InferenceSettings(), InferenceSettings(48, 16, 48, self_ensemble=True)])
+def test_images_in_a_batch_are_restored_each_by_itself(network, settings):
+    """To 1e-5: attention, local statistics, tiles and self-ensemble are an image's own."""
+    images = torch.stack([factor * torch.rand(3, 52, 60) for factor in (0.1, 0.5, 1.0)])
+    restorer = Restorer(dict.fromkeys(network.info.factors, network), ["jpeg", "rain"], settings)
+    with torch.no_grad():
+        together = restorer.restore(images, ())
+        alone = torch.cat([restorer.restore(image, ()) for image in images.split(1)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+
+
+def test_bfloat16_is_chosen_where_all_networks_and_the_device_compute_in_it(network):
+    other = DRN(T=2, R=1)
+    other.info = replace(other.info, half_precision=False)
+    has = computes_bfloat16("cpu")
+    assert (Restorer({"haze": network}).precision("cpu") == torch.bfloat16) == has
+    assert Restorer({"haze": network}).precision("meta") == torch.float32  # has no instructions at all
+    both = {"haze": network, "rain": other}
+    assert Restorer(both).precision("cpu") == torch.float32
+    assert (Restorer(both, ["haze"]).precision("cpu") == torch.bfloat16) == has  # the other one is not used
 
 
 def test_from_checkpoint(step_1, step_2):

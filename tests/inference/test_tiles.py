@@ -150,6 +150,45 @@ def seen_by(network, call):
     return sizes
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_tiles_in_batches_are_those_one_by_one(mbn, photo, at_once, batch):
+    """To 1e-5, before any rounding to bytes; attention's statistics are of each tile."""
+    image = torch.cat([photo[..., :100, :130], photo[..., 100:200, :130]])[:batch]
+    sizes = []
+
+    def restored(part):
+        sizes.append(len(part))
+        return mbn(part, "haze")[-1]
+
+    with torch.no_grad():
+        one_by_one = torch.cat([tiled(restored, one, 64, 48) for one in image.split(1)])
+        sizes.clear()
+        together = tiled(restored, image, 64, 48, at_once)
+    torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-5)
+    full, rest = divmod(6, at_once)  # 2 x 3 tiles
+    assert sizes == [batch * at_once] * full + ([batch * rest] if rest else [])
+
+
+def test_too_little_memory_for_several_tiles_is_enough_for_fewer(photo):
+    sizes = []
+
+    def restored(parts):
+        sizes.append(len(parts))
+        if len(parts) > 3:
+            raise torch.OutOfMemoryError("no")
+        return parts
+
+    torch.testing.assert_close(tiled(restored, photo, 64, 48, at_once=16), photo)
+    assert sizes == [16, 8, 4, *[2] * 15]  # 5 x 6 tiles: what was too much is not tried again
+
+    def too_large(parts):
+        raise torch.OutOfMemoryError("not even one")
+
+    with pytest.raises(torch.OutOfMemoryError, match="not even one"):
+        tiled(too_large, photo, 64, 48, at_once=16)
+
+
 def test_each_pass_has_tiles_of_its_own_rule(mbn, photo):
     image = photo[..., :131, :150]
     inference = InferenceSettings(tile=70, overlap=10)
