@@ -43,13 +43,18 @@ def _beside(path: Path) -> Path:
 
 
 def user_path(name: str) -> Path:
-    """The path of a file or folder that a user names; "~" is their home, wherever it stands after an option.
+    """The path of a file or folder that a user names; raises as `with_home`."""
+    return Path(with_home(name))
+
+
+def with_home(name: str) -> str:
+    """A user's word that may name a file, with their home for a "~" in front: shells leave one after "=" as it is.
 
     Raises:
         UserError: The home of a user that there is not.
     """
     try:
-        return Path(name).expanduser()
+        return str(Path(name).expanduser()) if name.startswith("~") else name
     except RuntimeError as error:
         raise UserError(f"{name}: there is no such home folder, give the whole path") from error
 

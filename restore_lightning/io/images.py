@@ -16,13 +16,18 @@ Colour = Literal["rgb", "gray", "y"]
 
 
 def to_float(image: Tensor) -> Tensor:
-    """uint8 0..255 -> float32 in [0, 1]; what is float already stays as it is."""
-    return image if image.is_floating_point() else image.float() / 255
+    """uint8 0..255 or uint16 0..65535 -> float32 in [0, 1]; what is float already stays as it is."""
+    return image if image.is_floating_point() else image.float() / torch.iinfo(image.dtype).max
 
 
 def to_uint8(image: Tensor) -> Tensor:
     """Float in [0, 1] (clamped) -> uint8, rounded."""
-    return image.clamp(0, 1).mul(255).round().to(torch.uint8)
+    return to_integers(image, torch.uint8)
+
+
+def to_integers(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Float in [0, 1] (clamped) -> uint8 or uint16, rounded."""
+    return image.clamp(0, 1).mul(torch.iinfo(dtype).max).round().to(dtype)
 
 
 def from_array(array: np.ndarray) -> Tensor:
@@ -81,26 +86,22 @@ def write_image(image: Tensor, path: Path) -> None:
     write_photo(Photo(np.atleast_3d(to_array(image))), path)
 
 
-def photo_to_float(photo: Photo) -> Tensor:
-    """The pixels of a photo as (3, H, W) float32 in [0, 1]; gray ones as three equal channels."""
-    most = np.iinfo(photo.pixels.dtype).max
-    # Of a copy, in float: PyTorch has few operations on uint16, and arrays that are turned have negative strides.
-    image = torch.from_numpy(photo.pixels.astype(np.float32).transpose(2, 0, 1)) / most
-    return image.expand(3, -1, -1)
+def photo_tensor(photo: Photo) -> Tensor:
+    """The pixels of a photo, (3, H, W) uint8 or uint16; of a gray one three equal channels."""
+    pixels = photo.pixels.repeat(3, axis=2) if photo.gray else photo.pixels
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 def photo_with(photo: Photo, image: Tensor) -> Photo:
-    """What a photo carries, with the pixels of an image, at the photo's depth.
+    """What a photo carries, with the pixels of an image.
 
     Args:
         photo: The photo.
-        image: (3, H, W) or (1, H, W) in [0, 1] (clamped); of a gray photo its luma is taken.
+        image: (3, H, W) or (1, H, W), uint8 or uint16; for a gray photo its luma is taken.
     """
     if photo.gray:
-        image = in_colour(image, "gray")
-    dtype = photo.pixels.dtype
-    scaled = image.float().clamp(0, 1).mul(np.iinfo(dtype).max).round()
-    return with_pixels(photo, scaled.permute(1, 2, 0).cpu().numpy().astype(dtype))
+        image = to_integers(in_colour(to_float(image), "gray"), image.dtype)
+    return with_pixels(photo, np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
 
 
 def size_of(images: Tensor) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from restore_lightning.errors import UserError
 from restore_lightning.io import png, tiff
 from restore_lightning.io.exif import PREFIX
 from restore_lightning.io.files import written_beside
@@ -39,7 +40,18 @@ def write_photo(photo: Photo, path: Path, quality: int | None = None) -> list[st
 
     Returns:
         What the format does not hold, e.g. "transparency".
+
+    Raises:
+        UserError: It cannot be written.
     """
+    try:
+        return _write(photo, path, quality)
+    except Exception as error:
+        what = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} cannot be written: {what}", exit_code=1) from error
+
+
+def _write(photo: Photo, path: Path, quality: int | None) -> list[str]:
     suffix = path.suffix.lower()
     photo, lost = _fitting(photo, suffix)
     pixels = photo.pixels
