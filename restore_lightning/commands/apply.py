@@ -145,6 +145,12 @@ def run(words: list[str]) -> int:
         return image.pin_memory() if home.type == "cuda" else image
 
     def restored(images: torch.Tensor) -> torch.Tensor:
+        if images.dtype == torch.uint16 and options.precision == "auto":  # more than bfloat16 tells apart
+            with torch.autocast(device.type, enabled=False):
+                return restored_in(images)
+        return restored_in(images)
+
+    def restored_in(images: torch.Tensor) -> torch.Tensor:
         return to_integers(restorer.restore(to_float(images.to(home, non_blocking=True)), ()), images.dtype)
 
     def write(job: Job, image: torch.Tensor) -> None:

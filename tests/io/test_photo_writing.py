@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from restore_lightning.io.image_files import Photo, read_photo
-from restore_lightning.io.images import photo_to_float, photo_with
+from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
 from restore_lightning.io.photo_writing import WRITTEN, with_pixels, write_photo, written_suffix
 from tests.io.conftest import exif_block, pixels_of, profile, short
 
@@ -167,23 +167,25 @@ def test_every_suffix_is_written(tmp_path):
 def test_networks_see_float_and_depth_comes_back(colours):
     for pixels in (colours[..., :3], (colours[..., :3] >> 8).astype(np.uint8), colours[..., :1]):
         photo = carrying(pixels, colours[..., 3])
-        image = photo_to_float(photo)
+        image = to_float(photo_tensor(photo))
         assert image.shape == (3, *pixels.shape[:2])
         assert torch.equal(image[-1], torch.from_numpy(pixels[..., -1].astype(np.float32)) / np.iinfo(pixels.dtype).max)
-        back = photo_with(photo, image)
+        back = photo_with(photo, to_integers(image, photo_tensor(photo).dtype))
         assert np.array_equal(back.pixels, pixels)
         assert back.pixels.dtype == pixels.dtype
         assert back.alpha is photo.alpha
         assert back.exif == photo.exif
     turned = Photo(np.rot90(colours[..., :3]))
-    assert np.array_equal(photo_with(turned, photo_to_float(turned)).pixels, turned.pixels)
+    assert np.array_equal(photo_with(turned, photo_tensor(turned)).pixels, turned.pixels)
 
 
 def test_gray_stays_gray():
-    photo = Photo(np.full((2, 3, 1), 100, np.uint8))
-    image = torch.tensor([0.2, 0.4, 0.6])[:, None, None].expand(3, 2, 3)
-    luma = 0.299 * 0.2 + 0.587 * 0.4 + 0.114 * 0.6
-    assert np.array_equal(photo_with(photo, image).pixels, np.full((2, 3, 1), round(luma * 255), np.uint8))
+    luma = 0.299 * 50 + 0.587 * 100 + 0.114 * 150
+    for depth, scale in ((np.uint8, 1), (np.uint16, 257)):
+        photo = Photo(np.full((2, 3, 1), 100 * scale, depth))
+        image = np.array([50, 100, 150], depth)[:, None, None] * np.full((1, 2, 3), scale, depth)
+        restored = photo_with(photo, torch.from_numpy(image)).pixels
+        assert np.array_equal(restored, np.full((2, 3, 1), round(luma * scale), depth))
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
