@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from restore_lightning.errors import UserError
-from restore_lightning.inference.batches import GPU_PIXELS, batch_size
+from restore_lightning.inference.batches import batch_size
 from restore_lightning.inference.pipeline import run_pipeline
 
 
@@ -157,8 +157,9 @@ def test_errors_that_are_no_files_fault_end_it():
         run(of_size(8, 8), restore)
 
 
-def test_batches_on_a_gpu_are_bounded_by_their_pixels():
-    for height, width in ((64, 64), (256, 300), (1024, 1024)):
-        count = batch_size("cuda", height, width)
-        assert count * height * width <= GPU_PIXELS < (count + 1) * height * width
-    assert batch_size("cuda:1", 5000, 4000) == batch_size("cpu", 64, 64) == 1
+@pytest.mark.parametrize(("device", "pixels"), [("cpu", 2**16), ("cuda:1", 2**20), ("mps", 2**20)])
+def test_batches_are_bounded_by_their_pixels(device, pixels):
+    for height, width in ((64, 64), (100, 130), (256, 256)):
+        count = batch_size(device, height, width)
+        assert count * height * width <= pixels < (count + 1) * height * width
+    assert batch_size(device, 5000, 4000) == 1

@@ -108,10 +108,10 @@ def test_networks_and_what_they_get_are_channels_last(network):
     assert all(one.is_contiguous(memory_format=torch.channels_last) for one in (*seen, *weights))
 
 
-@pytest.mark.parametrize("settings", [InferenceSettings(), InferenceSettings(48, 16, 48, self_ensemble=True)])
+@pytest.mark.parametrize("settings", [InferenceSettings(), InferenceSettings(64, 16, 48, self_ensemble=True)])
 def test_images_in_a_batch_are_restored_each_by_itself(network, settings):
     """To 1e-5: attention, local statistics, tiles and self-ensemble are an image's own."""
-    images = torch.stack([factor * torch.rand(3, 52, 60) for factor in (0.1, 0.5, 1.0)])
+    images = torch.stack([factor * torch.rand(3, 52, 90) for factor in (0.1, 0.5, 1.0)])
     restorer = Restorer(dict.fromkeys(network.info.factors, network), ["jpeg", "rain"], settings)
     with torch.no_grad():
         together = restorer.restore(images, ())

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from restore_lightning.inference import InferenceSettings, Restorer, restore, restore_in_order
+from restore_lightning.inference.batches import batch_size
 from restore_lightning.inference.tiles import placed, tile_layout, tiled
 from restore_lightning.io.images import to_float
 from restore_lightning.networks import DIN, DRN, MBN, DuRN, SizeRule
@@ -180,7 +181,7 @@ def test_too_little_memory_for_several_tiles_is_enough_for_fewer(photo):
         return parts
 
     torch.testing.assert_close(tiled(restored, photo, 64, 48, at_once=16), photo)
-    assert sizes == [16, 8, 4, *[2] * 15]  # 5 x 6 tiles: what was too much is not tried again
+    assert sizes == [16, 8, 4, *[2] * 17, 1]  # 5 x 7 tiles: what was too much is not tried again
 
     def too_large(parts):
         raise torch.OutOfMemoryError("not even one")
@@ -229,18 +230,18 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize(
     "inference", [InferenceSettings(64, 16), InferenceSettings(64, 16, local_statistics=32, self_ensemble=True)]
 )
-def test_memory_is_that_of_a_tile(mbn, inference):
-    """No tensor is larger than the largest one of a single tile, but the image itself."""
+def test_memory_is_that_of_a_batch_of_tiles(mbn, inference):
+    """No tensor is larger than the largest one of a single batch, but the image itself."""
 
-    def largest(size):
+    def largest(number, size):
         mode = Largest()
         with torch.no_grad(), mode:
-            restore(mbn, torch.rand(1, 3, size, size), "haze", inference)
+            restore(mbn, torch.rand(number, 3, size, size), "haze", inference)
         return mode.numbers
 
-    one, image = largest(64), 3 * 240 * 240
+    one, image = largest(batch_size("cpu", 64, 64), 64), 3 * 480 * 480
     assert one < image < 16 * one  # the image is smaller than what it would need as a whole
-    assert largest(240) == image
+    assert largest(1, 480) == image
 
 
 def test_attention_makes_tiles_differ_and_local_statistics_differ_less(mbn, photo):
