@@ -159,7 +159,7 @@ def plan(inputs: Sequence[Path], naming: Naming, overwrite: bool = False, skip_e
     same = [str(job.target) for job in jobs if job.target.resolve() in sources]
     if same:
         raise UserError(f"--output {output} would replace the input {same[0]}: choose another folder, or --suffix")
-    existing = [job for job in jobs if job.target.exists()]
+    existing = [job for job in jobs if _exists(job.target)]
     if existing and not (overwrite or skip_existing):
         raise UserError(
             f"{len(existing)} outputs exist already, e.g. {existing[0].target}: give --overwrite, --skip-existing or"
@@ -169,6 +169,13 @@ def plan(inputs: Sequence[Path], naming: Naming, overwrite: bool = False, skip_e
     left = [job for job in jobs if job not in set(skipped)]
     converted = [job.source for job in left if naming.form == "same" and _other_format(job)]
     return Plan(left, len(skipped), others, converted)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # no name of a file, as is said when it is written
+        return False
 
 
 def _other_format(job: Job) -> bool:

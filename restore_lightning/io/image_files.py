@@ -4,15 +4,15 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from restore_lightning.errors import UserError
 from restore_lightning.io import exif, png, tiff
+from restore_lightning.io.pixel_decoding import Source, decode, rewound, split_upright
 
 FORMATS = {
     "AVIF": (".avif", ".avifs"),
@@ -54,7 +54,6 @@ SUFFIXES = frozenset(_readable)
 """Of the images that can be read here."""
 
 Found = TypeVar("Found")
-Source = str | Path | BinaryIO
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,8 @@ def read_array(file: Source, name: str | None = None) -> np.ndarray:
     """An image file as (H, W, 3) uint8, held upright; of 16 bits the upper 8, without alpha. Raises as `read_photo`."""
 
     def read(image: Image.Image, source: Source) -> np.ndarray:
-        colours = _colours(image, source, deep=False)
-        return _split(colours, 1 if image.format == "TIFF" else exif.orientation(_exif_of(image)))[0]
+        colours = decode(image, source, deep=False)
+        return split_upright(colours, 1 if image.format == "TIFF" else exif.orientation(_exif_of(image)))[0]
 
     pixels = _with_image(file, name, None, read, lambda found: _of_tiff(found, deep=False).pixels)
     if pixels.dtype == np.uint16:
@@ -164,7 +163,7 @@ def _with_image(
     """
 
     def opened(source: Source) -> Found:
-        with Image.open(_rewound(source), formats=[kind for kind in FORMATS if kind in known]) as image:
+        with Image.open(rewound(source), formats=[kind for kind in FORMATS if kind in known]) as image:
             _check_pixels(*image.size, file, max_pixels)
             tiff.check_pillow_reads(image)
             return use(image, source)
@@ -178,9 +177,9 @@ def _with_image(
             raise
         except Exception:
             # Texts or a profile beyond Pillow's limits, and kinds of TIFF: the pixels are there all the same.
-            if (texts_removed := png.without_texts(_rewound(file))) is not None:
+            if (texts_removed := png.without_texts(rewound(file))) is not None:
                 return opened(texts_removed)
-            with tiff.page_of(_rewound(file)) as page:
+            with tiff.page_of(rewound(file)) as page:
                 if page is None:
                     raise
                 height, width = page.shape
@@ -209,21 +208,15 @@ def _check_pixels(width: int, height: int, file: Source, most: int | None) -> No
         )
 
 
-def _rewound(file: Source) -> Source:
-    if not isinstance(file, str | Path):
-        file.seek(0)
-    return file
-
-
 def _photo(image: Image.Image, source: Source) -> Photo:
     pictures = getattr(image, "n_frames", 1)
-    colours = _colours(image, source, deep=True)
+    colours = decode(image, source, deep=True)
     if image.format == "TIFF":  # which Pillow turns
         way, block = 1, tiff.exif_of(image)
     else:
         block = _exif_of(image)
         way = exif.orientation(block)
-    pixels, alpha = _split(colours, way)
+    pixels, alpha = split_upright(colours, way)
     dpi, xmp = image.info.get("dpi"), image.info.get("xmp")
     return Photo(
         pixels,
@@ -237,7 +230,7 @@ def _photo(image: Image.Image, source: Source) -> Photo:
 
 
 def _of_tiff(page: tiff.Page, deep: bool) -> Photo:
-    pixels, alpha = _split(page.colours(), page.orientation)
+    pixels, alpha = split_upright(page.colours(), page.orientation)
     found = Photo(pixels, alpha, page.icc, None, exif.turned_xmp(page.xmp), None, page.pictures)
     return found if deep or pixels.dtype == np.uint8 else replace(found, pixels=(pixels >> 8).astype(np.uint8))
 
@@ -260,94 +253,3 @@ def _exif_of(image: Image.Image) -> bytes | None:
         with suppress(ValueError):
             block = bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
     return block
-
-
-def _split(colours: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha, held upright, of (H, W, 1 to 4)."""
-    turn: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1),
-        6: lambda a: a[::-1].swapaxes(0, 1),
-        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-        8: lambda a: a[:, ::-1].swapaxes(0, 1),
-    }
-    upright = turn[way](colours) if way in turn else colours
-    channels = upright.shape[2]
-    return upright[..., : 3 if channels > 2 else 1], upright[..., -1] if channels in (2, 4) else None
-
-
-def _colours(image: Image.Image, source: Source, deep: bool) -> np.ndarray:
-    """(H, W, C) of gray, gray and alpha, RGB, or RGB and alpha; uint8, or uint16 where `deep` and the file has more."""
-    raw = _raw_mode(image)
-    if deep and raw.startswith("RGB") and ";16" in raw:
-        upper = np.asarray(image).astype(np.uint16)
-        colours = upper << 8 | _lower_bytes(source)
-    elif deep and raw == "LA;16B":  # Pillow has no such mode: its four bytes are read as if each were a channel
-        _unpack_as(image, "RGBA")
-        four = np.asarray(image).astype(np.uint16)
-        colours = four[..., ::2] << 8 | four[..., 1::2]
-    elif image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 2**16 - 1:
-            raise ValueError("32-bit whole numbers have no fixed range, convert it to 8 or 16 bits")
-        colours = values.astype(np.uint16)[..., None]
-        if raw == "I;12":
-            colours = colours << 4 | colours >> 8
-    elif image.mode == "F":
-        raise ValueError("32-bit floating point has no fixed range, convert it to 8 or 16 bits")
-    else:
-        colours = _eight_bits(image)
-    key = image.info.get("transparency")
-    if colours.shape[2] in (1, 3) and isinstance(key, int | tuple):  # the colour that is transparent
-        opaque = (colours != np.array(key)).any(axis=2, keepdims=True) * np.iinfo(colours.dtype).max
-        colours = np.concatenate([colours, opaque.astype(colours.dtype)], axis=2)
-    return colours
-
-
-def _eight_bits(image: Image.Image) -> np.ndarray:
-    if image.mode in ("P", "PA"):
-        clear = image.mode == "PA" or "transparency" in image.info
-        colours = np.asarray(image.convert("RGBA" if clear else "RGB"))
-        gray = (colours[..., :3] == colours[..., :1]).all()
-        return colours[..., [0, *range(3, colours.shape[2])]] if gray else colours
-    if image.mode == "CMYK":
-        return np.asarray(_srgb_of_cmyk(image))
-    kept = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "RGBA": "RGBA", "RGBa": "RGBA"}
-    return np.atleast_3d(np.asarray(image.convert(kept.get(image.mode, "RGB"))))
-
-
-def _srgb_of_cmyk(image: Image.Image) -> Image.Image:
-    """By the profile; without one as if inks were ideal."""
-    with suppress(ImageCms.PyCMSError, OSError):
-        profile = ImageCms.ImageCmsProfile(BytesIO(image.info.get("icc_profile") or b""))
-        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
-
-
-def _raw_mode(image: Image.Image) -> str:
-    """How Pillow is going to unpack the file's pixels."""
-    if not isinstance(image, ImageFile.ImageFile) or not image.tile:
-        return ""
-    args = image.tile[0].args
-    return str(args[0] if isinstance(args, tuple) and args else args)
-
-
-def _unpack_as(image: Image.Image, raw: str) -> None:
-    """Make Pillow unpack the file's pixels in another way, of as many bits."""
-    assert isinstance(image, ImageFile.ImageFile)
-    image.tile = [
-        tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in image.tile
-    ]
-
-
-def _lower_bytes(source: Source) -> np.ndarray:
-    """The lower bytes of 16-bit colours: of each two, Pillow keeps the upper one, and in the other order the other."""
-    swapped = {"L": "B", "B": "L", "N": "B" if np.little_endian else "L"}
-    with Image.open(_rewound(source)) as image:
-        raw = _raw_mode(image)
-        _unpack_as(image, raw[:-1] + swapped[raw[-1]])
-        return np.asarray(image).astype(np.uint16)

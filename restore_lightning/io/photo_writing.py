@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from restore_lightning.errors import UserError
-from restore_lightning.io import png, tiff
-from restore_lightning.io.exif import PREFIX
+from restore_lightning.io import exif, png, tiff
 from restore_lightning.io.files import written_beside
 from restore_lightning.io.image_files import Photo
 
@@ -66,7 +65,7 @@ def _write(photo: Photo, path: Path, quality: int | None) -> list[str]:
         else:
             options = {name: value for name, value in carried.items() if value}
             if suffix in JPEG and photo.exif:
-                options["exif"] = PREFIX + photo.exif
+                options["exif"] = exif.PREFIX + photo.exif
             if suffix == ".png" and photo.xmp:
                 options["pnginfo"] = texts = PngImagePlugin.PngInfo()
                 texts.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
@@ -85,13 +84,13 @@ def written_suffix(suffix: str) -> str:
 
 
 def with_pixels(photo: Photo, pixels: np.ndarray) -> Photo:
-    """What a photo carries, with other pixels; alpha is enlarged with them."""
+    """What a photo carries, with other pixels; alpha is enlarged with them, and EXIF says their size."""
     alpha = photo.alpha
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         size = pixels.shape[1], pixels.shape[0]
         enlarged = np.asarray(Image.fromarray(alpha.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
         alpha = enlarged.round().clip(0, np.iinfo(alpha.dtype).max).astype(alpha.dtype)
-    return replace(photo, pixels=pixels, alpha=alpha)
+    return replace(photo, pixels=pixels, alpha=alpha, exif=exif.turned(photo.exif, *pixels.shape[:2]))
 
 
 def _lossy(suffix: str, quality: int | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from functools import cache
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def short(value, order="<"):
     return struct.pack(order + "H", value)
 
 
+@cache
 def profile(space="RGB "):
     """A small colour profile: sRGB, or one that says that it is of another colour space."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())

@@ -200,6 +200,15 @@ def test_alpha_grows_with_the_image(depth):
     assert np.abs(larger - expected).max() < most / 100
 
 
+def test_exif_says_the_size_of_the_larger_image(tmp_path):
+    sizes = [(0xA002, 4, 1, (40).to_bytes(4, "little")), (0xA003, 3, 1, short(30))]
+    photo = Photo(np.zeros((30, 40, 3), np.uint8), None, None, exif_block((0x0110, 2, 4, b"abc\0"), inner=sizes))
+    write_photo(with_pixels(photo, np.zeros((90, 120, 3), np.uint8)), tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as image:
+        inner = image.getexif().get_ifd(0x8769)
+    assert (inner[0xA002], inner[0xA003]) == (120, 90)
+
+
 def test_a_killed_process_leaves_whole_files_only(tmp_path):
     """It dies amid the pixels."""
     script = f"""

@@ -25,12 +25,14 @@ class FolderMatch(NamedTuple):
         problems: What does not fit, one line each: files without counterpart, of wrong size, or that cannot be read.
         unused: Images in folders that the layout does not know.
         others: Files that are no images.
+        several: Files that hold several pictures, of which the first is taken -> how many.
     """
 
     samples: list[FolderSample]
     problems: list[str]
     unused: list[str]
     others: list[Path]
+    several: dict[str, int]
 
 
 def match_folder(
@@ -69,12 +71,12 @@ def match_folder(
             " give the folder that holds all of these, or another layout (`restore shards layouts`)"
         )
     samples = [_sample(given, match, root, split, store) for match in matches]
-    samples, misfits = measure(samples, given.border, threads)
+    samples, misfits, several = measure(samples, given.border, threads)
     if size is not None:
         samples = [sample.resized(size) for sample in samples]
     order = {name: i for i, name in enumerate(dict.fromkeys(sample.split for sample in samples))}
     samples.sort(key=lambda sample: (order[sample.split], natural(sample.name)))
-    return FolderMatch(samples, problems + misfits, unused, others)
+    return FolderMatch(samples, problems + misfits, unused, others, several)
 
 
 def natural(name: str) -> list[tuple[int, str]]:

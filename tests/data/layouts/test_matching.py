@@ -141,7 +141,7 @@ def test_links_to_folders_are_followed_and_hidden_files_are_not_read(tmp_path):
     (tmp_path / "elsewhere/rain/._rain-001.png").write_text("of a Mac")
     (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/rain/more").symlink_to(tmp_path / "root")
-    samples, problems, unused, _ = match_folder(layout("rain12"), tmp_path / "root")
+    samples, problems, unused, *_ = match_folder(layout("rain12"), tmp_path / "root")
     assert ([sample.name for sample in samples], problems, unused) == (["Rain12/001"], [], [])
 
 
@@ -168,7 +168,7 @@ DESK = "OriginalImages/Canon5D2_5_160_6400_desk"
 def test_other_copies_of_the_folders(name, split, clean, degraded, tmp_path):
     for path in filter(None, (clean, degraded)):
         save(tmp_path / path, 9)
-    samples, problems, unused, _ = match_folder(layout(name), tmp_path)
+    samples, problems, unused, *_ = match_folder(layout(name), tmp_path)
     assert [(sample.split, problems, unused) for sample in samples] == [(split, [], [])]
 
 
