@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := runs/quickstart
 WORKERS ?= 2
 
-.PHONY: setup quickstart test test-fast lint clean
+.PHONY: setup quickstart test test-fast gpu lint clean
 
 setup: $(VENV)/installed
 
@@ -41,6 +41,11 @@ test: lint
 # Those that take no more than about three seconds each.
 test-fast: $(VENV)/installed-test
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+
+# On a machine with a CUDA GPU: what only it can test and measure, into docs/performance.md and runs/on_gpu.json.
+gpu: $(VENV)/installed-test
+	mkdir -p runs
+	$(BIN)/python benchmarks/on_gpu.py > runs/on_gpu.json
 
 clean:
 	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache

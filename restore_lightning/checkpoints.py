@@ -27,6 +27,8 @@ DATA = "RestorationData"
 """Key under which Lightning keeps the state of the DataModule: the name of its class."""
 KIND, AVERAGED, CURRENT = "weights", "averaged", "current"
 """Key that says which weights `state_dict` holds, and its values: the averages over steps, or those of the last one."""
+PRECISION = "precision"
+"""Key under which the precision is kept that the network was trained in, as Lightning calls it."""
 MULTIPLE = "size_multiple"
 """Key under which the size multiple is kept of a network that declares none."""
 

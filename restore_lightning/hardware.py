@@ -1,5 +1,6 @@
 """What the machine's processors can do."""
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -19,3 +20,13 @@ def computes_bfloat16(device: torch.device | str) -> bool:
         found = ask()
         return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
     return False
+
+
+@lru_cache
+def has_float64(device: torch.device) -> bool:
+    """Whether a device computes in float64, which Apple's GPUs and some of Intel's do not."""
+    try:
+        torch.ones(1, dtype=torch.float64, device=device)
+    except (RuntimeError, TypeError):
+        return False
+    return True

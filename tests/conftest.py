@@ -95,9 +95,30 @@ def instantiated(monkeypatch) -> list:
     return made
 
 
-@pytest.fixture(
-    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
-)
-def device(request) -> str:
-    """Each kind of device that this machine has."""
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])])
+def device(request, monkeypatch) -> str:
+    """Each kind of device that this machine has; it multiplies in float32, not in TF32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     return request.param
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory) -> Path:
+    """A folder of two small photographs, of no network's favourite size."""
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("photographs")
+    for name, image in (("cat", data.chelsea()[100:172, 100:190]), ("cup", data.coffee()[100:172, 200:290])):
+        Image.fromarray(image).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def words(photographs, step_1):
+    """A name of `TASKS` -> its command lines."""
+    from tests.every_task import TASKS, Words
+
+    return lambda name: Words(TASKS[name], photographs, step_1)

@@ -12,10 +12,11 @@ SMALL = {
     "apply.py": ("--images", "1", "--rounds", "1", "--width", "2"),
     "loading.py": ("--pairs", "2", "--batches", "6", "--rounds", "1"),
     "scoring.py": ("--images", "2", "--rounds", "1"),
+    "training_step.py": ("--cases", "MBN, quickstart", "--rounds", "1"),
     "recurrent_memory.py": ("--batch", "1", "--size", "64", "--width", "4"),
 }
 
-ELSEWHERE = {"requeue.py"}  # tests/slurm: it needs a cluster
+ELSEWHERE = {"requeue.py", "on_gpu.py"}  # tests/slurm, tests/test_on_gpu.py: they need more than a machine like any
 
 
 @pytest.mark.slow

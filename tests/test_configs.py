@@ -108,7 +108,7 @@ def test_single_factor_configs_hold_the_papers_values(name, instantiate):
     task, ((factor, resolved),) = cli.model, cli.datamodule.resolved.items()
     assert isinstance(task.network, recipe.network)
     assert sum(p.numel() for p in task.network.parameters()) == recipe.parameters
-    assert (resolved.batch_size, resolved.crop_size) == (recipe.batch, recipe.crop)
+    assert (cli.datamodule.samples_per_step, resolved.crop_size) == ({factor: recipe.batch}, recipe.crop)
     assert cli.trainer.max_steps == recipe.steps
     assert type(task.criterion) is recipe.loss
     assert cli.datamodule.factors[factor].protocol == recipe.protocol
@@ -143,7 +143,7 @@ SMALLER = {  # the least that still is the config's network
 REDUCED = (
     "--trainer.max_steps 2 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 --trainer.val_check_interval 2"
     " --trainer.logger false --trainer.accelerator cpu --trainer.enable_progress_bar false --data.val_crop_size 64"
-    " --data.batch_size 2 --data.crop_size 32 --data.num_workers 0 "
+    " --data.samples_per_step 2 --data.crop_size 32 --data.num_workers 0 "
 )
 
 
@@ -179,9 +179,7 @@ def test_mbn_yaml_is_step_1_of_paper_2(instantiate):
     assert (task.ssim_weight, task.l1_weight, task.scale_weights) == (1.1, 0.75, None)
     assert data.schedule.minibatches == {"rain": 1, "blur": 3, "jpeg": 1, "haze": 1}
     assert cli.trainer.max_steps == 120_000 * 6
-    assert {factor: resolved.batch_size for factor, resolved in data.resolved.items()} == dict.fromkeys(
-        data.resolved, 40
-    )
+    assert data.samples_per_step == dict.fromkeys(data.resolved, 40)
     assert {f: p.crop_size for f, p in data.resolved.items()} == {"rain": 128, "blur": 256, "jpeg": 256, "haze": 256}
     assert {factor: resolved.augment for factor, resolved in data.resolved.items()} == {
         "rain": ("hflip",),

@@ -38,7 +38,7 @@ def branch_table(network: MBN) -> str:
 
 def flop_per_image(network: MBN, factor: str, size: int) -> int:
     """Floating-point operations of forward and backward pass for one crop, counted on tensors without data."""
-    twin = copy.deepcopy(network).to("meta")
+    twin = copy.deepcopy(network).to("meta", torch.float32)  # of whatever precision
     with FlopCounterMode(display=False) as counter:
         outputs = twin(torch.empty(1, 3, size, size, device="meta"), factor)
         torch.autograd.backward([output.sum() for output in outputs])
@@ -90,11 +90,10 @@ class BranchTable(Callback):
             print(f"{type(network).__name__}: {parameters(network):,} parameters", flush=True)
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        share = trainer.accumulate_grad_batches * trainer.world_size
         cycle = {
             factor: Work(
                 data.schedule.minibatches[factor],
-                resolved.batch_size * share,
+                data.samples_per_step[factor],
                 resolved.crop_size,
                 pl_module.passes(factor),
             )

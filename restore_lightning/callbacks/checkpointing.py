@@ -114,7 +114,7 @@ class LastCheckpoint(Checkpoint):
         save_due = self.every_n_train_steps and trainer.global_step % self.every_n_train_steps == 0
         if (save_due or self.validation_due) and self._saved_step != trainer.global_step:
             self._save(trainer)
-        signal = signal_on_any_rank(trainer)
+        signal = signal_on_any_rank()
         if signal:
             if self._saved_step != trainer.global_step:
                 self._save(trainer)
@@ -123,7 +123,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Agree on the images of each set that all processes have: after these they ask for signals."""
-        self._images = smallest_on_any_rank(trainer, [int(images) for images in trainer.num_val_batches])
+        self._images = smallest_on_any_rank([int(images) for images in trainer.num_val_batches])
 
     def on_validation_batch_end(
         self,
@@ -137,7 +137,7 @@ class LastCheckpoint(Checkpoint):
         """Stop within a validation too, it can take longer than a signal leaves time; it was saved before."""
         # Not before a validation by time, which nothing is saved ahead of.
         if trainer.state.fn == TrainerFn.FITTING and self._saved_step == trainer.global_step:
-            signal = signal_on_any_rank(trainer) if batch_idx < self._images[dataloader_idx] else 0
+            signal = signal_on_any_rank() if batch_idx < self._images[dataloader_idx] else 0
             if signal:
                 stop_run(trainer, signal)
 

@@ -32,15 +32,16 @@ class PictureGrid(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Keep the first images of each set."""
-        self._keep(outputs, batch)
+        if trainer.is_global_zero:
+            self._keep(outputs, batch)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and log the grids."""
         grids, self._grids = self._grids, {}
-        if not trainer.is_global_zero or trainer.sanity_checking:
+        if trainer.sanity_checking:
             return
         for name, rows in grids.items():
-            grid = torch.cat([_fit_width(row, max(r.shape[2] for r in rows)) for row in rows], dim=1)
+            grid = torch.cat([_fit_width(row, max(r.shape[2] for r in rows)) for row in rows], dim=1).cpu()
             write_image(grid, Path(trainer.default_root_dir, "pictures", f"val-{name.replace('/', '-')}.png"))
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger):
@@ -53,8 +54,9 @@ class PictureGrid(Callback):
         rows = self._grids.setdefault(batch["set"], [])
         if len(rows) < self.rows:
             degraded = enlarged(batch["degraded"], batch["clean"])
-            images = [to_uint8(image[0]).expand(3, -1, -1) for image in (degraded, restored, batch["clean"])]
-            rows.append(torch.cat([_centre(image, self.side) for image in images], dim=2).cpu())
+            images = [_centre(image[0], self.side) for image in (degraded, restored, batch["clean"])]
+            # Bytes that stay on the device: a copy to the host would wait for it at every image.
+            rows.append(torch.cat([to_uint8(image).expand(3, -1, -1) for image in images], dim=2))
 
 
 def _centre(image: Tensor, side: int) -> Tensor:

@@ -10,7 +10,8 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 class FactorProgress(TQDMProgressBar):
     """Lightning's bar with short names: `rain=-0.95, blur=-2.71, ..., psnr=27.1`.
 
-    In a file it is refreshed every 50 batches only.
+    Losses are those of the last logged rows: to read one waits for the device. In a file the bar is refreshed every 50
+    batches only.
     """
 
     def __init__(self) -> None:
@@ -19,8 +20,6 @@ class FactorProgress(TQDMProgressBar):
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """The numbers behind the bar, by their short names, without Lightning's number of the version."""
         shown = super().get_metrics(trainer, pl_module)
-        return {
-            name.removeprefix("train/").removesuffix("/loss").removeprefix("val/"): value
-            for name, value in shown.items()
-            if name != "v_num"
-        }
+        scores = {name.removeprefix("val/"): value for name, value in shown.items() if name != "v_num"}
+        losses: dict[str, float] = getattr(pl_module, "logged_losses", {})  # a user's module has none
+        return {factor: f"{loss:.3f}" for factor, loss in losses.items()} | scores

@@ -106,4 +106,5 @@ def run_scores(trainer: Trainer, task: Any, scoring: Scoring) -> RunScores:
         order=task.order,
         weights=task.weights,
         step=task.steps_trained,
+        precision=str(trainer.precision),
     )

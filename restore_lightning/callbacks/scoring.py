@@ -1,5 +1,6 @@
 """The scores of validation and test sets, and of the baselines that `test` compares with."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from restore_lightning.errors import UserError
 from restore_lightning.inference import Compared, Restorer
 from restore_lightning.io.images import enlarged, size_of
 from restore_lightning.metrics.scores import SCORES, SetScores
+from restore_lightning.networks import network_info
 from restore_lightning.tasks import RestorationTask
 
 
@@ -35,7 +37,7 @@ class Scoring(Callback):
         return {name: one.restorer for name, one in self.compared.items()}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the baselines.
+        """Read the baselines, and give them the run's precision.
 
         Raises:
             UserError: One that is told the factors lacks one of them.
@@ -51,6 +53,9 @@ class Scoring(Callback):
                         f" {missing[0]}, which the test set {dataset.name!r} has: give it an order, or leave it out"
                     )
             restorer.to(pl_module.device)
+            if _in_precision_of(trainer, restorer):
+                for network in restorer.networks.values():
+                    trainer.precision_plugin.convert_module(network)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the scores of every validation set."""
@@ -70,8 +75,7 @@ class Scoring(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Score one image, restored by the task and by each baseline."""
-        with trainer.precision_plugin.forward_context():
-            images = {name: one.restore(batch["degraded"], batch["factors"]) for name, one in self.baselines.items()}
+        images = {name: _restored(trainer, one, batch) for name, one in self.baselines.items()}
         self._score(batch, images | {"restored": outputs})
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -114,9 +118,23 @@ class Scoring(Callback):
                     " width): the network's channels or scale do not fit the images"
                 )
         try:
-            self.scores[batch["set"]].update(images, clean, torch.tensor([batch["number"]]))
+            # Filled on the device, which a copy of the number would wait for.
+            self.scores[batch["set"]].update(images, clean, torch.full((1,), batch["number"], device=clean.device))
         except ValueError as error:
             raise UserError(f"{what}: {error}", exit_code=1) from error
+
+
+def _in_precision_of(trainer: Trainer, restorer: Restorer) -> bool:
+    """Whether a baseline computes in the run's precision: in half a one only where its networks declare that."""
+    return "16" not in trainer.precision or all(network_info(one).half_precision for one in restorer.networks.values())
+
+
+def _restored(trainer: Trainer, restorer: Restorer, batch: dict[str, Any]) -> Tensor:
+    """What a baseline makes of a batch: in the run's precision, or in float32."""
+    together = _in_precision_of(trainer, restorer)
+    degraded = batch["degraded"] if together else batch["degraded"].float()
+    with trainer.precision_plugin.forward_context() if together else nullcontext():
+        return restorer.restore(degraded, batch["factors"])
 
 
 def _task(module: LightningModule) -> RestorationTask:

@@ -141,20 +141,21 @@ def run(words: list[str]) -> int:
         photo = read_photo(job.source, max_pixels=options.max_pixels)
         notes.read(job, photo)
         image = photo_tensor(photo)
-        carried[job] = replace(photo, pixels=photo.pixels[:0])  # all but the pixels
-        return image.pin_memory() if home.type == "cuda" else image
+        carried[job] = replace(photo, pixels=photo.pixels[:0].copy())  # all but the pixels
+        return image
 
     def restored(images: torch.Tensor) -> torch.Tensor:
-        if images.dtype == torch.uint16 and options.precision == "auto":  # more than bfloat16 tells apart
-            with torch.autocast(device.type, enabled=False):
-                return restored_in(images)
-        return restored_in(images)
+        # bfloat16 does not tell 16 bits apart.
+        plain = images.dtype == torch.uint16 and options.precision == "auto" and precision != torch.float32
+        with torch.autocast(device.type, enabled=False) if plain else nullcontext():
+            return restored_as_they_are(images)
 
-    def restored_in(images: torch.Tensor) -> torch.Tensor:
+    def restored_as_they_are(images: torch.Tensor) -> torch.Tensor:
+        images = images.pin_memory() if home.type == "cuda" else images  # so that the copy does not wait for the GPU
         return to_integers(restorer.restore(to_float(images.to(home, non_blocking=True)), ()), images.dtype)
 
     def write(job: Job, image: torch.Tensor) -> None:
-        # Waits for the device.
+        # Where the one wait for the device is, in a thread.
         notes.written(job, write_photo(photo_with(carried.pop(job), image), job.target, options.quality))
 
     failures: list[str] = []
@@ -172,6 +173,7 @@ def run(words: list[str]) -> int:
         for job, failure in done:
             progress.update()
             if failure is not None:
+                carried.pop(job, None)
                 failures.append(_told(job, failure, options.tile))
     for line in (*notes.said(), *(f"not restored: {line}" for line in failures)):
         print(line, file=sys.stderr)

@@ -32,7 +32,7 @@ from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import with_home, write_text
-from restore_lightning.runs.distributed import configure_ddp, is_rank_zero
+from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
     earlier_run,
@@ -44,6 +44,7 @@ from restore_lightning.runs.folder import (
     trained_checkpoint,
 )
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
+from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
 from restore_lightning.runs.signals import STOPPED
@@ -176,6 +177,11 @@ class RestoreCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run's own callbacks, and its loggers unless the config names some or none."""
         trainer = self.config_init[self.subcommand].trainer
+        kwargs["precision"] = chosen_precision(trainer, self.model.network)
+        self.config[self.subcommand].trainer.precision = kwargs["precision"]  # the run's, on any other machine too
+        if self.subcommand == "fit":
+            kwargs["benchmark"] = chosen_benchmark(trainer)
+        use_tensor_cores(trainer)
         scoring = Scoring()
         own = [
             RemoveEarlierRun(self.earlier),
@@ -278,16 +284,17 @@ def run(verb: str, words: list[str]) -> int:
     cwd = Path.cwd()
     sys.path.append(str(cwd))
     try:
-        RestoreCLI(
-            RestorationTask,
-            RestorationData,
-            save_config_callback=RunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults=dict(TRAINER_DEFAULTS),
-            parser_kwargs=parser | dict.fromkeys(TRAINER_VERBS, parser),
-            subclass_mode_model=True,
-            auto_configure_optimizers=False,
-        )
+        with starting_processes():
+            RestoreCLI(
+                RestorationTask,
+                RestorationData,
+                save_config_callback=RunConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                trainer_defaults=dict(TRAINER_DEFAULTS),
+                parser_kwargs=parser | dict.fromkeys(TRAINER_VERBS, parser),
+                subclass_mode_model=True,
+                auto_configure_optimizers=False,
+            )
     except argparse.ArgumentError as error:
         config_given = any(word.startswith(("--config", "-c")) for word in words)
         raise UserError(refusal(str(error), verb, config_given)) from error

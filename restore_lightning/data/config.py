@@ -1,10 +1,10 @@
 """What a user says of the data: factors, validation and test sets."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from restore_lightning.degradations import DEGRADATIONS, Degradation, Mixture
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.images import Colour
 from restore_lightning.metrics import protocol
 
@@ -17,7 +17,8 @@ class FactorConfig:
 
     Args:
         minibatches: Minibatches per cycle.
-        batch_size: Samples per minibatch and device; None: `data.batch_size`.
+        batch_size: Samples per batch and device. Without it and `samples_per_step`: what `data` says.
+        samples_per_step: Samples of an optimiser step on all devices together, in place of `batch_size`.
         crop_size: Side of the degraded crops in pixels; None: `data.crop_size`. The clean ones are larger where the
             degradation lowers the resolution.
         augment: "hflip" and "vflip" with probability 1/2 each, "rot90" by 0, 90, 180 or 270 degrees.
@@ -34,6 +35,7 @@ class FactorConfig:
 
     minibatches: int = 1
     batch_size: int | None = None
+    samples_per_step: int | None = None
     crop_size: int | None = None
     augment: list[Augmentation] = field(default_factory=lambda: ["hflip"])
     degradation: Degradation | None = None
@@ -46,14 +48,53 @@ class FactorConfig:
     scenes: bool = False
 
 
+class Samples(NamedTuple):
+    """How many samples a factor's steps take: of one device's batch, or of the whole step.
+
+    Args:
+        key: Where it is said, for messages.
+        number: As it is said.
+        per_step: Whether that is the step, on all devices together; else a batch on one of them.
+    """
+
+    key: str
+    number: int
+    per_step: bool
+
+    def of_step(self, batches: int) -> int:
+        """Samples of a step of so many batches, on all devices together."""
+        return self.number if self.per_step else self.number * batches
+
+    def of_batch(self, devices: int, accumulated: int) -> int:
+        """Samples of one batch on one device.
+
+        Args:
+            devices: On all nodes together.
+            accumulated: Batches of a step on each device.
+
+        Raises:
+            UserError: The step cannot be divided so.
+        """
+        batches = devices * accumulated
+        samples = self.of_step(batches)
+        if samples % batches == 0:
+            return samples // batches
+        fewer = samples // batches * batches
+        nearest = f"{fewer} or {fewer + batches}" if fewer else str(batches)
+        divisors = [str(number) for number in range(1, samples + 1) if samples % number == 0]
+        raise UserError(
+            f"{self.key} {samples} on {devices} devices x {accumulated} accumulated batches: give a multiple of"
+            f" {batches}, e.g. {nearest}, or devices x batches of {shortened_list(divisors, most=8)}"
+        )
+
+
 @dataclass(frozen=True)
 class ResolvedFactor:
-    """What training needs of a `FactorConfig`, every default filled in.
+    """How a factor's crops are made: what a `FactorConfig` says, every default filled in.
 
     The degradation is None where pairs are given.
     """
 
-    batch_size: int
     crop_size: int
     augment: tuple[Augmentation, ...]
     degradation: Degradation | None
@@ -71,13 +112,39 @@ class ResolvedFactor:
         return self.degradation is not None and self.degradation.needs_depth
 
 
-def resolve_factor(factor: str, data: FactorConfig, batch_size: int, crop_size: int) -> ResolvedFactor:
+def samples_of(where: str, batch_size: int | None, samples_per_step: int | None) -> Samples | None:
+    """What is said of a step's samples; None: nothing.
+
+    Args:
+        where: The key above both, for messages.
+        batch_size: See `FactorConfig`.
+        samples_per_step: See `FactorConfig`.
+
+    Raises:
+        UserError: Two things, or no positive number.
+    """
+    given = {"batch_size": batch_size, "samples_per_step": samples_per_step}
+    said = [
+        Samples(f"{where}.{name}", number, name == "samples_per_step")
+        for name, number in given.items()
+        if number is not None
+    ]
+    if len(said) > 1:
+        raise UserError(
+            f"{said[0].key} {batch_size} (on one device) and {said[1].key} {samples_per_step} (on all together) are"
+            " both given: set one of them to null"
+        )
+    if said and said[0].number < 1:
+        raise UserError(f"{said[0].key} {said[0].number}: give at least 1")
+    return said[0] if said else None
+
+
+def resolve_factor(factor: str, data: FactorConfig, crop_size: int) -> ResolvedFactor:
     """Fill in a factor's defaults.
 
     Args:
         factor: Its name.
         data: What is said of it.
-        batch_size: Where it names none.
         crop_size: Where it names none.
 
     Raises:
@@ -101,11 +168,7 @@ def resolve_factor(factor: str, data: FactorConfig, batch_size: int, crop_size: 
         if value < 1:
             more = ", or leave the factor out" if name == "minibatches" else ""
             raise UserError(f"{where}.{name} {value}: give at least 1{more}")
-    batch = data.batch_size if data.batch_size is not None else batch_size
     crop = data.crop_size if data.crop_size is not None else crop_size
-    if batch < 1:
-        key = "data.batch_size" if data.batch_size is None else f"{where}.batch_size"
-        raise UserError(f"{key} {batch}: give at least 1")
     if crop < 1:
         key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
         raise UserError(f"{key} {crop}: give at least 1 pixel")
@@ -113,7 +176,7 @@ def resolve_factor(factor: str, data: FactorConfig, batch_size: int, crop_size: 
     degradation = data.degradation
     if degradation is None and data.degraded is None and factor in DEGRADATIONS:
         degradation = DEGRADATIONS[factor]()
-    return ResolvedFactor(batch, crop, tuple(data.augment), degradation, data.colour, data.repeats)
+    return ResolvedFactor(crop, tuple(data.augment), degradation, data.colour, data.repeats)
 
 
 def factors_of(name: str, degradation: Degradation | None) -> tuple[str, ...]:

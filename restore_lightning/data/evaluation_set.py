@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from restore_lightning.data.sources.synthetic import degrade
 from restore_lightning.degradations import Degradation
 from restore_lightning.io.images import Colour, read_image
 from restore_lightning.io.pixel_windows import Window
+from restore_lightning.runs.signals import ignore_signals_in_worker
 from restore_lightning.seeding import derive
 
 WITH_DEPTH = 5
@@ -102,28 +104,18 @@ class EvaluationSet(Dataset[dict[str, Any]]):
 
 def degraded_set(info: SetInfo, degradation: Degradation, entries: Sequence[CleanEntry], where: str) -> EvaluationSet:
     """Clean images of a place, degraded as they are read."""
-
-    def scored(index: int, entry: CleanEntry) -> PairEntry:
-        seed = derive(0, info.factor, info.factor, index)
-
-        def pair() -> Pair:
-            clean = entry.clean().multiple_of(info.multiple * degradation.scale).in_colour(info.colour)
-            return degrade(clean, info.factor, degradation, seed)
-
-        return PairEntry(entry.name, pair)
-
-    images = [scored(index, entry) for index, entry in enumerate(entries)]
+    images = [
+        PairEntry(name, partial(_degraded, clean, info, degradation, derive(0, info.factor, info.factor, index)))
+        for index, (name, clean) in enumerate(entries)
+    ]
     factors, data = factors_of(info.factor, degradation), f"{where}, degraded on the fly by {degradation}"
     return EvaluationSet(info, images, factors, data, degradation.scale)
 
 
 def paired_set(info: SetInfo, pairs: Sequence[PairedFiles], where: str) -> EvaluationSet:
     """Files of degraded images of a place beside clean ones."""
-
-    def scored(files: PairedFiles) -> PairEntry:
-        return PairEntry(files.name, lambda: files.read(info.factor, info.colour).multiple_of(info.multiple))
-
-    return EvaluationSet(info, [scored(files) for files in pairs], (info.factor,), where, scale_of(pairs))
+    images = [PairEntry(files.name, partial(_of_files, files, info)) for files in pairs]
+    return EvaluationSet(info, images, (info.factor,), where, scale_of(pairs))
 
 
 def shard_evaluation_set(info: SetInfo, shards: ShardSet, split: str, version: str) -> EvaluationSet:
@@ -132,23 +124,17 @@ def shard_evaluation_set(info: SetInfo, shards: ShardSet, split: str, version: s
     The factor of `info` is what degrades them where the shards do not say.
     """
     rows = shards.rows(split, version).tolist()
-
-    def scored(row: int) -> PairEntry:
-        def pair() -> Pair:
-            return shard_pair(shards, row, info.factor, colour=info.colour).multiple_of(info.multiple)
-
-        return PairEntry(shards.name(row), pair)
-
+    images = [PairEntry(shards.name(row), partial(_of_row, shards, row, info)) for row in rows]
     factors = {name: None for row in rows for name in shards.factors(row) or (info.factor,)}
     scale = shards.size(shards.clean_of(rows[0]))[0] // shards.size(rows[0])[0]
     data = f"shards {shards.folder}, split {split}, images {version}"
-    return EvaluationSet(info, [scored(row) for row in rows], factors, data, scale)
+    return EvaluationSet(info, images, factors, data, scale)
 
 
 def shard_entries(shards: ShardSet, split: str) -> list[CleanEntry]:
     """The clean images of a split of a set of shards."""
     rows = shards.rows(split, CLEAN).tolist()
-    return [CleanEntry(shards.name(row), lambda row=row: CleanImage(shards.read(row), None)) for row in rows]  # type: ignore[misc]
+    return [CleanEntry(shards.name(row), partial(_clean_of_row, shards, row)) for row in rows]
 
 
 def bundled_entries(split: str, degradation: Degradation) -> list[CleanEntry]:
@@ -156,13 +142,10 @@ def bundled_entries(split: str, degradation: Degradation) -> list[CleanEntry]:
 
     A factor that needs depth is tested where depth was measured: on the motorcycle, degraded five times.
     """
-
-    def entry(name: str, photograph: str) -> CleanEntry:
-        return CleanEntry(name, lambda: CleanImage.of_arrays(*bundled_photograph(photograph)))
-
+    names = {name: name for name in PHOTOGRAPHS[split]}
     if degradation.needs_depth and split == "test":
-        return [entry(f"motorcycle-{number}", "motorcycle") for number in range(1, WITH_DEPTH + 1)]
-    return [entry(name, name) for name in PHOTOGRAPHS[split]]
+        names = {f"motorcycle-{number}": "motorcycle" for number in range(1, WITH_DEPTH + 1)}
+    return [CleanEntry(name, partial(_bundled, photograph)) for name, photograph in names.items()]
 
 
 def folder_entries(root: Path) -> list[CleanEntry]:
@@ -171,23 +154,65 @@ def folder_entries(root: Path) -> list[CleanEntry]:
     sizes_of(paths, f"files in {root}")  # what cannot be read is named before training, not at the first validation
     counts = Counter(path.with_suffix("") for path in paths)
 
-    def entry(path: Path) -> CleanEntry:
+    def name(path: Path) -> str:
         unique = counts[path.with_suffix("")] == 1
-        name = path.relative_to(root)
-        return CleanEntry(str(name.with_suffix("") if unique else name), lambda: CleanImage(read_image(path), None))
+        return str((path.with_suffix("") if unique else path).relative_to(root))
 
-    return [entry(path) for path in paths]
+    return [CleanEntry(name(path), partial(_clean_of_file, path)) for path in paths]
 
 
-def evaluation_loader(scored: EvaluationSet, trainer: Trainer | None) -> DataLoader[dict[str, Any]]:
+# What reads an image, as functions of this module: a process that is not forked gets them by their names.
+
+
+def _degraded(clean: Callable[[], CleanImage], info: SetInfo, degradation: Degradation, seed: int) -> Pair:
+    image = clean().multiple_of(info.multiple * degradation.scale).in_colour(info.colour)
+    return degrade(image, info.factor, degradation, seed)
+
+
+def _of_files(files: PairedFiles, info: SetInfo) -> Pair:
+    return files.read(info.factor, info.colour).multiple_of(info.multiple)
+
+
+def _of_row(shards: ShardSet, row: int, info: SetInfo) -> Pair:
+    return shard_pair(shards, row, info.factor, colour=info.colour).multiple_of(info.multiple)
+
+
+def _clean_of_row(shards: ShardSet, row: int) -> CleanImage:
+    return CleanImage(shards.read(row), None)
+
+
+def _clean_of_file(path: Path) -> CleanImage:
+    return CleanImage(read_image(path), None)
+
+
+def _bundled(photograph: str) -> CleanImage:
+    return CleanImage.of_arrays(*bundled_photograph(photograph))
+
+
+def evaluation_loader(scored: EvaluationSet, trainer: Trainer | None, workers: int = 0) -> DataLoader[dict[str, Any]]:
     """Batches of one image, of those that this process of the Trainer's scores.
 
     Each image comes once, whatever the number of processes. One that is left over takes an image of another, which the
     scores know by its number, because all of them have to come to the same gatherings.
+
+    Args:
+        scored: The images.
+        trainer: None: there is one process.
+        workers: Processes that read and degrade images while others are restored; they live for one pass over the set,
+            and each holds one image ready.
     """
     rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
     mine = range(rank, len(scored), processes) or [rank % len(scored)]
-    return DataLoader(scored, batch_size=1, sampler=mine, collate_fn=_batch_of_one)
+    workers = min(workers, len(mine))
+    return DataLoader(
+        scored,
+        batch_size=1,
+        sampler=mine,
+        collate_fn=_batch_of_one,
+        num_workers=workers,
+        prefetch_factor=1 if workers else None,
+        worker_init_fn=ignore_signals_in_worker,
+    )
 
 
 def _batch_of_one(samples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The DataModule: multi-task training by the cyclic schedule, and the validation and test sets."""
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
-from restore_lightning.data.config import EvaluationConfig, FactorConfig, resolve_factor
+from restore_lightning.data.config import EvaluationConfig, FactorConfig, Samples, resolve_factor, samples_of
 from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.evaluation_set import EvaluationSet, evaluation_loader
 from restore_lightning.data.locations import Locations
@@ -20,6 +21,8 @@ from restore_lightning.metrics.functional import WINDOW_SIZE
 from restore_lightning.runs.distributed import same_on_all_ranks
 from restore_lightning.runs.signals import ignore_signals_in_worker
 
+log = logging.getLogger(__name__)
+
 
 class RestorationData(LightningDataModule):
     """Clean images, degraded on the fly, or pairs of images; one degradation factor per minibatch.
@@ -31,12 +34,14 @@ class RestorationData(LightningDataModule):
             Without `val` and `test` folders, scikit-image's photographs are used, which are never
             trained on. Or tar shards, a folder or its URL: of clean images, or those that `restore mix` wrote, where a
             factor is trained on the version of its name, and all test sets are scored.
-        batch_size: Samples per minibatch and device of factors that name no other.
+        batch_size: Samples per batch and device of factors that say nothing else; 4 without `samples_per_step`.
+        samples_per_step: In place of it: samples of an optimiser step on all devices together, which take equal parts:
+            devices x nodes x accumulated batches x samples per batch. The same recipe on any number of devices.
         crop_size: Side of the degraded training crops in pixels of factors that name no other.
         val_crop_size: Cut degraded validation images to the centre of this size; None: whole images.
         val_sets: Validation sets of one's own by name; None: the folder `val` in `root`, or scikit-image's photographs.
         test_sets: The same for `restore test`, and the folder `test`.
-        num_workers: Processes that prepare batches.
+        num_workers: Processes that prepare batches, and images that are scored.
         seed: Of schedule, crops, degradations and augmentations.
     """
 
@@ -44,7 +49,8 @@ class RestorationData(LightningDataModule):
         self,
         factors: dict[str, FactorConfig],
         root: str | None = None,
-        batch_size: int = 4,
+        batch_size: int | None = None,
+        samples_per_step: int | None = None,
         crop_size: int = 64,
         val_crop_size: int | None = None,
         val_sets: dict[str, EvaluationConfig] | None = None,
@@ -61,8 +67,11 @@ class RestorationData(LightningDataModule):
                 f"data.val_crop_size {val_crop_size}: give at least {max(WINDOW_SIZE.values())} pixels or null"
             )
         self.factors = factors
-        self.resolved = {
-            factor: resolve_factor(factor, data, batch_size, crop_size) for factor, data in factors.items()
+        self.resolved = {factor: resolve_factor(factor, data, crop_size) for factor, data in factors.items()}
+        common = samples_of("data", batch_size, samples_per_step) or Samples("data.batch_size", 4, per_step=False)
+        self._samples = {
+            factor: samples_of(f"data.factors.{factor}", data.batch_size, data.samples_per_step) or common
+            for factor, data in factors.items()
         }
         self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
         self.locations = Locations(root, factors)
@@ -72,6 +81,8 @@ class RestorationData(LightningDataModule):
         self.own_sets = {"val": val_sets or {}, "test": test_sets or {}}
         self.val_sets: list[EvaluationSet] = []
         self.test_sets: list[EvaluationSet] = []
+        self.batch_sizes: dict[str, int] = {}
+        """Factor -> samples of a batch on one device, known once training is set up."""
         self._batches: ScheduledBatches | None = None
         self._drawn: dict[str, list[int]] | None = None
         self.settings: dict[str, Any] = {}
@@ -81,6 +92,31 @@ class RestorationData(LightningDataModule):
         """Find the images of a stage and say which they are; all processes must find the same."""
         split = "val" if stage in ("fit", "validate") else "test"
         same_on_all_ranks(lambda: self._find(stage, split), lambda: self._compared(split))
+        if stage == "fit":
+            log.info(self._division())
+
+    @property
+    def _parts(self) -> tuple[int, int]:
+        """What divides a step: devices on all nodes together, and batches on each."""
+        return (1, 1) if self.trainer is None else (self.trainer.world_size, self.trainer.accumulate_grad_batches)
+
+    @property
+    def samples_per_step(self) -> dict[str, int]:
+        """Factor -> samples of an optimiser step, on all devices together."""
+        devices, accumulated = self._parts
+        return {factor: samples.of_step(devices * accumulated) for factor, samples in self._samples.items()}
+
+    def _division(self) -> str:
+        """How steps are divided, for people: one line for all factors, or each factor's."""
+        devices, accumulated = self._parts
+        told = {
+            factor: f"{self.samples_per_step[factor]} samples per step: {devices} devices x {size} x {accumulated}"
+            " accumulated"
+            for factor, size in self.batch_sizes.items()
+        }
+        if len(set(told.values())) == 1:
+            return next(iter(told.values()))
+        return "; ".join(f"{factor}: {line}" for factor, line in told.items())
 
     def _find(self, stage: str, split: str) -> None:
         self.locations.check_root(self.resolved)
@@ -92,6 +128,7 @@ class RestorationData(LightningDataModule):
             for name, given in sets.items():
                 given.check(f"data.{each}_sets.{name}")
         if stage == "fit":
+            self.batch_sizes = {factor: samples.of_batch(*self._parts) for factor, samples in self._samples.items()}
             sources = {
                 factor: training_source(factor, given, self.resolved[factor], self.locations.of(factor))
                 for factor, given in self.factors.items()
@@ -122,13 +159,12 @@ class RestorationData(LightningDataModule):
 
     def _state(self) -> dict[str, Any]:
         """What resumed runs and processes compare."""
-        together = 1 if self.trainer is None else self.trainer.accumulate_grad_batches * self.trainer.world_size
         root, folder = self.locations.root, self.locations.folder
         return {
             "root": root if folder is None else str(folder.resolve()),
             "seed": self.seed,
             "minibatches": self.schedule.minibatches,
-            "samples per step": {factor: resolved.batch_size * together for factor, resolved in self.resolved.items()},
+            "samples per step": self.samples_per_step,
             "crop": {factor: resolved.crop_size for factor, resolved in self.resolved.items()},
             "folders": {factor: [data.degraded, data.clean, data.shards] for factor, data in self.factors.items()},
             "scenes": {factor: data.scenes for factor, data in self.factors.items()},
@@ -145,7 +181,7 @@ class RestorationData(LightningDataModule):
         accumulate = trainer.accumulate_grad_batches
         self._batches = ScheduledBatches(
             self.schedule,
-            {factor: resolved.batch_size for factor, resolved in self.resolved.items()},
+            self.batch_sizes,
             lambda: trainer.global_step * accumulate,
             trainer.max_steps * accumulate,
             accumulate,
@@ -160,30 +196,50 @@ class RestorationData(LightningDataModule):
             collate_fn=collate,
             num_workers=self.num_workers,
             worker_init_fn=ignore_signals_in_worker,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=trainer.strategy.root_device.type == "cuda",
         )
 
     def val_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         """One loader per validation set, image by image."""
-        return [evaluation_loader(scored, self.trainer) for scored in self.val_sets]
+        return [evaluation_loader(scored, self.trainer, self.num_workers) for scored in self.val_sets]
 
     def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         """One loader per test set, image by image."""
-        return [evaluation_loader(scored, self.trainer) for scored in self.test_sets]
+        return [evaluation_loader(scored, self.trainer, self.num_workers) for scored in self.test_sets]
 
     predict_dataloader = test_dataloader
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """On the device: bytes to numbers in [0, 1]; training crops are flipped and turned."""
-        images = {key: batch[key] for key in ("degraded", "clean")}
-        images = {key: to_float(image) if image.dtype == torch.uint8 else image for key, image in images.items()}
-        if "turns" in batch:
-            images = {key: augment(image, batch["turns"]) for key, image in images.items()}
-        return batch | {key: image.contiguous() for key, image in images.items()}
+        """On the device: training crops are flipped and turned, bytes become numbers in [0, 1], channels lie last.
+
+        Crops that are trained on are in the type of `trainer.precision`. All others are in float32 at least: losses and
+        scores compare with them, and what restores images converts them.
+        """
+        kind = self._precision()
+        least = torch.promote_types(kind, torch.float32)
+        training = "turns" in batch
+        images = {}
+        for key in ("degraded", "clean"):
+            image = augment(batch[key], batch["turns"]) if training else batch[key]
+            image = to_float(image, least).to(kind if training and key == "degraded" else least)
+            images[key] = image.contiguous(memory_format=torch.channels_last)
+        return batch | images
+
+    def _precision(self) -> torch.dtype:
+        """What `trainer.precision` computes in."""
+        numbers = torch.empty(0, dtype=torch.float32)
+        if self.trainer is not None:
+            numbers = self.trainer.precision_plugin.convert_input(numbers)
+        return numbers.dtype
 
 
 def _check_steps(trainer: Trainer) -> None:
-    """Refuse settings of the Trainer that would cut the schedule elsewhere than between its steps."""
+    """Refuse settings of the Trainer that cannot train, or would cut the schedule elsewhere than between its steps."""
+    if trainer.precision == "16-true":
+        raise UserError(
+            "trainer.precision 16-true: squares of gradients vanish in float16, and with them Adam's steps: give"
+            " 16-mixed, bf16-mixed, bf16-true, 32-true or 64-true"
+        )
     if trainer.max_steps < 1:
         raise UserError("the schedule counts optimiser steps: give --trainer.max_steps")
     cut: Any = (trainer.limit_train_batches, trainer.overfit_batches)  # type: ignore[attr-defined]

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from kornia.filters import fft_conv
 from torch import Tensor
+from torch.nn import functional
 
 from restore_lightning.degradations.base import Degradation
+from restore_lightning.degradations.sparse_filter import correlate
 
 
 def motion_kernel(radius: int, sigma: float, angle: float) -> Tensor:
@@ -38,9 +39,8 @@ def motion_kernel(radius: int, sigma: float, angle: float) -> Tensor:
 
 def motion_blur(image: Tensor, radius: int, sigma: float, angle: float) -> Tensor:
     """Blur (C, H, W) by `motion_kernel`; the border pixel goes on outside the image."""
-    kernel = motion_kernel(radius, sigma, angle)
-    blurred = fft_conv(image.double()[None], kernel[None], border_type="replicate")[0]
-    return blurred.clamp(0, 1).to(image.dtype)
+    around = functional.pad(image[None], (2 * radius,) * 4, mode="replicate")[0]
+    return correlate(around, motion_kernel(radius, sigma, angle)).clamp_(0, 1)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from kornia.filters import fft_conv, get_motion_kernel2d
+from kornia.filters import get_motion_kernel2d
 from torch import Tensor
 
 from restore_lightning.degradations.base import Degradation
+from restore_lightning.degradations.sparse_filter import correlate
 from restore_lightning.seeding import generator
 
 CONTRAST = 2.0
@@ -29,10 +31,16 @@ def streaks(height: int, width: int, level: float, length: int, angle: float, se
     """
     size = length | 1
     shape = (height + size - 1, width + size - 1)
-    noise = torch.from_numpy(generator(seed, "streaks").normal(0, level, shape)).clamp(0, 1)
-    kernel = get_motion_kernel2d(size, torch.tensor([angle], dtype=noise.dtype), mode="bilinear")
-    layer = fft_conv(noise[None, None], kernel, padding="valid")[0, 0]
-    return (CONTRAST * (layer - layer.mean())).clamp(0, 1)
+    noise = torch.from_numpy(generator(seed, "streaks").normal(0, level, shape)).float().clamp_(0, 1)
+    layer = correlate(noise[None], _line(size, angle))[0]
+    mean = float(layer.numpy().mean(dtype=np.float64))  # torch's depends on the number of threads
+    return (CONTRAST * (layer - mean)).clamp_(0, 1)
+
+
+@lru_cache(maxsize=64)
+def _line(size: int, angle: float) -> Tensor:
+    """The kernel of streaks of `size` pixels, (size, size)."""
+    return get_motion_kernel2d(size, torch.tensor([angle], dtype=torch.float64), mode="bilinear")[0]
 
 
 def rain(image: Tensor, level: float, length: int, angle: float, seed: int) -> Tensor:

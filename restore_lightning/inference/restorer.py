@@ -93,10 +93,11 @@ class Restorer:
 
     def to(self, device: torch.device | str) -> Self:
         """Move the networks; their convolutions' weights become channels-last, as the images that they get."""
-        for network in self.networks.values():
-            for parameter in network.to(device).parameters():
+        for network in dict.fromkeys(self.networks.values()):
+            for parameter in network.parameters():
                 if parameter.dim() == 4:  # `Module.to` would refuse one with 5
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            network.to(device)
         return self
 
     def precision(self, device: torch.device | str) -> torch.dtype:
@@ -212,13 +213,14 @@ def restore(
 
 
 def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: InferenceSettings) -> Tensor:
-    parameter = next(network.parameters(), image)
+    # Its device may be another, and its type: trained with --trainer.precision bf16-true or 64-true.
+    parameter = next((p for p in network.parameters() if p.is_floating_point()), image)
 
     def result_of(image: Tensor) -> Tensor:
-        image = image.to(parameter.device, non_blocking=True, memory_format=torch.channels_last)
+        there = image.to(parameter.device, parameter.dtype, non_blocking=True, memory_format=torch.channels_last)
         crop = settings.local_statistics
         with nullcontext() if crop is None else local_statistics(network, crop, image.shape[-2:]):
-            return network_outputs(network, image, factor)[-1]
+            return network_outputs(network, there, factor)[-1].to(image.dtype)
 
     rule = network_info(network).size_rule(factor)
     height, width = image.shape[-2:]
@@ -230,4 +232,4 @@ def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: I
         at_once = max(1, batch_size(parameter.device, side, side) // len(image))
         result = tiled(result_of, padded, side, step, at_once)
     scale = result.shape[-2] // padded.shape[-2]
-    return result[..., : scale * height, : scale * width].to(image.dtype)
+    return result[..., : scale * height, : scale * width]

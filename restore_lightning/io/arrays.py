@@ -19,7 +19,23 @@ def namespace(array: "np.ndarray | Tensor") -> Any:
     return torch
 
 
+def where_float64_is(array: Array) -> Array:
+    """The array on its device, or on the CPU where that has no float64: Apple's GPUs wait for this copy."""
+    if isinstance(array, np.ndarray):
+        return array
+    from restore_lightning.hardware import has_float64
+
+    return array if has_float64(array.device) else array.cpu()
+
+
+def square_blocks(array: Array, size: int, step: int) -> Array:
+    """(..., H, W) -> (..., R, C, size, size): a view of the squares that begin every `step` pixels."""
+    if isinstance(array, np.ndarray):
+        windows = np.lib.stride_tricks.sliding_window_view(array, (size, size), axis=(-2, -1))
+        return windows[..., ::step, ::step, :, :]
+    return array.unfold(-2, size, step).unfold(-2, size, step)
+
+
 def as_float64(array: Array) -> Array:
-    """In float64."""
-    xp = namespace(array)
-    return xp.asarray(array, dtype=xp.float64)
+    """In float64, without a gradient."""
+    return array.astype(np.float64, copy=False) if isinstance(array, np.ndarray) else array.detach().double()

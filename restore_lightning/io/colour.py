@@ -29,5 +29,6 @@ def y_coded(image: Array) -> Array:
 
 
 def _weigh(image: Array, weights: list[float]) -> Array:
-    xp = namespace(image)
-    return (xp.moveaxis(as_float64(image), 1, -1) @ xp.asarray(weights, dtype=xp.float64, device=image.device))[:, None]
+    # Numbers, not an array of them, which each image would copy to its device.
+    red, green, blue = (weight * as_float64(image[:, i : i + 1]) for i, weight in enumerate(weights))
+    return red + green + blue

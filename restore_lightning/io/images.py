@@ -15,9 +15,9 @@ from restore_lightning.io.photo_writing import with_pixels, write_photo
 Colour = Literal["rgb", "gray", "y"]
 
 
-def to_float(image: Tensor) -> Tensor:
-    """uint8 0..255 or uint16 0..65535 -> float32 in [0, 1]; what is float already stays as it is."""
-    return image if image.is_floating_point() else image.float() / torch.iinfo(image.dtype).max
+def to_float(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 0..255 or uint16 0..65535 -> a float type in [0, 1]; what is float already stays as it is."""
+    return image if image.is_floating_point() else image.to(dtype) / torch.iinfo(image.dtype).max
 
 
 def to_uint8(image: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.arrays import Array, as_float64, namespace
+from restore_lightning.io.arrays import Array, as_float64, namespace, where_float64_is
 from restore_lightning.io.colour import y_coded, y_matlab, y_opencv
 from restore_lightning.metrics.functional import SSIMWindow, psnr, ssim
 
@@ -71,6 +71,7 @@ class Protocol:
 
     def _prepare(self, image: Array) -> Array:
         """To 0..255 in 8 bits, then without the border, then the colour."""
+        image = where_float64_is(image)
         xp = namespace(image)
         if image.dtype != xp.uint8:
             # Keeps k/255 at k, which single precision may put up to 2e-5 below, half precision 64 eps: 0.06.

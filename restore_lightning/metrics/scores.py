@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from restore_lightning.io.arrays import where_float64_is
 from restore_lightning.metrics.mean_scores import mean_over_images, mean_scores
 from restore_lightning.metrics.protocols import Protocol
 from restore_lightning.metrics.protocols import protocol as _protocol
@@ -35,26 +36,23 @@ class ProtocolScores(Metric):
     full_state_update = False
     higher_is_better = True
     is_differentiable = False
-    numbers: list[Tensor]
-    values: list[Tensor]
+    rows: list[Tensor]
 
     def __init__(self, protocol: Protocol | str, reduction: Literal["mean", "none"] = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.protocol = _protocol(protocol) if isinstance(protocol, str) else protocol
         self.reduction = reduction
-        self.add_state("numbers", default=[], dist_reduce_fx="cat")
-        self.add_state("values", default=[], dist_reduce_fx="cat")
+        self.add_state("rows", default=[], dist_reduce_fx="cat")
         self.reset()
 
     def reset(self) -> None:
         """Forget all images."""
         super().reset()
-        # Empty tensors of the right type: processes gather these where one of them saw no image.
-        self.numbers.append(torch.empty(0, dtype=torch.int64, device=self.device))
-        self.values.append(torch.empty(0, len(SCORES), dtype=torch.float64, device=self.device))
+        # An empty tensor of the right type: processes gather these where one of them saw no image.
+        self.rows.append(torch.empty(0, 1 + len(SCORES), dtype=torch.int64, device=self.device))
 
     def update(self, restored: Tensor, clean: Tensor, numbers: Tensor | None = None) -> None:
-        """Score a batch.
+        """Score a batch, in float64 whatever the images' type, also within autocast; a GPU is not waited for.
 
         Args:
             restored: (B, C, H, W) in [0, 1].
@@ -66,27 +64,30 @@ class ProtocolScores(Metric):
             ValueError: Other than one number per image, or images that the protocol cannot score.
         """
         if numbers is None:
-            numbers = torch.full((len(clean),), UNNUMBERED)
+            numbers = torch.full((len(clean),), UNNUMBERED, device=clean.device)
         if numbers.shape != (len(clean),):
             raise ValueError(f"numbers of shape {tuple(numbers.shape)} for {len(clean)} images: give one per image")
         scored = self.protocol.scores(restored, clean)
-        self.values.append(torch.stack([scored[score] for score in SCORES], dim=1).to(self.device))
-        self.numbers.append(numbers.to(self.device, torch.int64))
+        values = torch.stack([scored[score] for score in SCORES], dim=1)
+        # The bits of float64, beside the numbers: every device can keep them, and a module's `.to(dtype)` does.
+        row = torch.cat([numbers.to(values.device, torch.int64)[:, None], values.view(torch.int64)], dim=1)
+        self.rows.append(row.to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """{"psnr" (dB), "ssim"} over the images of all processes.
+        """{"psnr" (dB), "ssim"} over the images of all processes, on the CPU: a GPU is waited for once.
 
         Returns:
             "mean": 0-dim means, NaN where there are no images. "none": (N,) values, and "numbers" (N,), in the order of
             the numbers; images without a number come first, as they were scored, and are numbered -1. Of a single image
             torchmetrics makes them 0-dim.
         """
-        numbers, values = _cat(self.numbers), _cat(self.values)
-        order = numbers.argsort(stable=True)
-        numbers, values = numbers[order], values[order]
+        # torchmetrics makes one tensor of the list where processes were gathered.
+        rows = (self.rows if isinstance(self.rows, Tensor) else torch.cat(self.rows)).cpu()
+        rows = rows[rows[:, 0].argsort(stable=True)]
+        numbers = rows[:, 0]
         again = torch.zeros_like(numbers, dtype=torch.bool)
         again[1:] = (numbers[1:] == numbers[:-1]) & (numbers[1:] != UNNUMBERED)
-        numbers, values = numbers[~again], values[~again]
+        numbers, values = numbers[~again], rows[~again, 1:].view(torch.float64)
         scored = dict(zip(SCORES, values.T, strict=True))
         if self.reduction == "none":
             return {**scored, "numbers": numbers}
@@ -109,18 +110,18 @@ class SetScores:
         self.factor = factor
         self.protocol = _protocol(protocol_name, scale)
         self.versions = tuple(versions)
-        self._scores = {version: ProtocolScores(self.protocol, "none") for version in versions}
+        self._scores = ProtocolScores(self.protocol, "none")  # of all versions: processes gather once
 
     def to(self, device: torch.device | str) -> Self:
         """Keep the values on this device."""
-        for scores in self._scores.values():
-            scores.to(device)
+        self._scores.to(device)
         return self
 
-    def update(self, images: Mapping[str, Tensor], clean: Tensor, numbers: Tensor | None = None) -> None:
-        """Score (B, C, H, W) images in [0, 1], by version; `numbers` as in `ProtocolScores.update`."""
-        for version, scores in self._scores.items():
-            scores.update(images[version], clean, numbers)
+    def update(self, images: Mapping[str, Tensor], clean: Tensor, numbers: Tensor) -> None:
+        """Score (B, C, H, W) images in [0, 1], by version; `numbers` as in `ProtocolScores.update`, one per image."""
+        clean = where_float64_is(clean)
+        for place, version in enumerate(self.versions):
+            self._scores.update(images[version], clean, numbers * len(self.versions) + place)
 
     def compute(self) -> dict[str, Any]:
         """{"images": number, version: {"psnr" (dB), "ssim", "identical"}}; to be called by every process.
@@ -128,33 +129,30 @@ class SetScores:
         Means over the images of all processes; "identical" counts those that equal the clean image, which are left out
         of the PSNR's mean.
         """
-        scored = self._scored()
+        numbers, scored = self._scored()
         means = {version: asdict(mean_scores(one["psnr"], one["ssim"])) for version, one in scored.items()}
-        return {"images": len(scored[self.versions[0]]["numbers"]), **means}
+        return {"images": len(numbers), **means}
 
     def per_image(self) -> dict[int, dict[str, dict[str, float]]]:
         """{number: {version: {"psnr" (dB), "ssim"}}} over all processes; to be called by every process."""
-        found: dict[int, dict[str, dict[str, float]]] = {}
-        for version, values in self._scored().items():
-            columns = (values[name].tolist() for name in ("numbers", *SCORES))
-            for number, *scored in zip(*columns, strict=True):
-                found.setdefault(number, {})[version] = dict(zip(SCORES, scored, strict=True))
+        numbers, scored = self._scored()
+        found: dict[int, dict[str, dict[str, float]]] = {number: {} for number in numbers.tolist()}
+        for version, values in scored.items():
+            columns = (values[score].tolist() for score in SCORES)
+            for entry, *of_image in zip(found.values(), *columns, strict=True):
+                entry[version] = dict(zip(SCORES, of_image, strict=True))
         return found
 
-    def _scored(self) -> dict[str, dict[str, Tensor]]:
-        """Version -> (N,) numbers and values, as `ProtocolScores.compute`."""
-        computed = {version: scores.compute() for version, scores in self._scores.items()}
-        return {
-            version: {name: column.reshape(-1) for name, column in values.items()}
-            for version, values in computed.items()
+    def _scored(self) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
+        """(N,) numbers, and by version the images' scores in that order."""
+        computed = {name: column.reshape(-1) for name, column in self._scores.compute().items()}
+        step = len(self.versions)
+        return computed["numbers"][::step] // step, {
+            version: {score: computed[score][place::step] for score in SCORES}
+            for place, version in enumerate(self.versions)
         }
 
     @property
     def images(self) -> int:
         """Number of images scored on this process, repeated ones included."""
-        return sum(map(len, self._scores[self.versions[0]].numbers))
-
-
-def _cat(state: list[Tensor] | Tensor) -> Tensor:
-    """A state's values: torchmetrics makes one tensor of the list where processes were gathered."""
-    return state if isinstance(state, Tensor) else torch.cat(state)
+        return sum(map(len, self._scores.rows)) // len(self.versions)

@@ -1,7 +1,12 @@
 """Convolutions and re-sampling that the restoration networks are made of."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from restore_lightning.networks.normalisation import at_least_float32
 
 
 def parameters(module: nn.Module) -> int:
@@ -9,12 +14,42 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def reflect_pad(x: Tensor, pad: int) -> Tensor:
+    """(B, C, H, W) -> (B, C, H + 2 * pad, W + 2 * pad), continued by reflection that does not repeat the border.
+
+    torch's deterministic gradient on CUDA (`reflection_pad2d_backward_det_out_kernel`) leaves out terms of maps so
+    narrow that a column is mirrored at the left and at the right: these are padded by slices where deterministic
+    algorithms are asked for. Elsewhere slices are slower, by far where channels are last.
+    """
+    if torch.are_deterministic_algorithms_enabled() and x.shape[3] <= 2 * pad + 1:
+        for dim in (2, 3):
+            before, after = x.narrow(dim, 1, pad), x.narrow(dim, -1 - pad, pad)
+            x = torch.cat([before.flip(dim), x, after.flip(dim)], dim)
+        return x
+    return functional.pad(x, (pad,) * 4, mode="reflect")
+
+
+class ReflectConv2d(nn.Conv2d):
+    """A square convolution with an odd kernel, padded by reflection so that stride 1 keeps the size."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> None:
+        pad = dilation * (kernel - 1) // 2
+        super().__init__(inputs, outputs, kernel, stride, pad, dilation, padding_mode="reflect")
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride), rounded up."""
+        padded = reflect_pad(x, self.pad) if self.pad else x
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation)
+
+
 def conv(
     inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1, zeros: bool = False
 ) -> nn.Conv2d:
     """The papers' "reflect convolution": padded by reflection, or by zeros, so that stride 1 keeps the size."""
-    padding = dilation * (kernel - 1) // 2
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, padding_mode="zeros" if zeros else "reflect")
+    if zeros:
+        return nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel - 1) // 2, dilation)
+    return ReflectConv2d(inputs, outputs, kernel, stride, dilation)
 
 
 def conv_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -27,9 +62,25 @@ def upsample(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
     return nn.Sequential(conv(inputs, 4 * outputs, kernel), nn.PixelShuffle(2))
 
 
+HALVED = (-0.09375, 0.59375, 0.59375, -0.09375)
+"""Bicubic weights (a = -0.75) of four pixels in a row for the middle between the second and the third."""
+DOUBLED = (-0.03515625, 0.26171875, 0.87890625, -0.10546875)
+"""The same at three quarters of the way from the second to the third."""
+
+
 def downsample(image: Tensor) -> Tensor:
-    """Bicubic x1/2 without antialiasing, the pyramid of the multi-scale branches. (B, C, H, W)."""
-    return functional.interpolate(image, scale_factor=0.5, mode="bicubic", align_corners=False)
+    """Bicubic x1/2 without antialiasing, the pyramid of the multi-scale branches: (B, C, H, W), odd sides rounded down.
+
+    The numbers of `interpolate(image, scale_factor=0.5, mode="bicubic")`, in float32 at least, by operations whose
+    gradients are deterministic on every device.
+    """
+    x = at_least_float32(image)
+    for dim in (2, 3):
+        half, odd_side = divmod(x.shape[dim], 2)
+        rows = torch.cat([x.narrow(dim, 0, 1), x, *([] if odd_side else [x.narrow(dim, -1, 1)])], dim)
+        pairs = rows.unflatten(dim, (half + 1, 2)).unbind(dim + 1)  # type: ignore[no-untyped-call]
+        x = _weighted([pair.narrow(dim, start, half) for start in (0, 1) for pair in pairs], HALVED)
+    return x.to(image.dtype)
 
 
 def pyramid(image: Tensor, scales: int) -> list[Tensor]:
@@ -41,5 +92,19 @@ def pyramid(image: Tensor, scales: int) -> list[Tensor]:
 
 
 def upsample_image(image: Tensor) -> Tensor:
-    """Bicubic x2 of (B, C, H, W)."""
-    return functional.interpolate(image, scale_factor=2.0, mode="bicubic", align_corners=False)
+    """Bicubic x2 of (B, C, H, W): `interpolate`'s numbers, as those of `downsample`."""
+    x = at_least_float32(image)
+    for dim in (2, 3):
+        size = x.shape[dim]
+        rows = torch.cat([x.narrow(dim, 0, 1)] * 2 + [x] + [x.narrow(dim, -1, 1)] * 2, dim)
+        shifted = [rows.narrow(dim, start, size) for start in range(5)]
+        phases = [_weighted(shifted[:4], DOUBLED), _weighted(shifted[1:], DOUBLED[::-1])]
+        x = torch.stack(phases, dim + 1).flatten(dim, dim + 1)
+    return x.to(image.dtype)
+
+
+def _weighted(maps: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    total = maps[0] * weights[0]
+    for each, weight in zip(maps[1:], weights[1:], strict=True):
+        total = total.add(each, alpha=weight)
+    return total

@@ -1,4 +1,6 @@
-"""Normalisation of each pixel over its channels."""
+"""Normalisation of each pixel over its channels, and what is computed in float32 for it."""
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +10,13 @@ from torch.nn import functional
 def at_least_float32(x: Tensor) -> Tensor:
     """The same numbers, half precision as float32: squares and small constants leave its range."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Within this context operations on the device of a tensor keep the types that they are given."""
+    kind = x.device.type
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else nullcontext()
 
 
 class ChannelNorm(nn.Module):

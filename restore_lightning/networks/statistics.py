@@ -8,7 +8,7 @@ Information Aggregation", ECCV 2022).
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -92,13 +92,28 @@ def mean_over(x: Tensor, window: Size | None) -> Tensor:
         window: Height and width; None: the map's.
 
     Returns:
-        (B, C, 1, 1) in x's type; of windows (B, C, H - height + 1, W - width + 1) in float32 at least.
+        (B, C, 1, 1), of windows (B, C, H - height + 1, W - width + 1), in float32 at least.
     """
     if window is None:
-        return x.mean(dim=(2, 3), keepdim=True)
+        return MapMean.apply(x)  # type: ignore[no-untyped-call]
     for dim, size in zip((2, 3), window, strict=True):
         x = _running_mean(x, dim, size)
     return x
+
+
+class MapMean(torch.autograd.Function):
+    """The mean of whole maps, whose gradient is a view, not a map in another layout or type than the activations'."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 1, 1)."""
+        ctx.shape, ctx.dtype = x.shape, x.dtype
+        return x.mean(dim=(2, 3), keepdim=True, dtype=_single(x))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """(B, C, 1, 1) -> (B, C, H, W)."""
+        return (gradient / ctx.shape[2:].numel()).to(ctx.dtype).expand(ctx.shape)
 
 
 def _running_mean(x: Tensor, dim: int, size: int) -> Tensor:

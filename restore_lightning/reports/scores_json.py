@@ -65,6 +65,7 @@ class RunScores:
         order: The order of its recurrent passes; None: it is told the factor.
         weights: Whether they are averaged ones.
         step: That they were trained to.
+        precision: That the images were restored in, e.g. "bf16-mixed".
     """
 
     sets: Mapping[str, SetResult]
@@ -74,6 +75,7 @@ class RunScores:
     order: Sequence[str] | None = None
     weights: str | None = None
     step: int | None = None
+    precision: str | None = None
 
     @property
     def restored(self) -> Method:
@@ -105,6 +107,7 @@ def write_scores(path: Path, scores: RunScores) -> None:
         "checkpoints": {version: method.checkpoint for version, method in methods},
         "weights": scores.weights,
         "step": scores.step,
+        "precision": scores.precision,
         "network": scores.network,
         "parameters": scores.parameters,
         "inference": scores.restored.inference,
@@ -188,7 +191,7 @@ def _run_scores(content: Any) -> RunScores:
         )
         for version, title in titles.items()
     }
-    about = {"parameters": int, "order": list, "weights": str, "step": int}
+    about = {"parameters": int, "order": list, "weights": str, "step": int, "precision": str}
     return RunScores(sets, methods, network, *(_entry(content, key, kind) for key, kind in about.items()))
 
 

@@ -3,10 +3,13 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
@@ -24,6 +27,26 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def is_rank_zero() -> bool:
     """Whether this is the process that writes the run's files, before there is a Trainer to ask."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
+@contextmanager
+def starting_processes() -> Iterator[None]:
+    """Within the block Lightning may start a run's other processes; behind it, those of another run.
+
+    It notes in the environment that they are there, and would wait for them in the next run.
+    """
+    names = (*RANKS, "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        if before["LOCAL_RANK"] is None and "LOCAL_RANK" in os.environ:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
 
 
 def configure_ddp(trainer: Trainer, module: LightningModule, idle_branches: bool, sync_batchnorm: bool) -> None:
@@ -57,24 +80,30 @@ def configure_ddp(trainer: Trainer, module: LightningModule, idle_branches: bool
         )
 
 
-def signal_on_any_rank(trainer: Trainer) -> int:
+def signal_on_any_rank() -> int:
     """The signal that any process of the run has got; 0: none.
 
     All processes must ask at the same place.
     """
-    if trainer.world_size == 1:
-        return received_signal()
-    mine = torch.tensor(received_signal(), device=trainer.strategy.root_device)
-    return int(trainer.strategy.reduce(mine, reduce_op="max"))
+    return -smallest_on_any_rank([-received_signal()])[0]
 
 
-def smallest_on_any_rank(trainer: Trainer, numbers: list[int]) -> list[int]:
+def smallest_on_any_rank(numbers: list[int]) -> list[int]:
     """Each number's smallest value over the processes of the run.
 
-    All processes must ask at the same place.
+    All processes must ask at the same place. They wait for each other, and not for what their devices have to do.
     """
-    mine = torch.tensor(numbers, device=trainer.strategy.root_device)
-    return list(map(int, trainer.strategy.reduce(mine, reduce_op="min").tolist()))
+    if not (dist.is_available() and dist.is_initialized()):
+        return numbers
+    found = torch.tensor(numbers)
+    dist.all_reduce(found, dist.ReduceOp.MIN, _group_on_host(dist.group.WORLD))
+    return found.tolist()
+
+
+@lru_cache(maxsize=1)
+def _group_on_host(world: Any) -> Any:
+    """The processes of `world`, talking from memory to memory."""
+    return world if dist.get_backend(world) == "gloo" else dist.new_group(backend="gloo")
 
 
 def same_on_all_ranks(find: Callable[[], None], describe: Callable[[], Mapping[str, Any]]) -> None:
@@ -87,7 +116,7 @@ def same_on_all_ranks(find: Callable[[], None], describe: Callable[[], Mapping[s
     Raises:
         UserError: Two processes differ, or another one failed.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not (dist.is_available() and dist.is_initialized()):
         find()
         return
     failure, found = None, {}
@@ -96,8 +125,8 @@ def same_on_all_ranks(find: Callable[[], None], describe: Callable[[], Mapping[s
         found = dict(describe())
     except Exception as error:
         failure = error
-    reports: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(reports, (socket.gethostname(), found, failure and str(failure)))
+    reports: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(reports, (socket.gethostname(), found, failure and str(failure)))
     if failure is not None:
         raise failure
     _compare(reports)

@@ -10,6 +10,7 @@ from restore_lightning.checkpoints import (
     DATA,
     KIND,
     ORDER,
+    PRECISION,
     SETTINGS,
     SPEC,
     architecture_difference,
@@ -153,13 +154,20 @@ RULES = (
         "resuming with other data: {name} {difference}",
     ),
     Rule(
-        "how images are restored to be scored, baselines, titles, `init_from`, activation checkpointing",
+        "`trainer.precision`, also where the machine chooses it",
+        (PRECISION,),
+        "warned",
+        "steps from here on are rounded otherwise",
+        "resuming with another precision: {difference}; --trainer.precision {was} goes on as before",
+    ),
+    Rule(
+        "how images are restored to be scored, baselines, titles, `init_from`, activation checkpointing, `compile`",
         # Network and order too: of these the checkpoint speaks by itself.
         tuple(
             f"model.init_args.{name}"
             for name in (
                 *("network", "order", "inference", "init_from", "baselines", "title"),
-                *("recompute", "activation_checkpointing"),
+                *("recompute", "activation_checkpointing", "compile"),
             )
         ),
         "free",
@@ -173,7 +181,7 @@ RULES = (
         "resuming with other settings: {name} {difference}",
     ),
     Rule(
-        "`trainer.max_steps`, devices, nodes, precision, `data.num_workers`, folders on another machine",
+        "`trainer.max_steps`, devices, nodes, `data.num_workers`, folders on another machine",
         ("trainer.",),
         "free",
         "the same steps, on another machine or for longer",
@@ -215,9 +223,10 @@ def check_resumed(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any], sc
                 told = {"name": TITLES.get(name, name), "was": was, "now": now, "difference": difference}
                 raise UserError(rule.message.format(**told))
             if verdict == "warned":
-                parts = _by_factor(name.removeprefix("data."), was, now)
-                told = {part: rule.difference(*values) for part, values in parts.items()}
-                warnings += [rule.message.format(name=part, difference=how) for part, how in told.items() if how]
+                for part, values in _by_factor(name.removeprefix("data."), was, now).items():
+                    how = rule.difference(*values)
+                    if how:
+                        warnings.append(rule.message.format(name=part, was=values[0], difference=how))
     for warning in warnings:
         log.warning(warning)
 
@@ -241,6 +250,7 @@ def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[s
     both = _of_ours(checkpoint), this_run
     facts: dict[str, Any] = {key: tuple(each.get(key) for each in both) for key in (ORDER, "optimizer_states")}
     facts[KIND] = tuple(each.get(KIND, CURRENT) for each in both)
+    facts[PRECISION] = tuple(each.get(PRECISION) or "32-true" for each in both)  # Lightning's default, which was ours
     facts[SPEC] = tuple((each.get(SPEC), network_state(each)) for each in both)
     before, after = (each.get(SETTINGS) or {} for each in both)
     if before and after:  # the names of a config's settings vary with their values

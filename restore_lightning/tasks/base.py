@@ -12,10 +12,30 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import AVERAGED, CURRENT, DATA, KIND, ORDER, SETTINGS, SPEC, read_initial_checkpoint
-from restore_lightning.inference import DEFAULT, Baseline, Compared, InferenceSettings, Restorer, read_baseline
+from restore_lightning.checkpoints import (
+    AVERAGED,
+    CURRENT,
+    DATA,
+    KIND,
+    ORDER,
+    PRECISION,
+    SETTINGS,
+    SPEC,
+    read_initial_checkpoint,
+)
+from restore_lightning.inference import (
+    DEFAULT,
+    Baseline,
+    Compared,
+    InferenceSettings,
+    Restorer,
+    network_outputs,
+    read_baseline,
+)
 from restore_lightning.runs.averaging import keep_averages, kind_of_weights
 from restore_lightning.runs.resume import check_resumed, continue_batches
+from restore_lightning.tasks.kernels import compiled, fuse_step, to_channels_last
+from restore_lightning.tasks.mean_losses import MeanLosses
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +55,9 @@ class RestorationTask(LightningModule, ABC):
             schedule watches `train/loss`.
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
         baselines: What `test` compares with, by the name in its tables.
+        compile: Let `torch.compile` make kernels for the network's training steps: one graph per factor and size of
+            crops. What it gains was not measured on a GPU yet; on CPUs making the graphs takes longer than a short run.
+            Evaluation stays as it is, its images have many sizes.
     """
 
     title: str
@@ -45,6 +68,8 @@ class RestorationTask(LightningModule, ABC):
     """How images are restored to be scored."""
     init_from: str | None = None
     """A checkpoint whose weights training starts from."""
+    logged_losses: dict[str, float]
+    """Factor -> the loss of the last logged row that has one."""
     idle_branches: ClassVar[bool] = False
     """Whether a step leaves parts of the network without a gradient."""
     reserved: ClassVar = ("factor", "protocol", "data", "images", "degraded", "restored", "told", "before")
@@ -57,6 +82,7 @@ class RestorationTask(LightningModule, ABC):
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_scheduler_every: int = 1,
         baselines: dict[str, Baseline] | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         for name in baselines or {}:
@@ -64,6 +90,8 @@ class RestorationTask(LightningModule, ABC):
                 raise ValueError(f"baselines: {name!r} is taken ({', '.join(self.reserved)}), choose another name")
         self.baselines = baselines or {}
         self.network = network
+        to_channels_last(network)
+        self.outputs_of = compiled(network_outputs) if compile else network_outputs
         self.strict_loading = False  # `on_load_checkpoint` checks the network; a loss may have tensors of its own
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -72,7 +100,8 @@ class RestorationTask(LightningModule, ABC):
         self.settings: dict[str, Any] = {}
         self.weights = CURRENT
         self.steps_trained = 0
-        self._losses: dict[str, list[Tensor]] = {}
+        self._losses = MeanLosses()
+        self.logged_losses = {}
         self._logged = 0
         self._lr = 0.0
 
@@ -88,6 +117,7 @@ class RestorationTask(LightningModule, ABC):
         checkpoint |= self._described()
         keep_averages(self.trainer, self, checkpoint)
         checkpoint[KIND] = AVERAGED if "averaging_state" in checkpoint else CURRENT
+        checkpoint[PRECISION] = str(self.trainer.precision)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take weights, and in training the position; see `runs.resume.RULES`.
@@ -98,7 +128,8 @@ class RestorationTask(LightningModule, ABC):
         training = self.trainer.training
         data = self.trainer.datamodule.state_dict()  # type: ignore[attr-defined]
         this_run = {**self._described(), "state_dict": self.state_dict(), DATA: data}
-        check_resumed(checkpoint, this_run | {KIND: kind_of_weights(self.trainer)}, scoring=not training)
+        this_run |= {KIND: kind_of_weights(self.trainer), PRECISION: str(self.trainer.precision)}
+        check_resumed(checkpoint, this_run, scoring=not training)
         self.steps_trained = checkpoint.get("global_step", 0)
         self.weights = checkpoint.get(KIND, CURRENT)
         if training:
@@ -141,17 +172,18 @@ class RestorationTask(LightningModule, ABC):
         if self.trainer.global_step % self.lr_scheduler_every:
             return
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(self.trainer.callback_metrics[scheduler.monitor])
+            # Of all processes, which step one schedule.
+            seen = self.trainer.callback_metrics[scheduler.monitor].to(self.device)
+            scheduler.step(self.trainer.strategy.reduce(seen, reduce_op="mean"))
         else:
             scheduler.step()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One minibatch of one factor."""
         loss = self.loss(batch)
-        # Of all processes: they step one learning-rate schedule, and the first one's numbers are those of the run.
-        mean = torch.as_tensor(self.all_gather(loss.detach())).mean()
-        self._losses.setdefault(batch["factor"], []).append(mean)
-        self.log(f"train/{batch['factor']}/loss", mean, prog_bar=True, logger=False, batch_size=len(batch["clean"]))
+        # This process's, and nothing that waits for the device: what is logged or looked at is their mean, once it is.
+        self._losses.add(batch["factor"], loss.detach())
+        self.log(f"train/{batch['factor']}/loss", loss.detach(), logger=False, batch_size=len(batch["clean"]))
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:
@@ -160,16 +192,20 @@ class RestorationTask(LightningModule, ABC):
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if steps == self._logged or every == 0 or steps % every:
             return
-        row = {f"train/{factor}/loss": float(torch.stack(losses).mean()) for factor, losses in self._losses.items()}
+        losses = self._losses.of_all_processes(self.trainer.strategy)
+        self.logged_losses |= losses
+        row = {f"train/{factor}/loss": loss for factor, loss in losses.items()}
         row |= {"lr": self._lr, "cycle": float(batch["cycle"])}
         # Not `self.log`, which repeats the last loss of every other factor in each row.
         for logger in self.loggers:
             logger.log_metrics(row, step=steps - 1)
-        self._losses, self._logged = {}, steps
+        self._losses, self._logged = MeanLosses(), steps
 
     def on_train_start(self) -> None:
-        """A resumed run has logged what came before."""
-        self._losses, self._logged = {}, self.trainer.global_step
+        """A resumed run has logged what came before; optimisers have their states by now."""
+        self._losses, self._logged = MeanLosses(), self.trainer.global_step
+        for optimizer in self.trainer.optimizers:
+            fuse_step(optimizer)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Keep the learning rate that this step uses."""

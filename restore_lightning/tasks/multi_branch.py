@@ -16,6 +16,7 @@ from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam
 from restore_lightning.tasks.data_checks import check_crop, check_factor, check_images, check_passes
+from restore_lightning.tasks.mean_losses import mean_over_processes
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,9 @@ class MultiBranchTask(RestorationTask):
         lr_scheduler: Makes the learning-rate schedule; None: constant.
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
         baselines: What `test` compares with, by the name in its tables.
+        activation_checkpointing: Compute each step of a pass (an iteration, a scale) again for the backward pass
+            instead of keeping it: less memory for a third more work. None: no; where a batch does not fit, say true.
+        compile: Let `torch.compile` make kernels for the network's training steps.
     """
 
     network: MBN
@@ -59,8 +63,10 @@ class MultiBranchTask(RestorationTask):
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_scheduler_every: int = 1,
         baselines: dict[str, Baseline] | None = None,
+        activation_checkpointing: bool | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every, baselines)
+        super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every, baselines, compile)
         if (
             scale_weights is not None
             and "multiscale" in network.pairs.values()
@@ -77,6 +83,7 @@ class MultiBranchTask(RestorationTask):
         self.l1_weight = l1_weight
         self.scale_weights = scale_weights
         self.factor_weights = dict(factor_weights)
+        self.activation_checkpointing = activation_checkpointing
         self.running_losses: dict[str, Tensor] = {}
 
     def passes(self, factor: str) -> Sequence[str]:
@@ -115,7 +122,8 @@ class MultiBranchTask(RestorationTask):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the running means."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["running_losses"] = {factor: float(loss) for factor, loss in self.running_losses.items()}
+        means = mean_over_processes(self.running_losses, self.trainer.strategy)
+        checkpoint["running_losses"] = means
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the running means."""
@@ -125,21 +133,27 @@ class MultiBranchTask(RestorationTask):
         losses = checkpoint.get("running_losses", {})
         self.running_losses = {factor: torch.tensor(loss, device=self.device) for factor, loss in losses.items()}
 
+    def on_train_start(self) -> None:
+        """The device is known by now."""
+        super().on_train_start()
+        chosen = self.activation_checkpointing
+        by_default = self.order is not None and self.device.type == "cuda"  # the graph of a pass for each factor
+        self.network.activation_checkpointing = by_default if chosen is None else chosen
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One minibatch; keeps each factor's running mean, whose mean over factors is `train/loss`.
 
         Losses are logged without `factor_weights`, so that runs with different ones can be compared.
         """
         loss = super().training_step(batch, batch_idx)
-        mean = self._losses[batch["factor"]][-1]  # over all processes
-        last = self.running_losses.get(batch["factor"], mean)
-        self.running_losses[batch["factor"]] = last + SMOOTHING * (mean - last)
+        new, last = loss.detach(), self.running_losses.get(batch["factor"])
+        self.running_losses[batch["factor"]] = new if last is None else _running_mean(last, new)
         self.log("train/loss", torch.stack(list(self.running_losses.values())).mean(), logger=False)
         return self.factor_weights.get(batch["factor"], 1.0) * loss
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The loss of one factor's minibatch."""
-        return self.criterion(self.network(batch["degraded"], batch["factor"]), batch["clean"])
+        return self.criterion(self.outputs_of(self.network, batch["degraded"], batch["factor"]), batch["clean"])
 
     def criterion(self, outputs: Sequence[Tensor], clean: Tensor) -> Tensor:
         """The loss of one branch pair's outputs, coarsest first."""
@@ -148,3 +162,9 @@ class MultiBranchTask(RestorationTask):
     def restorer(self) -> Restorer:
         """Through the branch pairs of an image's factors; in the recurrent order where there is one."""
         return Restorer(dict.fromkeys(self.network.info.factors, self.network), self.order, self.inference)
+
+
+def _running_mean(last: Tensor, new: Tensor) -> Tensor:
+    """With a minibatch's loss; one that is not finite, whose step a scaler leaves out, does not count."""
+    moved = torch.where(new.isfinite(), last + SMOOTHING * (new - last), last)
+    return torch.where(last.isfinite(), moved, new)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
@@ -57,6 +58,7 @@ class RecurrentTask(MultiBranchTask):
         baselines: What `test` compares with, by the name in its tables.
         title: The network's name in tables.
         recompute: The same as `activation_checkpointing`, which counts where both are given.
+        compile: Let `torch.compile` make kernels for the network's training steps.
 
     Raises:
         ValueError: An order with unknown, repeated or missing factors.
@@ -84,6 +86,7 @@ class RecurrentTask(MultiBranchTask):
         baselines: dict[str, Baseline] | None = None,
         title: str = "R-MBN",
         recompute: bool | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__(
             network,
@@ -96,13 +99,14 @@ class RecurrentTask(MultiBranchTask):
             lr_scheduler,
             lr_scheduler_every,
             baselines,
+            recompute if activation_checkpointing is None else activation_checkpointing,
+            compile,
         )
         self.init_from = init_from
         check_order(order, network.info.factors, skip)
         self.order = list(order)
         self.intermediate_weight = intermediate_weight
         self.final_weight = final_weight
-        self.activation_checkpointing = recompute if activation_checkpointing is None else activation_checkpointing
         self.title = f"{title}{inference.plus} (factor unknown)"
         self._started = False
         network.inputs.requires_grad_(False)
@@ -137,22 +141,16 @@ class RecurrentTask(MultiBranchTask):
         if checkpoint.get(ORDER) is None:
             self.title = f"MBN{self.inference.plus} (factor unknown, not fine-tuned)"
 
-    def on_train_start(self) -> None:
-        """The device is known by now."""
-        super().on_train_start()
-        chosen = self.activation_checkpointing
-        self.network.activation_checkpointing = self.device.type == "cuda" if chosen is None else chosen
-
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The weighted sum of intermediate and final loss."""
         image, clean = batch["degraded"], batch["clean"]
         restored_by = [max(self.order.index(name) for name in factors) for factors in batch["factors"]]
         loss = clean.new_zeros(())
         for position, factor in enumerate(self.order):
-            outputs = self.network(image, factor)
+            outputs = self.outputs_of(self.network, image, factor)
             members = [i for i, last in enumerate(restored_by) if last == position]
             if members:
-                intermediate = self.criterion([output[members] for output in outputs], clean[members])
+                intermediate = self.criterion([_chosen(output, members) for output in outputs], _chosen(clean, members))
                 loss = loss + self.intermediate_weight * len(members) / len(clean) * intermediate
             image = outputs[-1].clamp(0, 1)
         return loss + self.final_weight * self.criterion(outputs, clean)
@@ -171,3 +169,8 @@ class RecurrentTask(MultiBranchTask):
             "told": Compared(told, f"{name} (factor told)", self.init_from),
             "before": Compared(before, f"{name} before step 2", self.init_from),
         }
+
+
+def _chosen(images: Tensor, members: Sequence[int]) -> Tensor:
+    """Some images of a batch; a list as an index would make the host wait for the device."""
+    return images if len(members) == len(images) else torch.stack([images[i] for i in members])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from restore_lightning.checkpoints import FACTOR, MULTIPLE
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.errors import UserError
-from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer, network_outputs
+from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer
 from restore_lightning.io.images import size_of
 from restore_lightning.losses import SSIML1, stage_weights
 from restore_lightning.networks import network_info, set_size_multiple
@@ -38,6 +38,7 @@ class SingleFactorTask(RestorationTask):
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
         baselines: What `test` compares with, by the name in its tables.
         title: The network's name in tables; None: its class.
+        compile: Let `torch.compile` make kernels for the network's training steps.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class SingleFactorTask(RestorationTask):
         lr_scheduler_every: int = 1,
         baselines: dict[str, Baseline] | None = None,
         title: str | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every, baselines)
+        super().__init__(network, optimizer, lr_scheduler, lr_scheduler_every, baselines, compile)
         info = network_info(network)
         if info.factors:
             raise ValueError(f"{type(network).__name__} has branches for several factors: use MultiBranchTask")
@@ -95,7 +97,7 @@ class SingleFactorTask(RestorationTask):
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The weighted sum over the network's outputs."""
         clean = batch["clean"]
-        outputs = network_outputs(self.network, batch["degraded"])
+        outputs = self.outputs_of(self.network, batch["degraded"])
         if outputs[-1].shape != clean.shape:
             raise UserError(
                 f"the network's result is {size_of(outputs[-1])}, the clean image {size_of(clean)} (channels x height x"

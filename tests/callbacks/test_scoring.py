@@ -2,14 +2,18 @@
 
 import csv
 import json
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
+import torch
 import yaml
 from lightning.pytorch import Trainer
 
 from restore_lightning.callbacks import Scoring
 from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.module import RestorationData
+from restore_lightning.inference import Compared, Restorer
 from restore_lightning.networks import DRN
 from restore_lightning.tasks import SingleFactorTask
 from tests.conftest import CONF
@@ -28,6 +32,52 @@ def test_baselines_are_restored_in_the_runs_precision(restore, step_1, tmp_path)
         for entry in found[precision].values():
             assert entry["same"] == entry["restored"]
     assert found["32-true"] != found["bf16-mixed"]
+
+
+class Comparing(SingleFactorTask):
+    """Compares with its own weights, in networks that declare half precision and that do not."""
+
+    def compared(self):
+        def baseline(half_precision):
+            network = deepcopy(self.network).float()
+            network.info = replace(network.info, half_precision=half_precision)
+            return Compared(Restorer({"rain": network}), "", "")
+
+        return {"declares it": baseline(True), "does not": baseline(False)}
+
+
+class InModulesType(RestorationData):
+    """Images of the type that the network has."""
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        return batch | {key: batch[key].to(self.trainer.lightning_module.dtype) for key in ("degraded", "clean")}
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_half_precision_is_for_networks_that_declare_it(precision, tmp_path):
+    found = {}
+    for given in ("32-true", precision):
+        torch.manual_seed(0)
+        scoring = Scoring()
+        trainer = Trainer(
+            accelerator="cpu",
+            callbacks=[scoring],
+            default_root_dir=tmp_path,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            limit_test_batches=1,
+            logger=False,
+            precision=given,
+        )
+        trainer.test(Comparing(DRN(T=2, R=1, width=4)), InModulesType({"rain": FactorConfig()}), verbose=False)
+        (scores,) = scoring.scores.values()
+        found[given] = scores.compute()
+    half, full = found[precision], found["32-true"]
+    assert half["declares it"] == half["restored"]
+    assert (half["declares it"] == full["restored"]) == (precision == "64-true")  # equal in 8 bits
+    within = 0.2 if precision == "bf16-true" else 1e-9  # there the images are bfloat16, too
+    assert half["does not"]["psnr"] == pytest.approx(full["restored"]["psnr"], abs=within)
 
 
 def test_scores_without_the_command(tmp_path):

@@ -137,6 +137,7 @@ def test_the_papers_row_on_rain12(shared, restore, tmp_path):
     sets = {"Rain12": {"degraded": str(rain12 / "rain"), "clean": str(tmp_path / "clean")}}
     words = ("--ckpt_path", tmp_path / "drn.ckpt", "--data.test_sets", json.dumps(sets), "--trainer.accelerator", "cpu")
     words = (*words, "--trainer.enable_progress_bar", "false", "--trainer.default_root_dir", tmp_path / "run")
+    words = (*words, "--trainer.precision", "32-true")
     code, _, err = restore("test", "--config", "drn_rain100l.yaml", *words)
     assert code == 0, err
     entry = json.loads((tmp_path / "run/scores.json").read_text())["sets"]["Rain12"]

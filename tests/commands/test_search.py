@@ -1,6 +1,9 @@
 """The two-stage searches of paper 2."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -128,6 +131,24 @@ def test_recurrent_order(config, restore, tmp_path, photos):
     lines = [line for line in out.splitlines() if " / 0." in line and " -> " in line and not line.startswith("[")]
     assert [line.count(" -> ") for line in lines] == [1, 1, 2, 2, 2]
     assert "best: --model.order '[" in out
+
+
+@pytest.mark.slow
+def test_runs_of_two_processes(config, tmp_path):
+    """Rehearsal, fit and test of a candidate: each starts its own second process."""
+    settings = yaml.safe_load(config.read_text())
+    settings["data"]["factors"] = {"noise": {}}
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(settings))
+    words = ("--config", tmp_path / "two.yaml", "--first", "noise", "--output", tmp_path, "--trainer.max_steps", 1)
+    words += ("--trainer.devices", 2, "--trainer.strategy", "ddp")
+    command = [sys.executable, "-m", "restore_lightning", "search", "output_hierarchy", *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=environment, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "best: --model.network.hierarchy '[" in done.stdout
+    assert [path.parent.name for path in tmp_path.glob("*/scores.json")] == ["noise"]
 
 
 @pytest.mark.parametrize(

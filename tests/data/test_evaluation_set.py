@@ -1,14 +1,17 @@
 """Images that are scored: the same in every run, each once."""
 
 import json
+import pickle
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from restore_lightning.data.config import FactorConfig
-from restore_lightning.data.evaluation_set import bundled_entries
+from restore_lightning.data.config import EvaluationConfig, FactorConfig
+from restore_lightning.data.evaluation_set import bundled_entries, evaluation_loader
 from restore_lightning.degradations import Haze
 from tests.conftest import CONF
 from tests.data.conftest import rain_and_jpeg
@@ -31,6 +34,57 @@ def test_evaluation_images_are_the_same_in_every_run_whatever_the_seed():
         data.setup("validate")
         sets.append(data.val_sets)
     assert torch.equal(sets[0][0][1]["degraded"], sets[1][0][1]["degraded"])
+
+
+def equal(one, other):
+    """Of two samples or batches."""
+    return all(
+        torch.equal(value, other[key]) if isinstance(value, torch.Tensor) else value == other[key]
+        for key, value in one.items()
+    )
+
+
+def every_kind_of_set(sets, photos, folders):
+    """Bundled photographs, a folder, pairs of files, packed pairs, packed clean images."""
+    given = {
+        "photos": EvaluationConfig(clean=str(photos), factor="jpeg"),
+        "files": EvaluationConfig(clean=str(folders / "clean"), degraded=str(folders / "dark"), factor="rain"),
+        "pairs": EvaluationConfig(shards=str(sets / "pairs"), factor="rain"),
+        "clean": EvaluationConfig(shards=str(sets / "photos"), split="val", factor="rain"),
+    }
+    bundled, own = rain_and_jpeg(num_workers=2), rain_and_jpeg(test_sets=given, num_workers=2)
+    bundled.setup("test")
+    own.setup("test")
+    return bundled.test_sets + own.test_sets
+
+
+def test_workers_change_neither_images_nor_their_order(sets, photos, folders):
+    for scored in every_kind_of_set(sets, photos, folders):
+        alone, by_workers = (list(evaluation_loader(scored, None, workers)) for workers in (0, 2))
+        assert [batch["number"] for batch in by_workers] == list(range(len(scored)))
+        assert all(equal(*batches) for batches in zip(alone, by_workers, strict=True))
+
+
+def test_workers_that_are_not_forked_get_the_same_images(sets, photos, folders):
+    """They get a set pickled, as on macOS, on Windows and from Python 3.14 on."""
+    for scored in every_kind_of_set(sets, photos, folders):
+        assert equal(scored[0], pickle.loads(pickle.dumps(scored))[0])
+
+
+def test_an_image_that_a_worker_cannot_read_is_one_line(restore, step_1, photos, tmp_path):
+    """It was there when the run began; the header is whole."""
+    shutil.copytree(photos, tmp_path / "val")
+    broken = next((tmp_path / "val").glob("*.png"))
+    broken.write_bytes(broken.read_bytes()[:2000])
+    words = ["validate", "--config", CONF / "tiny.yaml", "--ckpt_path", step_1]
+    words += ["--trainer.default_root_dir", tmp_path / "run"]
+    sets = json.dumps({"x": {"clean": str(tmp_path / "val"), "factor": "rain"}})
+    words += ["--data.val_sets", sets, "--trainer.limit_val_batches", "1.0", "--data.val_crop_size", "null"]
+    for workers in (0, 2):
+        code, _, err = restore(*words, "--data.num_workers", workers)
+        assert code == 1, err
+        assert re.search(rf"^restore validate: .*{broken.name}.*$", err, re.MULTILINE)
+        assert "Traceback" not in err
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from restore_lightning.data.training_set import TrainingSet, augment, collate
 from restore_lightning.degradations import Blur, Haze, Jpeg, Rain
 
 FACTORS = {
-    "rain": ResolvedFactor(2, 32, ("hflip",), Rain()),
-    "blur": ResolvedFactor(2, 48, (), Blur()),
-    "jpeg": ResolvedFactor(2, 48, ("hflip", "vflip", "rot90"), Jpeg()),
-    "haze": ResolvedFactor(2, 48, (), Haze()),
+    "rain": ResolvedFactor(32, ("hflip",), Rain()),
+    "blur": ResolvedFactor(48, (), Blur()),
+    "jpeg": ResolvedFactor(48, ("hflip", "vflip", "rot90"), Jpeg()),
+    "haze": ResolvedFactor(48, (), Haze()),
 }
 
 

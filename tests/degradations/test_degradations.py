@@ -61,6 +61,19 @@ def test_the_input_is_left_alone_and_the_result_is_an_image(name, photo, depth):
     assert 0 <= result.min() <= result.max() <= 1
 
 
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_the_number_of_threads_changes_nothing(name, photo, depth):
+    """Images that are scored are degraded in the main process or in workers, which have one thread."""
+    threads, results = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            results.append(DEGRADATIONS[name]()(photo, 3, depth))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(results[0], other) for other in results[1:])
+
+
 @pytest.mark.parametrize("quality", [10, 15, 50])
 def test_jpeg_bytes_are_pillows(photo, quality):
     array = data.chelsea()[:160, :200]

@@ -264,7 +264,7 @@ def test_bicubic_rows_of_paper_3(scale, psnr, ssim, shared, restore, tmp_path):
     tiny = [word for key in ("D", "B", "M", "growth") for word in (f"--model.network.{key}", "1")]
     words = [*tiny, "--model.network.width", "4", "--model.network.scale", scale]
     words += ["--data.factors.downscale.degradation.scale", scale, "--trainer.default_root_dir", tmp_path]
-    words += ["--data.crop_size", 12, "--data.batch_size", 1, "--data.num_workers", 0]
+    words += ["--data.crop_size", 12, "--data.samples_per_step", 1, "--data.num_workers", 0]
     words += ["--trainer.accelerator", "cpu", "--trainer.max_steps", "1", "--trainer.val_check_interval", "1"]
     words += ["--trainer.limit_val_batches", "0", "--trainer.logger", "false", "--trainer.enable_progress_bar", "false"]
     code, _, err = restore("fit", "--config", "din_sr.yaml", *words)

@@ -1,7 +1,20 @@
+import numpy as np
+import pytest
 import torch
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from restore_lightning.losses import ssim_l1
+from restore_lightning.networks import MBN
 from restore_lightning.networks.convlstm import ConvLSTM
-from restore_lightning.networks.layers import conv, downsample, upsample
+from restore_lightning.networks.layers import ReflectConv2d, conv, downsample, reflect_pad, upsample, upsample_image
+
+RESAMPLING = [(downsample, 0.5), (upsample_image, 2.0)]
+
+
+def bicubic(image, scale):
+    return functional.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
 def test_reflect_convolution_keeps_the_size():
@@ -43,3 +56,95 @@ def test_pyramid_step_has_no_antialiasing():
     # Bicubic (a = -0.75) at half a pixel: weights -0.09375, 0.59375, 0.59375, -0.09375 in each direction.
     row = torch.tensor([0.0, 0, 1, 0, 0, 0, 0, 0])
     assert downsample(row.expand(1, 1, 8, 8))[0, 0, 0].tolist() == [-0.09375, 0.59375, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("resample", "scale"), RESAMPLING)
+@pytest.mark.parametrize("size", [(2, 2), (3, 5), (4, 9), (33, 16)])
+def test_resampling_is_bicubic(resample, scale, size):
+    image = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    result, expected = resample(image), bicubic(image, scale)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-14)
+    weights = torch.rand_like(result)
+    mine, theirs = (torch.autograd.grad(one, image, weights)[0] for one in (result, expected))
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-14)
+    single = resample(image.detach().float().to(memory_format=torch.channels_last))
+    torch.testing.assert_close(single.double(), expected.detach(), rtol=0, atol=5e-7)
+
+
+@pytest.mark.parametrize(("resample", "scale"), RESAMPLING)
+def test_images_are_never_resampled_in_half_precision(resample, scale):
+    image = torch.rand(1, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(resample(image), bicubic(image, scale))
+    half = image.half()
+    assert torch.equal(resample(half), resample(half.float()).half())
+
+
+@pytest.fixture
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize(("size", "pad"), [((8, 8), 5), ((9, 7), 6), ((2, 2), 1), ((5, 3), 1), ((12, 9), 2)])
+def test_reflection(size, pad):
+    x = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    padded = reflect_pad(x, pad)
+    expected = np.pad(x.detach().numpy(), ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
+    assert np.array_equal(padded.detach().numpy(), expected)
+    assert torch.autograd.gradcheck(lambda one: reflect_pad(one, pad), x)
+
+
+class Operations(TorchDispatchMode):
+    """Notes each operation with its tensors, those of backward passes too."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen.append(
+            (func.__name__.partition(".")[0], [a for a in tree_leaves(args) if isinstance(a, torch.Tensor)])
+        )
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(scope="module")
+def training_step():
+    """Operations of a step of each kind of branch pair at the default crop, on a device without values."""
+    torch.use_deterministic_algorithms(True)
+    network = MBN(["rain", "blur", "haze"], width=2, stem=[(11, 5, 1)], extra=[(3, 3, 1)] * 2).to("meta")
+    image = torch.rand(2, 3, 64, 64, device="meta")
+    with Operations() as operations:
+        for factor in network.info.factors:
+            torch.stack([ssim_l1(out, torch.rand_like(out)) for out in network(image, factor)]).sum().backward()
+    torch.use_deterministic_algorithms(False)
+    return operations.seen
+
+
+def test_a_step_has_deterministic_gradients_on_cuda(training_step):
+    """Those of interpolation and replication have none there, reflection's are wrong where a map is narrow."""
+    names = {name for name, _ in training_step}
+    assert "reflection_pad2d_backward" in names  # backward passes are seen
+    assert not names & {"upsample_bicubic2d_backward", "replication_pad2d_backward"}
+    for name, tensors in training_step:
+        if name == "reflection_pad2d_backward":
+            gradient, x = tensors
+            assert x.shape[3] > gradient.shape[3] - x.shape[3] + 1
+
+
+def test_a_step_copies_nothing_to_the_device(training_step):
+    """A constant that is made on the CPU costs a wait in each call."""
+    assert all(tensor.device.type == "meta" for _, tensors in training_step for tensor in tensors)
+
+
+def test_reflect_convolutions_keep_torchs_names_and_first_weights():
+    torch.manual_seed(0)
+    ours = ReflectConv2d(2, 3, 5, stride=2, dilation=2)
+    torch.manual_seed(0)
+    torchs = torch.nn.Conv2d(2, 3, 5, 2, 4, 2, padding_mode="reflect")
+    torchs.load_state_dict(ours.state_dict())
+    x = torch.rand(1, 2, 11, 14)
+    assert torch.equal(ours(x), torchs(x))

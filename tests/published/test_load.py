@@ -90,17 +90,17 @@ def import_arguments(name):
 
 
 def error(found, expected):
-    return float((found - expected).abs().max() / expected.abs().max())
+    return float((found.cpu() - expected).abs().max() / expected.abs().max())
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
 @pytest.mark.parametrize("file", GOLDEN)
-def test_golden_single_factor_networks(file, dtype, tolerance, released, golden):
+def test_golden_single_factor_networks(file, dtype, tolerance, released, golden, device):
     name, stored = GOLDEN[file], golden(file)
     hyperparameters = {"T": 5, "R": 5} if file == "DRN_5_5" else None
-    network = load_network(name, released(name, dtype), hyperparameters)
+    network = load_network(name, released(name, dtype), hyperparameters).to(device)
     assert not network.training
-    image = stored["input"].to(dtype)
+    image = stored["input"].to(device, dtype)
     with torch.no_grad():
         output = network(image)
         assert output.dtype == dtype
@@ -112,12 +112,12 @@ def test_golden_single_factor_networks(file, dtype, tolerance, released, golden)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
-def test_golden_outputs_of_mbn(released, golden, dtype, tolerance):
-    network, stored = load_network("MBN", released("MBN", dtype)), golden("MBN")
+def test_golden_outputs_of_mbn(released, golden, dtype, tolerance, device):
+    network, stored = load_network("MBN", released("MBN", dtype)).to(device), golden("MBN")
     found = {}
     with torch.no_grad():
         for factor in network.info.factors:
-            images = network(stored["input"].to(dtype), factor)
+            images = network(stored["input"].to(device, dtype), factor)
             scales = [factor] if len(images) == 1 else [f"{factor}_{s}" for s in ("coarse", "mid", "fine")]
             found |= dict(zip(scales, images, strict=True))
     assert found.keys() == stored.keys() - {"input"}
@@ -127,10 +127,10 @@ def test_golden_outputs_of_mbn(released, golden, dtype, tolerance):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
-def test_golden_recurrent_passes(released, golden, dtype, tolerance):
-    passes, network = golden("R-MBN"), load_network("MBN", released("MBN", dtype))
+def test_golden_recurrent_passes(released, golden, dtype, tolerance, device):
+    passes, network = golden("R-MBN"), load_network("MBN", released("MBN", dtype)).to(device)
     with torch.no_grad():
-        found = restore_in_order(network, passes["input"].to(dtype), PAPER_ORDER)
+        found = restore_in_order(network, passes["input"].to(device, dtype), PAPER_ORDER)
     for name, image in zip(PAPER_ORDER, found, strict=True):
         assert image.dtype == dtype
         assert error(image, passes[name]) < tolerance, name

@@ -61,20 +61,20 @@ def state(shared):
     ("file", "dtype", "tolerance"),
     [(file, *each) for file in GOLDEN for each in (PRECISIONS if "small" in file else PRECISIONS[:1])],
 )
-def test_golden_outputs(file, dtype, tolerance, shared, names, state):
+def test_golden_outputs(file, dtype, tolerance, shared, names, state, device):
     layout, given = GOLDEN[file]
     weights = {name: torch.as_tensor(array).to(dtype) for name, array in state(names[layout], 1.0).items()}
-    network = load_network(kind(layout, given.get("train_size")), weights, given)
+    network = load_network(kind(layout, given.get("train_size")), weights, given).to(device)
     assert not network.training
     stored = {name: torch.from_numpy(array) for name, array in np.load(shared / f"golden/{file}.npz").items()}
-    image, (height, width) = stored["input"].to(dtype), stored["input"].shape[2:]
+    image, (height, width) = stored["input"].to(device, dtype), stored["input"].shape[2:]
     multiple = network.info.sizes.multiple
     with torch.no_grad():
         output = network(pad(image, (0, -width % multiple, 0, -height % multiple), mode="reflect"))[
             ..., :height, :width
         ]
     assert output.dtype == dtype
-    assert float((output - stored["output"]).abs().max() / stored["output"].abs().max()) < tolerance
+    assert float((output.cpu() - stored["output"]).abs().max() / stored["output"].abs().max()) < tolerance
 
 
 def placeholders(shapes):

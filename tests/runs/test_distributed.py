@@ -30,7 +30,8 @@ TIMEOUT = 600
 def trained(config, run, batch, devices, *words) -> dict:
     """The last checkpoint of a run of so many processes."""
     command = [*RESTORE, "fit", "--config", CONF / config, "--trainer.default_root_dir", run, "--data.crop_size", 32]
-    command += ["--data.batch_size", batch, "--trainer.devices", devices, "--trainer.max_steps", STEPS, *words]
+    command += ["--data.batch_size", batch, "--trainer.devices", devices, "--trainer.max_steps", STEPS]
+    command += ["--trainer.precision", "32-true", *words]
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, timeout=TIMEOUT, env=ENVIRONMENT, check=False
     )

@@ -86,12 +86,24 @@ CASES = {
         Case(("--data.factors.rain.augment", "[vflip]"), "augment of rain was ['hflip'], is ['vflip']"),
         Case(("--data.factors.blur.batch_size", 1), "samples per step of blur was 2, is 1"),
     ],
+    rule("`trainer.precision`"): [
+        Case(
+            ("--trainer.precision", "32-true"),
+            "was bf16-mixed, is 32-true; --trainer.precision bf16-mixed goes on as before",
+            {"precision": "bf16-mixed"},
+        ),
+        Case(
+            ("--trainer.precision", "bf16-mixed"),  # trained before checkpoints said it
+            "was 32-true, is bf16-mixed; --trainer.precision 32-true goes on as before",
+            {"precision": None},
+        ),
+    ],
     rule("how images are restored"): [Case(("--model.inference.self_ensemble", "true"))],
     rule("the loss"): [
         Case(("--model.ssim_weight", 2.0), "model.init_args.ssim_weight was 1.1, is 2.0"),
         Case(("--trainer.gradient_clip_val", 1.0), "trainer.gradient_clip_val was None, is 1.0"),
     ],
-    rule("`trainer.max_steps`"): [Case(("--data.num_workers", 1, "--trainer.precision", 32))],
+    rule("`trainer.max_steps`"): [Case(("--data.num_workers", 1))],
 }
 EACH = [(rule, case) for rule in RULES for case in CASES[rule.what]]
 

@@ -6,6 +6,7 @@ transmission map.
 """
 
 import numpy as np
+from scipy import fft
 from scipy.ndimage import gaussian_filter
 
 from restore_lightning.data.sources.base import CleanImage
@@ -30,7 +31,7 @@ def scene(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = generator(seed, "scene")
     palette = _palette(rng)
     noise = _noise_fields(rng, height, width)
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
     image, depth = _background(rng, palette, rows, noise)
     size = max(height, width)
     for near in np.sort(rng.uniform(size=rng.integers(6, 40))):
@@ -55,28 +56,31 @@ def _palette(rng: np.random.Generator) -> np.ndarray:
 
 def _noise_fields(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Three textures with spectra 1/f^a, a in 0.9 to 2.2, standard deviation 1. (3, H, W)."""
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency = np.hypot(fft.fftfreq(height)[:, None], fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
-    spectrum = np.fft.rfft2(rng.standard_normal((3, height, width)))
-    fields = np.fft.irfft2(spectrum / frequency ** rng.uniform(0.9, 2.2, size=(3, 1, 1)), s=(height, width))
-    fields -= fields.mean(axis=(1, 2), keepdims=True)
-    return (fields / (fields.std(axis=(1, 2), keepdims=True) + 1e-9)).astype(np.float32)
+    spectrum = fft.rfft2(rng.standard_normal((3, height, width)).astype(np.float32))
+    exponents = rng.uniform(0.9, 2.2, size=(3, 1, 1))
+    spectrum *= np.exp((-exponents * np.log(frequency)).astype(np.float32))
+    spectrum[:, 0, 0] = 0  # the mean
+    fields = fft.irfft2(spectrum, s=(height, width))
+    return fields / (fields.std(axis=(1, 2), keepdims=True) + np.float32(1e-9))
 
 
 def _background(
     rng: np.random.Generator, palette: np.ndarray, rows: np.ndarray, noise: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sky above, ground that comes nearer below: image (H, W, 3) and depth (H, W), float32."""
-    height = rows.shape[0]
+    height, width = noise.shape[1:]
     horizon = rng.uniform(-0.3, 1.2) * height
     ground = rows > horizon
     near = np.clip((rows - horizon) / (height * 1.2), 0, 1) ** 0.7
     depth = np.where(ground, FARTHEST - (FARTHEST - NEAREST) * 0.8 * near, FARTHEST).astype(np.float32)
     sky = np.clip(palette[rng.integers(6)] * rng.uniform(0.8, 1.6), 0, 1)
-    colours = np.where(ground[..., None], palette[rng.integers(6)], sky).astype(np.float32)
-    colours = colours * (1 + 0.3 * (rows / height - 0.5) * rng.normal())[..., None]
-    strength = np.where(ground, rng.uniform(0.02, 0.15), rng.uniform(0, 0.04))
-    return colours + (strength * noise[0])[..., None].astype(np.float32), depth
+    colours = np.where(ground, palette[rng.integers(6)], sky).astype(np.float32)
+    colours = colours * (1 + 0.3 * (rows / height - 0.5) * rng.normal())
+    strength = np.where(ground, rng.uniform(0.02, 0.15), rng.uniform(0, 0.04)).astype(np.float32)
+    image = colours[:, None].astype(np.float32) + (strength * noise[0])[..., None]
+    return image, np.repeat(depth, width, axis=1)
 
 
 def _paint_leaf(
@@ -100,9 +104,10 @@ def _paint_leaf(
         return
     box = (slice(top, bottom), slice(left, right))
     angle = rng.uniform(0, 2 * np.pi)
-    dy, dx = rows[box] - y, columns[box] - x
-    u = (np.cos(angle) * dx + np.sin(angle) * dy) / radius
-    v = (np.cos(angle) * dy - np.sin(angle) * dx) / (radius * stretch)
+    # In float64: a leaf's edge must not move by rounding.
+    dy, dx = rows[top:bottom] - y, columns[:, left:right] - x
+    u = np.cos(angle) / radius * dx + np.sin(angle) / radius * dy
+    v = np.cos(angle) / (radius * stretch) * dy - np.sin(angle) / (radius * stretch) * dx
     mask = u * u + v * v < 1 if rng.uniform() < 0.5 else (abs(u) < 0.75) & (abs(v) < 0.75)
     colour = palette[rng.integers(6)] + rng.normal(0, 0.05, 3)
     value = 1 + rng.normal(0, 0.25) * u + rng.normal(0, 0.15) * v
@@ -115,10 +120,10 @@ def _paint_leaf(
     elif texture == 3:
         cells = np.sign(np.sin(u * rng.uniform(3, 0.4 * radius + 4)) * np.sin(v * rng.uniform(3, 0.4 * radius + 4)))
         value = value + rng.uniform(0.03, 0.25) * cells + 0.03 * noise[rng.integers(3)][box]
-    painted = np.clip(colour * value[..., None], 0, 1.1)
-    image[box][mask] = painted[mask]
-    tilt = distance + rng.normal(0, 0.3) * u
-    depth[box][mask] = np.clip(tilt, NEAREST, FARTHEST)[mask]
+    painted = colour.astype(np.float32) * value[mask].astype(np.float32)[:, None]
+    image[box][mask] = np.clip(painted, 0, 1.1, out=painted)
+    tilt = distance + rng.normal(0, 0.3) * u[mask]
+    depth[box][mask] = np.clip(tilt, NEAREST, FARTHEST)
 
 
 class CleanScenes:

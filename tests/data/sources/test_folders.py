@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_named(folders, tmp_path):
 
 def test_crops_show_the_same_place(folders):
     source = FolderPairs(folders / "dark", folders / "clean", 32)
-    resolved = ResolvedFactor(2, 32, (), None)
+    resolved = ResolvedFactor(32, (), None)
     crops = [source.pair(SampleIndex("dark", 0, number, number), resolved, 5) for number in range(9)]
     for crop in crops:
         assert crop.degraded.shape == crop.clean.shape == (3, 32, 32)
@@ -64,7 +64,7 @@ def test_small_and_large_pairs(folders):
         image.resize((50, 40), Image.Resampling.NEAREST).save(path)
     source = FolderPairs(folders / "dark", folders / "clean", 16)
     assert source.scale == 3
-    crop = source.pair(SampleIndex("dark", 0, 0, 0), ResolvedFactor(1, 16, (), None), 0)
+    crop = source.pair(SampleIndex("dark", 0, 0, 0), ResolvedFactor(16, (), None), 0)
     assert (crop.degraded.shape, crop.clean.shape) == ((3, 16, 16), (3, 48, 48))
     assert bool((crop.clean[:, 1::3, 1::3] - crop.degraded == 9).all())  # nearest takes the middle pixel
     Image.new("RGB", (75, 60)).save(folders / "dark/a.bmp")

@@ -29,7 +29,7 @@ def test_pairs_of_another_resolution(sets, restore, tmp_path):
     assert restore("shards", "pack", "pairs", tmp_path / "root", tmp_path / "set", "--workers", 0)[0] == 0
     key = "--data.factors.downscale"
     words = ("fit", "--config", "din_sr.yaml", f"{key}.shards", tmp_path / "set", "--data.crop_size", 16)
-    words += ("--data.val_sets", f"{{x: {{shards: {tmp_path / 'set'}, split: train}}}}", "--data.batch_size", 1)
+    words += ("--data.val_sets", f"{{x: {{shards: {tmp_path / 'set'}, split: train}}}}", "--data.samples_per_step", 1)
     words += ("--model.network.D", 1, "--model.network.B", 1, "--model.network.M", 2, "--trainer.logger", "false")
     words += ("--trainer.max_steps", 1, "--trainer.limit_val_batches", 1, "--trainer.val_check_interval", 1)
     words += ("--data.num_workers", 0, "--trainer.default_root_dir", tmp_path / "run")

@@ -21,7 +21,7 @@ def test_low_resolution_crops_are_those_of_the_whole_image(scale, tmp_path):
     clean = from_array(data.chelsea()[:150, :150])
     Image.fromarray(data.chelsea()[:150, :150]).save(tmp_path / "a.png")
     source = SyntheticPairs(CleanFolder(tmp_path, 20 * scale))
-    resolved = ResolvedFactor(1, 20, (), Downscale(scale))
+    resolved = ResolvedFactor(20, (), Downscale(scale))
     for number in range(6):
         pair = source.pair(SampleIndex("downscale", 0, number, number), resolved, 0)
         assert pair.clean.shape == (3, 20 * scale, 20 * scale)
@@ -41,7 +41,7 @@ def test_low_resolution_crops_are_those_of_the_whole_image(scale, tmp_path):
 
 def test_gray_images_are_degraded_in_gray():
     source = SyntheticPairs(CleanScenes())
-    resolved = ResolvedFactor(1, 24, (), Noise(sigmas=(50,), clip=False), "gray")
+    resolved = ResolvedFactor(24, (), Noise(sigmas=(50,), clip=False), "gray")
     sample = TrainingSet({"noise": source}, {"noise": resolved}, 0)[SampleIndex("noise", 0, 0, 0)]
     assert sample["clean"].shape == sample["degraded"].shape == (1, 24, 24)
     assert sample["clean"].dtype == torch.uint8
@@ -59,8 +59,8 @@ def test_gray_is_opencvs(photos):
 
 
 def test_degraded_and_clean_show_the_same_place(source):
-    sample = TrainingSet(
-        {"noise": SyntheticPairs(source)}, {"noise": ResolvedFactor(1, 48, (), Noise(sigmas=(2,)))}, 0
-    )[SampleIndex("noise", 0, 3, 3)]
+    sample = TrainingSet({"noise": SyntheticPairs(source)}, {"noise": ResolvedFactor(48, (), Noise(sigmas=(2,)))}, 0)[
+        SampleIndex("noise", 0, 3, 3)
+    ]
     difference = to_float(sample["degraded"]) - to_float(sample["clean"])
     assert difference.std() * 255 == pytest.approx(2, rel=0.25)

@@ -1,0 +1,71 @@
+"""How a run computes, where its config leaves that to the machine."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
+from lightning.pytorch.plugins import Precision
+from torch import nn
+
+from restore_lightning.errors import UserError
+from restore_lightning.hardware import computes_bfloat16
+from restore_lightning.networks import network_info
+
+log = logging.getLogger(__name__)
+
+
+def chosen_precision(trainer: Mapping[str, Any], network: nn.Module) -> Any:
+    """What the config says; else bf16-mixed where device and network compute well in bfloat16, and 32-true elsewhere.
+
+    Args:
+        trainer: The config's arguments of the Trainer; a plugin of the user's decides by itself.
+        network: The network that is trained or scored.
+
+    Raises:
+        UserError: It says 16-true.
+    """
+    if trainer["precision"] == "16-true":
+        raise UserError(
+            "trainer.precision 16-true: float16 has no room for the steps of an optimiser; give bf16-mixed or 16-mixed"
+        )
+    plugins = trainer["plugins"] if isinstance(trainer["plugins"], list) else [trainer["plugins"]]
+    if trainer["precision"] is not None or any(isinstance(plugin, Precision) for plugin in plugins):
+        return trainer["precision"]
+    device = _device_kind(trainer["accelerator"])
+    if not (device in ("cpu", "cuda") and computes_bfloat16(device) and network_info(network).half_precision):
+        return "32-true"
+    log.info("precision: bf16-mixed, which this machine computes fast; --trainer.precision 32-true: in float32")
+    return "bf16-mixed"
+
+
+def chosen_benchmark(trainer: Mapping[str, Any]) -> bool | None:
+    """What the config says; else whether cuDNN tries its ways to convolve once for each size of training crops.
+
+    Not where the run is to be deterministic.
+    """
+    chosen: bool | None = trainer["benchmark"]
+    unsaid = chosen is None and not trainer["deterministic"]
+    return True if unsaid and _device_kind(trainer["accelerator"]) == "cuda" else chosen
+
+
+def use_tensor_cores(trainer: Mapping[str, Any]) -> None:
+    """Let CUDA devices multiply float32 matrices in TF32, as torch lets them convolve; neither if `deterministic`.
+
+    `NVIDIA_TF32_OVERRIDE=0` in the environment switches both off.
+    """
+    if _device_kind(trainer["accelerator"]) == "cuda":
+        exact = bool(trainer["deterministic"])
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact
+
+
+def _device_kind(accelerator: Any) -> str:
+    """The kind of device that `trainer.accelerator` stands for, chosen as Lightning does."""
+    kinds: dict[str, Any] = {"tpu": XLAAccelerator, "mps": MPSAccelerator, "cuda": CUDAAccelerator}
+    if accelerator == "gpu":
+        del kinds["tpu"]
+    elif accelerator != "auto":
+        return str(accelerator)
+    return next((name for name, kind in kinds.items() if kind.is_available()), "cpu")
