@@ -10,7 +10,7 @@ from skimage import data
 from restore_lightning.io.image_files import read_photo
 from restore_lightning.io.photo_writing import written_suffix
 from tests.conftest import CONF
-from tests.io.conftest import bytes_of, exif_block, png_with, profile, short
+from tests.io.photo_files import bytes_of, exif_block, png_with, profile, short
 
 SIZE = 72
 """Shortest side: the tests' crops fit."""

@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 from restore_lightning.io.image_files import read_photo
-from tests.io.conftest import exif_block, profile, short
+from tests.io.photo_files import exif_block, profile, short
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from restore_lightning.io.files import json_text
 from restore_lightning.metrics import PROTOCOLS
-from tests.io.conftest import exif_block, short
+from tests.io.photo_files import exif_block, short
 from tests.references import by_scikit_image
 
 

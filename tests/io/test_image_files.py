@@ -13,7 +13,7 @@ from skimage import data
 
 from restore_lightning.errors import UserError
 from restore_lightning.io.image_files import Header, image_size, read_array, read_header, read_photo
-from tests.io.conftest import bytes_of, exif_block, png_with, profile, short
+from tests.io.photo_files import bytes_of, exif_block, png_with, profile, short
 
 
 def channels(photo):

@@ -14,7 +14,7 @@ from skimage import data
 from restore_lightning.io.image_files import Photo, read_photo
 from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
 from restore_lightning.io.photo_writing import WRITTEN, with_pixels, write_photo, written_suffix
-from tests.io.conftest import exif_block, pixels_of, profile, short
+from tests.io.photo_files import exif_block, pixels_of, profile, short
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a dc:title="\xc3\xa9"/></x:xmpmeta>'
 
