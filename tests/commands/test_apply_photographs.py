@@ -208,19 +208,6 @@ def test_names_as_file_systems_allow_them(apply, tmp_path):
     assert "xxx_much_longer.png cannot be written: File name too long" in err
 
 
-def test_home(apply, monkeypatch, tmp_path, restore, step_1):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    Image.fromarray(coffee()).save(tmp_path / "a.png")
-    (tmp_path / "c.ckpt").write_bytes(step_1.read_bytes())
-    assert restore("apply", "~/c.ckpt", "~/a.png", "--factor=rain", "--output=~/restored")[0] == 0
-    assert (tmp_path / "restored/a.png").is_file()
-    words = ("~/a.png", "~/restored/a.png", "--protocol=durn-rgb", "--json=~/s.json", "--csv=~/s.csv")
-    assert restore("score", *words)[0] == 0
-    assert (tmp_path / "s.json").is_file()
-    assert (tmp_path / "s.csv").is_file()
-
-
 WRONG = {
     "quality of png": (("--quality", 90), "--quality 90: png has none, give --format jpeg, webp or same"),
     "quality of tiff": (("--quality", 90, "--format", "tiff"), "--quality 90: tiff has none"),

@@ -391,6 +391,18 @@ def test_other_formats_are_read(tmp_path):
     assert np.abs(read_photo(tmp_path / "a.avif").pixels.astype(int) - image).mean() < 4
 
 
+def test_heic(tmp_path):
+    """As iPhones write it."""
+    pytest.importorskip("pillow_heif")
+    image = data.coffee()[:64, :96]
+    block = exif_block((0x0110, 2, 4, b"abc\0"))
+    Image.fromarray(image).save(tmp_path / "a.HEIC", quality=95, exif=block, icc_profile=profile())
+    photo = read_photo(tmp_path / "a.HEIC")
+    assert np.abs(photo.pixels.astype(int) - image).mean() < 4
+    assert (photo.icc, photo.exif) == (profile(), block)
+    assert read_header(tmp_path / "a.HEIC") == Header(64, 96)
+
+
 def test_programs_are_not_started(tmp_path):
     """What PostScript says is run by another program; it is no photograph."""
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
