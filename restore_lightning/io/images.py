@@ -89,7 +89,7 @@ def write_image(image: Tensor, path: Path) -> None:
 def photo_tensor(photo: Photo) -> Tensor:
     """The pixels of a photo, (3, H, W) uint8 or uint16; of a gray one three equal channels."""
     pixels = photo.pixels.repeat(3, axis=2) if photo.gray else photo.pixels
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))  # a copy: files are read-only
 
 
 def photo_with(photo: Photo, image: Tensor) -> Photo:

@@ -179,6 +179,17 @@ def test_networks_see_float_and_depth_comes_back(colours):
     assert np.array_equal(photo_with(turned, photo_tensor(turned)).pixels, turned.pixels)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(1, 1, 3), (5, 1, 3), (1, 5, 3), (1, 1)])
+def test_images_of_single_pixels(shape, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    tensor = photo_tensor(photo)
+    tensor += 0  # it can be written to
+    assert np.array_equal(photo_with(photo, tensor).pixels, np.atleast_3d(pixels))
+
+
 def test_gray_stays_gray():
     luma = 0.299 * 50 + 0.587 * 100 + 0.114 * 150
     for depth, scale in ((np.uint8, 1), (np.uint16, 257)):
