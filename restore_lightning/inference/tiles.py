@@ -75,12 +75,11 @@ def tiled(restored: Callable[[Tensor], Tensor], image: Tensor, side: int, step: 
             result = made.new_zeros(len(image), made.shape[1], scale * height, scale * width, dtype=kind)
             # All at once: where the image is on a GPU, no tile waits for its weights.
             rows, columns = (
-                torch.stack([weight for _, weight in along]).repeat_interleave(scale, dim=1).to(result)
+                torch.stack([weight for _, weight in along]).to(kind).repeat_interleave(scale, dim=1).to(image.device)
                 for along in (down, across)
             )
-        for (row, column), (top, left), part in zip(
-            now, corners, made.reshape(-1, len(image), *made.shape[1:]), strict=True
-        ):
+        of_tiles = made.reshape(-1, len(image), *made.shape[1:])
+        for (row, column), (top, left), part in zip(now, corners, of_tiles, strict=True):
             place = result[..., scale * top :, scale * left :][..., : part.shape[-2], : part.shape[-1]]
             place.addcmul_(part.to(result.dtype), torch.outer(rows[row], columns[column]))
         del places[: len(now)]

@@ -1,19 +1,13 @@
-"""In which kernels a task computes: the layout of its network in memory, compiled graphs, the optimiser's step."""
+"""In which kernels a task computes: compiled graphs, the optimiser's fused step."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 Outputs = Callable[..., list[Tensor]]
-
-
-def to_channels_last(network: nn.Module) -> None:
-    """Lay a network's 2-D convolutions out with their channels last, which is faster; names and results stay."""
-    for parameter in network.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def compiled(outputs_of: Outputs) -> Outputs:
@@ -38,10 +32,15 @@ def fuse_step(optimizer: Optimizer) -> None:
     """
     # Not by the constructor's argument, with which Lightning refuses to clip gradients under autocast.
     for group in optimizer.param_groups:
+        states = [(parameter, optimizer.state.get(parameter, {})) for parameter in group["params"]]
         if isinstance(optimizer, Adam | AdamW | SGD):
             group["fused"] = _fuses(optimizer, group["params"])
-        for parameter in group["params"]:
-            _follow(optimizer, parameter, bool(group.get("fused") or group.get("capturable")))
+            for parameter, state in states:
+                if "step" in state:  # where the kernel looks for it
+                    on_device = group["fused"] or group["capturable"]
+                    state["step"] = state["step"].to(parameter.device if on_device else "cpu", torch.float32)
+        for parameter, state in states:
+            state |= {name: _laid_out(value, parameter) for name, value in state.items()}
 
 
 def _fuses(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> bool | None:
@@ -53,13 +52,8 @@ def _fuses(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> bool | N
     return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
 
 
-def _follow(optimizer: Optimizer, parameter: nn.Parameter, counts_on_device: bool) -> None:
-    """Let a parameter's states lie as it does: fused kernels read both from end to end, whatever their strides say."""
-    states = optimizer.state.get(parameter, {})
-    for name, value in states.items():
-        if not isinstance(value, Tensor):
-            continue
-        if name == "step":
-            states[name] = value.to(parameter.device if counts_on_device else "cpu", torch.float32)
-        elif value.shape == parameter.shape and value.stride() != parameter.stride():
-            states[name] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+def _laid_out(value: Any, parameter: nn.Parameter) -> Any:
+    """A parameter's state as it lies itself: fused kernels read both from end to end, whatever their strides say."""
+    if not isinstance(value, Tensor) or value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

@@ -2,7 +2,11 @@
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -187,6 +191,26 @@ def test_a_folder_is_what_its_files_are_one_by_one(checkpoint, restore, photos, 
         source = next(iter(sorted((tmp_path / "in" / path.parent.name).glob(f"{path.stem}.*"))))
         assert restore("apply", checkpoint, source, *words, tmp_path / f"alone{path.parent.name}")[0] == 0
         assert (tmp_path / f"alone{path.parent.name}" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_whole_files_only(checkpoint, photos, tmp_path):
+    """After the first file of many; those that are being written are finished."""
+    (tmp_path / "in").mkdir()
+    for number in range(200):
+        (tmp_path / f"in/{number:03d}.png").write_bytes((photos / "a.png").read_bytes())
+    words = ("apply", checkpoint, tmp_path / "in", "--factor", "blur", "--output", tmp_path / "out")
+    process = subprocess.Popen([sys.executable, "-m", "restore_lightning", *map(str, words)], stderr=subprocess.PIPE)
+    while not list(tmp_path.glob("out/*.png")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.decode().splitlines()[-1] == "restore: interrupted"
+    written = sorted((tmp_path / "out").iterdir())
+    assert 0 < len(written) < 200
+    assert [path.name for path in written] == [f"{number:03d}.png" for number in range(len(written))]
+    assert {read_image(path).shape for path in written} == {(3, 200, 280)}
 
 
 def test_unreadable_files_are_named_and_the_others_done(checkpoint, restore, photos, tmp_path):

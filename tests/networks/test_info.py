@@ -147,9 +147,11 @@ def half_precision_is_safe(network, factor=None):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_half_precision(name):
     network = made(name)
-    assert network.info.half_precision == all(
-        half_precision_is_safe(network, factor) for factor in each_factor(network)
-    )
+    safe = all(half_precision_is_safe(network, factor) for factor in each_factor(network))
+    if name == "DRN":  # its trained weights are less so
+        assert not network.info.half_precision
+    else:
+        assert network.info.half_precision == safe
 
 
 class Foreign(nn.Module):

@@ -80,6 +80,17 @@ def test_images_are_never_resampled_in_half_precision(resample, scale):
     assert torch.equal(resample(half), resample(half.float()).half())
 
 
+def test_resampling_can_be_exported_for_any_even_size():
+    class Resampling(torch.nn.Module):
+        def forward(self, image):
+            return upsample_image(downsample(image))
+
+    sides = {dim: 2 * torch.export.Dim(f"side{dim}", min=2, max=64) for dim in (2, 3)}
+    exported = torch.export.export(Resampling(), (torch.rand(1, 3, 8, 8),), dynamic_shapes=(sides,))
+    image = torch.rand(1, 3, 6, 10)
+    assert torch.equal(exported.module()(image), upsample_image(downsample(image)))
+
+
 @pytest.fixture
 def deterministic():
     torch.use_deterministic_algorithms(True)
@@ -95,6 +106,12 @@ def test_reflection(size, pad):
     expected = np.pad(x.detach().numpy(), ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
     assert np.array_equal(padded.detach().numpy(), expected)
     assert torch.autograd.gradcheck(lambda one: reflect_pad(one, pad), x)
+
+
+def test_padding_keeps_half_precision():
+    x = torch.rand(1, 2, 6, 6).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert reflect_pad(x, 2).dtype == torch.bfloat16
 
 
 class Operations(TorchDispatchMode):

@@ -86,6 +86,15 @@ def test_stopped_runs_end_like_whole_ones(step, moment, number, accumulate, stop
     assert [row["step"] for row in rows(tmp_path)] == [row["step"] for row in rows(whole(accumulate))]
 
 
+def test_a_validation_with_workers_stops_and_scores_as_one_without(whole, restore, tmp_path):
+    run = [*words_of(tmp_path, 1), "--data.num_workers", 2]
+    assert restore(*run, *KillAt.words(4, "validation", signal.SIGTERM))[0] == 128 + signal.SIGTERM
+    assert restore(*run)[0] == 0
+    for name in ("last.ckpt", "best.ckpt"):
+        assert_same_weights(whole(1) / "checkpoints" / name, tmp_path / "checkpoints" / name)
+    assert validations(tmp_path) == validations(whole(1))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "moment"), [(4, "after validation"), (8, "after validation")])
 def test_a_validation_that_was_not_saved_is_done_again(step, moment, whole, tmp_path, restore):
