@@ -6,9 +6,10 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar
 
 import yaml
+from filelock import FileLock
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -93,8 +94,8 @@ class RestoreCLI(LightningCLI):
     earlier: list[Path]
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
-    lock: TextIO
-    """Keeps other processes from writing to the run's folder, for as long as it is open."""
+    lock: ClassVar[FileLock | None] = None
+    """Keeps others from writing to the run's folder."""
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -146,7 +147,7 @@ class RestoreCLI(LightningCLI):
             self.model.load_initial_weights()
         if is_rank_zero():
             run = Path(self.trainer.default_root_dir)
-            self.lock = lock_run_folder(run)
+            RestoreCLI.lock = lock_run_folder(run)
             remove_unfinished(run / CHECKPOINTS)
             (run / STOPPED).unlink(missing_ok=True)
 
@@ -301,4 +302,6 @@ def run(verb: str, words: list[str]) -> int:
         sys.argv = argv
         sys.path.remove(str(cwd))
         finish_wandb()
+        if RestoreCLI.lock is not None:
+            RestoreCLI.lock.release()
     return 0
