@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from restore_lightning.data.config import is_url
+from restore_lightning.data.shards import index
+from restore_lightning.errors import UserError
 from tests.conftest import CONF
 
 LACKING = """
@@ -20,15 +23,17 @@ for name in ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGHUP", "SIGKILL", "SIGQUIT", "S
 for name in ("pread", "preadv", "sched_getaffinity", "sched_setaffinity", "getuid", "geteuid", "getpgid", "setsid",
              "killpg", "fchmod", "O_DIRECTORY", "O_NOFOLLOW", "mkfifo"):
     delattr(os, name)
+import warnings
+warnings.filterwarnings("error", category=EncodingWarning, module="restore_lightning")
 from restore_lightning.cli import main
 """
-"""Start of a script that runs the command where these names are missing, as they are on Windows."""
+"""Start of a script that runs the command as on Windows: without these names, and no text is UTF-8 unless told."""
 
 
 def run_lacking(script: str, *words) -> subprocess.CompletedProcess[str]:
     """Run a script where POSIX's names are missing."""
     return subprocess.run(
-        [sys.executable, "-c", LACKING + script, *map(str, words)],
+        [sys.executable, "-X", "warn_default_encoding", "-c", LACKING + script, *map(str, words)],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
@@ -133,3 +138,31 @@ def test_spawned_workers_pack_and_verify(restore, photos, tmp_path):
         subprocess.run([sys.executable, script, *map(str, words)], check=True, timeout=300)
     for path in (tmp_path / "none").iterdir():
         assert path.read_bytes() == (tmp_path / "spawned" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", [r"C:\photos", "C:/photos", r"\\server\share\photos", r"photos\more", "D:photos"])
+def test_a_windows_path_is_no_address(name):
+    assert not is_url(name)
+    assert not is_url(str(PureWindowsPath(name)))
+
+
+@pytest.mark.parametrize("name", ["https://host/set", "s3://bucket/set", "file:///C:/set"])
+def test_an_address_is_one(name):
+    assert is_url(name)
+
+
+@pytest.mark.parametrize("name", [r"..\..\evil", "C:/evil", r"C:\evil", r"\evil"])
+def test_names_that_leave_their_folder_on_windows(name, photos, restore, tmp_path, monkeypatch):
+    """Of a set that was packed elsewhere, where they are names like others."""
+    assert PureWindowsPath("C:/out", name) != PureWindowsPath("C:/out") / name.replace("\\", "_").replace(":", "_")
+    assert restore("shards", "pack", "clean", photos, tmp_path / "set", "--workers", 0)[0] == 0
+    path = tmp_path / "set/index.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    names = arrays["names"].tobytes().split(b"\n")
+    arrays["names"] = np.frombuffer(b"\n".join([name.encode(), *names[1:]]), np.uint8)
+    np.savez(path, **arrays)
+    index.read_index(path, "here")
+    monkeypatch.setattr(index, "NO_NAME", index.NO_NAME_ON_WINDOWS)
+    with pytest.raises(UserError, match="Windows"):
+        index.read_index(path, "there")

@@ -33,12 +33,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.fsync(file.fileno())
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read one of ours.
+        """Read one of ours; only tensors and plain values, whatever torch or the call were told.
 
         Raises:
-            UserError: It is none.
+            UserError: It is none, or more is to be read.
         """
-        checkpoint = super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only)
+        if weights_only is False:
+            raise UserError("--weights_only false would run whatever a checkpoint holds: leave it out")
+        checkpoint = super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
         if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
             raise UserError(
                 f"{path} was not written by restore fit: turn the authors' files into checkpoints by restore convert"

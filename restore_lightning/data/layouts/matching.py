@@ -98,7 +98,7 @@ def _files(root: Path, suffixes: frozenset[str]) -> list[str]:
             continue
         seen.add((here.st_dev, here.st_ino))
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        above = os.path.relpath(folder, root)
+        above = Path(folder).relative_to(root).as_posix()
         for name in names:
             if PurePosixPath(name).suffix.lower() in suffixes and not name.startswith("."):
                 found.append(name if above == "." else f"{above}/{name}")

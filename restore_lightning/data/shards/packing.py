@@ -210,7 +210,7 @@ class _ShardWriter(Dataset[list[str]]):
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}", exit_code=1) from error
         try:
-            kept = json.loads(notes.read_text())
+            kept = json.loads(notes.read_text(encoding="utf-8"))
             if kept["state"] == state and kept["bytes"] == path.stat().st_size:
                 return list(kept["problems"])
         except (OSError, ValueError):
