@@ -19,6 +19,7 @@ from restore_lightning.callbacks import (
     BestCheckpoint,
     BranchTable,
     FactorProgress,
+    FirstBatch,
     LastCheckpoint,
     PictureGrid,
     PredictionWriter,
@@ -32,7 +33,7 @@ from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import write_text
+from restore_lightning.io.files import check_folder, write_text
 from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
@@ -92,6 +93,7 @@ class RestoreCLI(LightningCLI):
 
     overwrite: ClassVar[bool] = False
     earlier: list[Path]
+    first_batch: FirstBatch
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
     lock: ClassVar[FileLock | None] = None
@@ -118,6 +120,7 @@ class RestoreCLI(LightningCLI):
         checkpoints = Path(config.trainer.default_root_dir, CHECKPOINTS)
         given = config.get("ckpt_path")
         if self.subcommand == "fit":
+            check_folder("trainer.default_root_dir", checkpoints.parent)
             found = resume_point(checkpoints, given)
             config["ckpt_path"] = found
             self.resumed = found is not None and Path(found).resolve().parent == checkpoints.resolve()
@@ -131,7 +134,7 @@ class RestoreCLI(LightningCLI):
         """Make task, data and Trainer, and tell them what the config says; what a class refuses is a wrong call."""
         try:
             super().instantiate_classes()
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise UserError(one_line(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
@@ -160,13 +163,21 @@ class RestoreCLI(LightningCLI):
                     print(f"stopped early: {callback.stopping_reason_message}", flush=True)
             print(f"run: {run}; next: restore test --config {Path(run, 'config.yaml')}", flush=True)
 
+    def fit(self, **arguments: Any) -> None:
+        """Train."""
+        self.first_batch.run(self.trainer.fit, **arguments)
+
     def validate(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
-        self.trainer.validate(verbose=False, **arguments)
+        self.first_batch.run(self.trainer.validate, verbose=False, **arguments)
 
     def test(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
-        self.trainer.test(verbose=False, **arguments)
+        self.first_batch.run(self.trainer.test, verbose=False, **arguments)
+
+    def predict(self, **arguments: Any) -> None:
+        """Write restored images."""
+        self.first_batch.run(self.trainer.predict, **arguments)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -183,7 +194,9 @@ class RestoreCLI(LightningCLI):
             kwargs["benchmark"] = chosen_benchmark(trainer)
         use_tensor_cores(trainer)
         scoring = Scoring()
+        self.first_batch = FirstBatch()
         own = [
+            self.first_batch,
             RemoveEarlierRun(self.earlier),
             BestCheckpoint(),
             BranchTable(),

@@ -47,6 +47,21 @@ def check_output(flag: str, path: Path, replace: bool) -> None:
         raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
 
 
+def check_folder(flag: str, path: Path) -> None:
+    """Refuse a folder to make before anything is computed for it.
+
+    Args:
+        flag: That named it, for messages.
+        path: The folder.
+
+    Raises:
+        UserError: There is a place where none can be.
+    """
+    file = next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
+    if file is not None:
+        raise UserError(f"{flag} {path} is no place for a folder, {file} is a file: name another")
+
+
 def locked_exclusively(path: Path) -> FileLock | None:
     """Lock a file for this process, until the lock is released or the process ends, however it does.
 

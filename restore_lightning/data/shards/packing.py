@@ -19,11 +19,13 @@ from restore_lightning.data.shards.index import FORMAT
 from restore_lightning.data.shards.reader import is_set
 from restore_lightning.data.shards.samples import Sample
 from restore_lightning.data.shards.writer import Packed, write_index, write_shard
-from restore_lightning.errors import LISTED, UserError, shortened_list
+from restore_lightning.errors import LISTED, UserError, shortened_list, shortened_text
 from restore_lightning.io.files import locked_exclusively, write_text
 
 SHARD_BYTES = 2**28
 """A shard is closed before it would hold more than this."""
+LONGEST = 200
+"""Bytes of a split's name: with what is put before and behind it a file's has at most 255."""
 Plan = Mapping[str, Sequence[Sample]]
 """Name of a shard without suffix -> its samples."""
 
@@ -159,11 +161,17 @@ def _locked(work: Path) -> Iterator[None]:
 
 
 def _plan(samples: Sequence[Sample], shard_bytes: int) -> dict[str, list[Sample]]:
-    """Name of a shard without suffix -> its samples."""
+    """Name of a shard without suffix -> its samples.
+
+    Raises:
+        UserError: A split's name is too long for a file's.
+    """
     plan: dict[str, list[Sample]] = {}
     numbers: dict[str, int] = {}
     current, held = "", 0
     for sample in samples:
+        if len(sample.split.encode()) > LONGEST:
+            raise UserError(f"split {shortened_text(sample.split, 20)}: its name is part of files', give a shorter one")
         if not current.startswith(f"{sample.split}-") or held + sample.bytes > shard_bytes:
             number = numbers.get(sample.split, 0)
             numbers[sample.split] = number + 1
