@@ -1,5 +1,6 @@
 """The command `restore`: dispatches on the verb, so that help comes before torch is imported."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,9 @@ def main(args: Sequence[str] | None = None) -> int:
         Exit code: 0, 2 for a wrong call, 1 for a run that failed, 128 + N for training that signal N stopped.
     """
     words = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be text that it can show
+            stream.reconfigure(errors="backslashreplace")
     if not words or words[0] in ("-h", "--help"):
         import textwrap
 

@@ -22,7 +22,7 @@ from restore_lightning.architecture_search import (
     stage_table,
 )
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import write_text
+from restore_lightning.io.files import user_path, write_text
 from restore_lightning.reports.scores_json import RESTORED, mean_over_sets, read_scores
 from restore_lightning.shipped_configs import find_config
 
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("what", choices=list(SEARCHES), help="order of a recurrent walk, or levels of output branches")
     made.add_argument("--config", help=f"of every run; defaults: {', '.join(DEFAULTS.values())}")
     made.add_argument("--first", default="blur,haze,rain", help="factors of the first stage (default blur,haze,rain)")
-    made.add_argument("--output", help="folder of the runs and search.json; default runs/search_WHAT")
+    made.add_argument("--output", type=user_path, help="folder of the runs and search.json; default runs/search_WHAT")
     made.add_argument(
         "--trainer.max_steps", type=int, dest="max_steps", help="of a run with all factors; others have as many cycles"
     )

@@ -33,7 +33,7 @@ from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import check_folder, write_text
+from restore_lightning.io.files import check_folder, with_home, write_text
 from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
@@ -112,13 +112,14 @@ class RestoreCLI(LightningCLI):
         """Find the checkpoint that the verb starts from; protect an earlier run."""
         self.earlier = []
         config = self.config[self.subcommand]
+        config.trainer.default_root_dir = with_home(config.trainer.default_root_dir)
         network = config.model.init_args.get("network")
         if network is not None:
             check_arguments(network.as_dict())
         if self.subcommand == "fit":
             config.trainer.default_root_dir = run_folder(config.trainer.default_root_dir)
         checkpoints = Path(config.trainer.default_root_dir, CHECKPOINTS)
-        given = config.get("ckpt_path")
+        given = config.get("ckpt_path") and with_home(config["ckpt_path"])
         if self.subcommand == "fit":
             check_folder("trainer.default_root_dir", checkpoints.parent)
             found = resume_point(checkpoints, given)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from restore_lightning.networks import DRN, MBN
+from restore_lightning.networks import DRN, MBN, to_channels_last
 from restore_lightning.tasks import MultiBranchTask, SingleFactorTask
-from restore_lightning.tasks.kernels import fuse_step, to_channels_last
+from restore_lightning.tasks.kernels import fuse_step
 from tests.conftest import CONF
 
 SIZES = {"rain": 32, "blur": 64, "jpeg": 64, "haze": 64}
@@ -86,12 +86,13 @@ def test_a_network_is_laid_out_with_its_channels_last():
     class Video(nn.Module):
         def __init__(self):
             super().__init__()
-            self.image, self.video = nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3)
+            self.image, self.video, self.point = nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3), nn.Conv2d(3, 4, 1)
 
     network = Video()
     weight = network.image.weight.detach().clone()
     SingleFactorTask(network)
     assert network.image.weight.is_contiguous(memory_format=torch.channels_last)
+    assert network.point.weight.stride() == (3, 1, 3, 3)  # as its gradient's, which DDP compares
     assert network.video.weight.is_contiguous()
     assert torch.equal(network.image.weight, weight)
 
