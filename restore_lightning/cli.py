@@ -92,6 +92,9 @@ def _exit_code(words: list[str]) -> int:
         return error.exit_code
     except Exception as error:
         _debug(error)
+        if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+            print(f"restore {words[0]}: {shortened_text(error.filename, 300)}: {error.strerror}", file=sys.stderr)
+            return 1
         message = shortened_text(" ".join(f"{type(error).__name__}: {error}".split()))
         print(f"restore {words[0]}: {message} (RESTORE_DEBUG=1 shows where)", file=sys.stderr)
         return 1

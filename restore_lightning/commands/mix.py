@@ -96,7 +96,7 @@ def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -
         if not path.is_file():
             raise UserError(f"--test {test}: no number, and no file of this name")
         try:
-            listed = {line.strip() for line in path.read_text().splitlines() if line.strip()}
+            listed = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
         except ValueError as error:
             raise UserError(f"--test {test}: no text file: {error}") from error
         by_name = {known: image.name for image in images for known in (image.name, Path(image.source).name)}

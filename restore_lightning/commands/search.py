@@ -99,7 +99,7 @@ def _rehearse(search: Search, candidate: Arrangement, config: dict[str, Any], wo
         off: dict[str, Any] = {"max_steps": 1, "limit_val_batches": 0, "val_check_interval": None, "logger": False}
         settings["trainer"] |= off | {"enable_progress_bar": False}
         path = Path(folder, "rehearsal.yaml")
-        path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         with redirect_stdout(io.StringIO()):  # its tables are those of no candidate
             run_trainer("fit", ["--config", str(path), *words])
 
@@ -111,7 +111,7 @@ def _config(path: Path, what: str, max_steps: int | None) -> dict[str, Any]:
         UserError: It lacks something.
     """
     try:
-        config: dict[str, Any] = yaml.safe_load(path.read_text())
+        config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         if max_steps is not None:
             config["trainer"]["max_steps"] = max_steps
         network = config["model"]["init_args"]["network"].setdefault("init_args", {})
@@ -138,7 +138,7 @@ def _goes_on(output: Path, settings: dict[str, Any]) -> bool:
         raise UserError(f"--output {output} is no folder: choose another")
     if not (path.is_file() and any(output.glob("*/checkpoints/*.ckpt"))):
         return False
-    earlier = json.loads(path.read_text())
+    earlier = json.loads(path.read_text(encoding="utf-8"))
     differing = [key for key in settings if settings[key] != earlier.get(key)]
     if differing:
         raise UserError(

@@ -1,6 +1,5 @@
 """Files that appear whole or not at all, locks on files, and the text of JSON files."""
 
-import fcntl
 import json
 import os
 import re
@@ -8,7 +7,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from restore_lightning.errors import UserError
 
@@ -78,21 +79,39 @@ def check_output(flag: str, path: Path, replace: bool) -> None:
         raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
 
 
-def lock_exclusively(file: IO[Any]) -> bool:
-    """Lock an open file for this process, for as long as it is open; the lock goes with the process.
+def check_folder(flag: str, path: Path) -> None:
+    """Refuse a folder to make before anything is computed for it.
 
-    Returns:
-        Whether it is locked now; False: another process holds it.
+    Args:
+        flag: That named it, for messages.
+        path: The folder.
 
     Raises:
-        OSError: The file system has no locks.
+        UserError: There is a place where none can be.
     """
+    file = next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
+    if file is not None:
+        raise UserError(f"{flag} {path} is no place for a folder, {file} is a file: name another")
+
+
+def locked_exclusively(path: Path) -> FileLock | None:
+    """Lock a file for this process, until the lock is released or the process ends, however it does.
+
+    Children that outlive the process do not hold it. What the file holds stays as it is, and cannot be read by others
+    on Windows.
+
+    Returns:
+        The lock; None: it is held already.
+
+    Raises:
+        OSError: The file system has no locks, or the file cannot be made.
+    """
+    lock = FileLock(path, thread_local=False)
     try:
-        # Of the process, unlike flock: children that outlive it for a moment do not hold it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    return lock
 
 
 def write_text(path: Path, text: str) -> None:

@@ -68,7 +68,9 @@ TWO = ("--trainer.devices", 2, "--trainer.strategy", "ddp")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [("--data.num_workers", 1), ("--data.num_workers", 2), ("--data.num_workers", 1, *TWO)])
+@pytest.mark.parametrize(
+    "more", [("--data.num_workers", 1), ("--data.num_workers", 2), ("--data.num_workers", 1, *TWO)]
+)
 def test_a_damaged_photograph_in_training(more, damaged, ended):
     code, text = ended("fit", "--data.root", damaged, "--trainer.max_steps", 20, *more)
     assert code == 1, text

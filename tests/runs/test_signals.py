@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -226,8 +225,8 @@ sys.stdin.read()
         with pytest.raises(UserError, match="in use by job 17"):  # on this node
             lock_run_folder(tmp_path)
         monkeypatch.setattr(socket, "gethostname", lambda: "another-node")
-        lock_run_folder(tmp_path).close()
+        lock_run_folder(tmp_path).release()
         monkeypatch.undo()
         holder.stdin.close()
         holder.wait(timeout=60)
-    lock_run_folder(tmp_path).close()
+    lock_run_folder(tmp_path).release()

@@ -83,7 +83,7 @@ class FolderSample(NamedTuple):
         image = file.read()  # what is kept as a file is known to be one
         if (image.shape[1], image.shape[2]) != shape:
             raise UserError(f"{file.path} is {image.shape[2]}x{image.shape[1]}, its header says otherwise", exit_code=1)
-        about = {"source": os.path.relpath(file.path, self.root)}
+        about = {"source": Path(os.path.relpath(file.path, self.root)).as_posix()}
         if self.store == "arrays":
             return Member(version, to_array(image), shape, about=about)
         path = Path(file.path)
