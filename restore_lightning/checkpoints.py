@@ -209,7 +209,11 @@ def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     state = checkpoint.get("state_dict")
     if not isinstance(state, Mapping):
         raise UserError("the checkpoint holds no weights: it was not written by restore fit", exit_code=1)
-    return {name.removeprefix(WEIGHTS): value for name, value in state.items() if name.startswith(WEIGHTS)}
+    found = {name.removeprefix(WEIGHTS): value for name, value in state.items() if str(name).startswith(WEIGHTS)}
+    odd = [name for name, value in found.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise UserError(f"the checkpoint is damaged: its weights {shortened_list(odd)} are no tensors", exit_code=1)
+    return found
 
 
 def check_serialisable(spec: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The command `restore`: dispatches on the verb, so that help comes before torch is imported."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,9 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0, 2 for a wrong call, 1 for a run that failed, 128 + N for training that signal N stopped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be text that it can show
+            stream.reconfigure(errors="backslashreplace")
     code = _exit_code(list(sys.argv[1:] if args is None else args))
     if args is None:
         leave(code)
@@ -88,6 +92,9 @@ def _exit_code(words: list[str]) -> int:
         return error.exit_code
     except Exception as error:
         _debug(error)
+        if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+            print(f"restore {words[0]}: {shortened_text(error.filename, 300)}: {error.strerror}", file=sys.stderr)
+            return 1
         message = shortened_text(" ".join(f"{type(error).__name__}: {error}".split()))
         print(f"restore {words[0]}: {message} (RESTORE_DEBUG=1 shows where)", file=sys.stderr)
         return 1

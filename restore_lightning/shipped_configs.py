@@ -18,10 +18,14 @@ def find_config(name: str) -> Path:
     """A config by its path, else by its name among the shipped ones (".yaml" may be left out).
 
     Raises:
-        UserError: Neither.
+        UserError: Neither, or no text file.
     """
     path = Path(name).expanduser()
     if path.is_file():
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"--config {name} is no text file in UTF-8 ({error.reason}): name a YAML file") from error
         return path
     for candidate in (name, f"{name}.yaml"):
         if candidate in shipped():

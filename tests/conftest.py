@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -122,3 +123,9 @@ def words(photographs, step_1):
     from tests.every_task import TASKS, Words
 
     return lambda name: Words(TASKS[name], photographs, step_1)
+
+
+@pytest.fixture
+def colours() -> np.ndarray:
+    """(H, W, 4) of 16 bits: neither side nor any channel equals another."""
+    return np.random.default_rng(0).integers(0, 2**16, (9, 14, 4), dtype=np.uint16)

@@ -51,13 +51,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read one of ours.
+        """Read one of ours; only tensors and plain values, whatever torch or the call were told.
 
         Raises:
-            UserError: It is none, or damaged; then one beside it that is whole is named.
+            UserError: It is none, or damaged; then one beside it that is whole is named. Or more is to be read.
         """
+        if weights_only is False:
+            raise UserError("--weights_only false would run whatever a checkpoint holds: leave it out")
         try:
-            checkpoint = super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only)
+            checkpoint = super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
         except Exception as error:
             whole = _newest_whole(Path(path))
             others = f"; go on with --ckpt_path {whole[1]}, which is of step {whole[0]}" if whole else ""

@@ -2,22 +2,19 @@
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
+from restore_lightning.commands.apply_plan import Job, Naming, Notes, plan
 from restore_lightning.commands.cpu_cores import usable_cores
 from restore_lightning.errors import UserError
+from restore_lightning.io.files import user_path, with_home
 
-
-class Job(NamedTuple):
-    """One file to restore, and where to."""
-
-    source: Path
-    target: Path
+if TYPE_CHECKING:
+    from restore_lightning.io.image_files import Photo
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,10 +23,19 @@ def parser() -> argparse.ArgumentParser:
         prog="restore apply", description="Restore image files and folders.", allow_abbrev=False
     )
     made.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="written by restore fit, e.g. runs/mbn/checkpoints/best.ckpt"
+        "checkpoint",
+        type=with_home,
+        metavar="CHECKPOINT",
+        help="written by restore fit, e.g. runs/mbn/checkpoints/best.ckpt",
     )
-    made.add_argument("inputs", metavar="INPUT", nargs="+", help="image files, or folders (searched with subfolders)")
-    made.add_argument("--output", required=True, metavar="DIR", help="folder for the restored images")
+    made.add_argument(
+        "inputs",
+        type=user_path,
+        metavar="INPUT",
+        nargs="+",
+        help="image files, or folders (searched with subfolders and linked ones)",
+    )
+    made.add_argument("--output", type=user_path, required=True, metavar="DIR", help="folder for the restored images")
     how = made.add_mutually_exclusive_group()
     how.add_argument("--factor", help="the degradation to remove, one of the network's factors")
     how.add_argument(
@@ -70,9 +76,24 @@ def parser() -> argparse.ArgumentParser:
         help="bf16: faster where the device computes in it, equal but for rounding; auto (default): bf16 where the"
         " network computes well in it and the device fast, else float32",
     )
-    made.add_argument("--format", choices=("png", "same"), default="png", help="png (default), or the input's format")
+    made.add_argument(
+        "--format",
+        choices=("png", "same", "jpeg", "tiff", "webp"),
+        default="png",
+        help="png (default), or another; same: the input's. What a photo carries is kept as far as the format holds it:"
+        " colour profile, EXIF, XMP, resolution, transparency, and in png and tiff 16 bits",
+    )
+    made.add_argument(
+        "--quality", type=int, metavar="N", help="1 to 100, of jpeg and webp (default: jpeg 95, webp without loss)"
+    )
+    made.add_argument(
+        "--suffix", default="", metavar="TEXT", help="append to the names, e.g. _restored: a.jpg becomes a_restored.png"
+    )
+    made.add_argument("--max-pixels", type=int, metavar="N", help="read images of up to N pixels, however small a file")
     made.add_argument("--device", help="e.g. cpu, cuda, cuda:1, mps; default: cuda where there is one")
-    made.add_argument("--overwrite", action="store_true", help="replace files that are in DIR already")
+    there = made.add_mutually_exclusive_group()
+    there.add_argument("--overwrite", action="store_true", help="replace files that are in DIR already")
+    there.add_argument("--skip-existing", action="store_true", help="go on: leave files that are in DIR already")
     return made
 
 
@@ -81,7 +102,9 @@ def run(words: list[str]) -> int:
     options = parser().parse_args(words)
     if options.overlap is not None and options.tile is None:
         raise UserError(f"--overlap {options.overlap} is of tiles: give --tile too, or leave it out")
-    jobs = plan([Path(name) for name in options.inputs], Path(options.output), options.format, options.overwrite)
+    planned = plan(options.inputs, Naming.of(options), options.overwrite, options.skip_existing)
+    for line in planned.said():
+        print(line, file=sys.stderr)
 
     import torch
     from tqdm import tqdm
@@ -89,7 +112,9 @@ def run(words: list[str]) -> int:
     from restore_lightning.inference import InferenceSettings, Restorer
     from restore_lightning.inference.batches import batch_size
     from restore_lightning.inference.pipeline import run_pipeline
-    from restore_lightning.io.images import read_image, to_float, to_uint8, write_image
+    from restore_lightning.io.image_files import read_photo
+    from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
+    from restore_lightning.io.photo_writing import write_photo
 
     trained = Restorer.from_checkpoint(options.checkpoint)
     order = choose_order(trained.factors, trained.order, options.factor, options.order)
@@ -109,31 +134,53 @@ def run(words: list[str]) -> int:
     # In tiles an image is not sent to the device as a whole.
     home = torch.device("cpu") if options.tile else device
 
+    carried: dict[Job, Photo] = {}
+    notes = Notes()
+
+    def read(job: Job) -> torch.Tensor:
+        photo = read_photo(job.source, max_pixels=options.max_pixels)
+        notes.read(job, photo)
+        image = photo_tensor(photo)
+        carried[job] = replace(photo, pixels=photo.pixels[:0].copy())  # all but the pixels
+        return image
+
     def restored(images: torch.Tensor) -> torch.Tensor:
+        # bfloat16 does not tell 16 bits apart.
+        plain = images.dtype == torch.uint16 and options.precision == "auto" and precision != torch.float32
+        with torch.autocast(device.type, enabled=False) if plain else nullcontext():
+            return restored_as_they_are(images)
+
+    def restored_as_they_are(images: torch.Tensor) -> torch.Tensor:
         images = images.pin_memory() if home.type == "cuda" else images  # so that the copy does not wait for the GPU
-        return to_uint8(restorer.restore(to_float(images.to(home, non_blocking=True)), ()))
+        return to_integers(restorer.restore(to_float(images.to(home, non_blocking=True)), ()), images.dtype)
+
+    def write(job: Job, image: torch.Tensor) -> None:
+        # Where the one wait for the device is, in a thread.
+        notes.written(job, write_photo(photo_with(carried.pop(job), image), job.target, options.quality))
 
     failures: list[str] = []
     done = run_pipeline(
-        jobs,
-        lambda job: read_image(job.source),
+        planned.jobs,
+        read,
         restored,
-        lambda job, image: write_image(image, job.target),  # where the one wait for the device is, in a thread
+        write,
         partial(batch_size, home),
         threads=min(8, usable_cores()),
     )
     autocast = nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
-    progress = tqdm(total=len(jobs), unit="image", desc=", ".join(order), disable=None)
+    progress = tqdm(total=len(planned.jobs), unit="image", desc=", ".join(order), disable=None)
     with progress, closing(done), torch.inference_mode(), autocast:
         for job, failure in done:
             progress.update()
             if failure is not None:
+                carried.pop(job, None)
                 failures.append(_told(job, failure, options.tile))
-    for line in failures:
-        print(f"not restored: {line}", file=sys.stderr)
+    for line in (*notes.said(), *(f"not restored: {line}" for line in failures)):
+        print(line, file=sys.stderr)
+    there = f", {planned.skipped} were there already" if planned.skipped else ""
     print(
-        f"{len(jobs) - len(failures)} of {len(jobs)} images restored in {options.output}"
-        f" ({device}, {str(precision).removeprefix('torch.')})"
+        f"{len(planned.jobs) - len(failures)} of {len(planned.jobs)} images restored in {options.output}"
+        f" ({device}, {str(precision).removeprefix('torch.')}){there}"
     )
     return 1 if failures else 0
 
@@ -147,43 +194,6 @@ def _told(job: Job, error: Exception, tile: int | None) -> str:
         remedy = "restore it in tiles, e.g. --tile 512" if tile is None else f"give a smaller --tile than {tile}"
         what = f"too large for the memory: {remedy}: {what}"
     return what if isinstance(error, UserError) else f"{job.source}: {what}"
-
-
-def plan(inputs: list[Path], output: Path, form: str, overwrite: bool) -> list[Job]:
-    """Find the files and their outputs; nothing is written yet.
-
-    Raises:
-        UserError: A missing input, no images, two inputs for one output, or outputs that exist.
-    """
-    from restore_lightning.io.image_files import find_images
-
-    if output.exists() and not output.is_dir():
-        raise UserError(f"--output {output} is a file: name a folder")
-    jobs = []
-    for given in inputs:
-        if not given.exists():
-            raise UserError(f"{given}: no such file or folder")
-        root = given if given.is_dir() else given.parent
-        for source in find_images(given) if given.is_dir() else [given]:
-            target = output / source.relative_to(root)
-            jobs.append(Job(source, target if form == "same" else target.with_suffix(".png")))
-    if not jobs:
-        raise UserError(f"no images in {', '.join(map(str, inputs))}")
-    twice = [str(target) for target, count in Counter(job.target for job in jobs).items() if count > 1]
-    if twice:
-        raise UserError(
-            f"several inputs would become {twice[0]}: name each file once, keep the formats by --format same,"
-            " or restore the folders one by one"
-        )
-    same = [str(job.source) for job in jobs if job.target.resolve() == job.source.resolve()]
-    if same:
-        raise UserError(f"--output {output} would replace the input {same[0]}: choose another folder")
-    existing = [str(job.target) for job in jobs if job.target.exists()]
-    if existing and not overwrite:
-        raise UserError(
-            f"{len(existing)} outputs exist already, e.g. {existing[0]}: give --overwrite or another --output"
-        )
-    return jobs
 
 
 def choose_order(factors: Sequence[str], own: Sequence[str] | None, factor: str | None, order: str | None) -> list[str]:

@@ -2,11 +2,10 @@
 
 import argparse
 import ast
-from pathlib import Path
 from typing import Any
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import check_output, written_beside
+from restore_lightning.io.files import check_output, user_path, written_beside
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,8 +18,8 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument("network", metavar="NETWORK", help=f"one of {', '.join(NETWORKS)}")
-    made.add_argument("file", metavar="FILE", help="the authors' checkpoint")
-    made.add_argument("output", metavar="OUT", help="the checkpoint to write, e.g. drn.ckpt")
+    made.add_argument("file", type=user_path, metavar="FILE", help="the authors' checkpoint")
+    made.add_argument("output", type=user_path, metavar="OUT", help="the checkpoint to write, e.g. drn.ckpt")
     made.add_argument(
         "--hyperparameters",
         metavar="NAME=VALUE",
@@ -36,8 +35,8 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> int:
     """Check the authors' checkpoint and write ours."""
     options = parser().parse_args(words)
-    output = Path(options.output)
-    if output.exists() and Path(options.file).exists() and output.samefile(options.file):
+    output = options.output
+    if output.exists() and options.file.exists() and output.samefile(options.file):
         raise UserError(f"{output} exists already, it is the authors' file: name another one to write")
     check_output("OUT", output, options.overwrite)
 

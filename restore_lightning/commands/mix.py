@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from restore_lightning.errors import UserError, shortened_list
+from restore_lightning.io.files import user_path
 
 if TYPE_CHECKING:
     from restore_lightning.data.mixed_set import Original
@@ -23,10 +24,11 @@ def parser() -> argparse.ArgumentParser:
         " shards: pure and mixed training sets, 16 test sets, and manifest.jsonl with every parameter of every image.",
         allow_abbrev=False,
     )
-    made.add_argument("output", metavar="OUT", help="folder to write, named as --data.root afterwards")
+    made.add_argument("output", type=user_path, metavar="OUT", help="folder to write, named as --data.root afterwards")
     source = made.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--root",
+        type=user_path,
         help="clean images in ROOT/clear with ROOT/depth/NAME.npy (metres) or NAME.png (16 bit, millimetres), or with"
         " RESIDE-beta's hazy versions ROOT/hazy/NAME_AIRLIGHT_BETA.jpg",
     )
@@ -54,14 +56,14 @@ def run(words: list[str]) -> int:
         value = getattr(options, name)
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} {value}: give at least {least}")
-    output = Path(options.output).resolve()
+    output = options.output.resolve()
 
     from restore_lightning.data.mixed_set import MixedSample, originals, scenes
     from restore_lightning.data.shards.packing import check_set_folder, pack
     from restore_lightning.data.shards.reader import MANIFEST
 
     check_set_folder(output, options.overwrite)
-    images = originals(Path(options.root)) if options.root else scenes(options.scenes, options.size, options.seed)
+    images = originals(options.root) if options.root else scenes(options.scenes, options.size, options.seed)
     splits = split(images, options.test, options.val, options.seed)
 
     samples = [MixedSample(part, image, options.seed) for part, members in splits.items() for image in members]
@@ -90,11 +92,11 @@ def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -
 
     shuffled = [images[i] for i in generator(seed, "split").permutation(len(images))]
     if test is not None and not test.isdecimal():
-        path = Path(test)
+        path = user_path(test)
         if not path.is_file():
             raise UserError(f"--test {test}: no number, and no file of this name")
         try:
-            listed = {line.strip() for line in path.read_text().splitlines() if line.strip()}
+            listed = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
         except ValueError as error:
             raise UserError(f"--test {test}: no text file: {error}") from error
         by_name = {known: image.name for image in images for known in (image.name, Path(image.source).name)}

@@ -22,7 +22,7 @@ from restore_lightning.architecture_search import (
     stage_table,
 )
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import write_text
+from restore_lightning.io.files import user_path, write_text
 from restore_lightning.reports.scores_json import RESTORED, mean_over_sets, read_scores
 from restore_lightning.shipped_configs import find_config
 
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("what", choices=list(SEARCHES), help="order of a recurrent walk, or levels of output branches")
     made.add_argument("--config", help=f"of every run; defaults: {', '.join(DEFAULTS.values())}")
     made.add_argument("--first", default="blur,haze,rain", help="factors of the first stage (default blur,haze,rain)")
-    made.add_argument("--output", help="folder of the runs and search.json; default runs/search_WHAT")
+    made.add_argument("--output", type=user_path, help="folder of the runs and search.json; default runs/search_WHAT")
     made.add_argument(
         "--trainer.max_steps", type=int, dest="max_steps", help="of a run with all factors; others have as many cycles"
     )
@@ -99,7 +99,7 @@ def _rehearse(search: Search, candidate: Arrangement, config: dict[str, Any], wo
         off: dict[str, Any] = {"max_steps": 1, "limit_val_batches": 0, "val_check_interval": None, "logger": False}
         settings["trainer"] |= off | {"enable_progress_bar": False}
         path = Path(folder, "rehearsal.yaml")
-        path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         with redirect_stdout(io.StringIO()):  # its tables are those of no candidate
             run_trainer("fit", ["--config", str(path), *words])
 
@@ -111,7 +111,7 @@ def _config(path: Path, what: str, max_steps: int | None) -> dict[str, Any]:
         UserError: It lacks something.
     """
     try:
-        config: dict[str, Any] = yaml.safe_load(path.read_text())
+        config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         if max_steps is not None:
             config["trainer"]["max_steps"] = max_steps
         network = config["model"]["init_args"]["network"].setdefault("init_args", {})
@@ -138,7 +138,7 @@ def _goes_on(output: Path, settings: dict[str, Any]) -> bool:
         raise UserError(f"--output {output} is no folder: choose another")
     if not (path.is_file() and any(output.glob("*/checkpoints/*.ckpt"))):
         return False
-    earlier = json.loads(path.read_text())
+    earlier = json.loads(path.read_text(encoding="utf-8"))
     differing = [key for key in settings if settings[key] != earlier.get(key)]
     if differing:
         raise UserError(

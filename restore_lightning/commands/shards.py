@@ -8,6 +8,7 @@ from pathlib import Path
 
 from restore_lightning.commands.cpu_cores import usable_cores
 from restore_lightning.errors import LISTED, UserError, shortened_list
+from restore_lightning.io.files import user_path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,8 +20,8 @@ def parser() -> argparse.ArgumentParser:
 
     pack = verbs.add_parser("pack", help="a data set -> shards", allow_abbrev=False)
     pack.add_argument("layout", metavar="LAYOUT", help="see `restore shards layouts`; or a YAML file of your own")
-    pack.add_argument("root", metavar="ROOT", help="folder of the data set")
-    pack.add_argument("output", metavar="OUT", help="folder to write")
+    pack.add_argument("root", type=user_path, metavar="ROOT", help="folder of the data set")
+    pack.add_argument("output", type=user_path, metavar="OUT", help="folder to write")
     pack.add_argument(
         "--store",
         choices=["arrays", "files"],
@@ -37,10 +38,10 @@ def parser() -> argparse.ArgumentParser:
     pack.add_argument("--overwrite", action="store_true", help="replace a data set that is in OUT already")
 
     info = verbs.add_parser("info", help="what shards hold", allow_abbrev=False)
-    info.add_argument("output", metavar="OUT", help="folder of shards")
+    info.add_argument("output", type=user_path, metavar="OUT", help="folder of shards")
 
     verify = verbs.add_parser("verify", help="read all, compare with the index's checksums", allow_abbrev=False)
-    verify.add_argument("output", metavar="OUT", help="folder of shards")
+    verify.add_argument("output", type=user_path, metavar="OUT", help="folder of shards")
     verify.add_argument("--workers", type=int, metavar="N", help="processes; default: one per core, at most 8")
 
     layouts = verbs.add_parser("layouts", help="list the layouts, or the patterns of one", allow_abbrev=False)
@@ -66,15 +67,16 @@ def _pack(options: argparse.Namespace) -> int:
     size = _size(options.size)
     if size is not None and options.store == "files":
         raise UserError("--size and --store files: files are kept as they are, give one of them")
-    output, root = Path(options.output).resolve(), Path(options.root)
+    output, root = options.output.resolve(), options.root
 
     from restore_lightning.data.layouts.layout import layout
     from restore_lightning.data.layouts.matching import match_folder
     from restore_lightning.data.shards.packing import check_set_folder, pack
+    from restore_lightning.io.image_folders import left_out, several_pictures
 
     chosen = layout(options.layout)
     check_set_folder(output, options.overwrite)
-    samples, problems, unused = match_folder(chosen, root, options.split, size, options.store)
+    samples, problems, unused, others, several = match_folder(chosen, root, options.split, size, options.store)
     allowed: int = options.allow_missing
     if len(problems) > allowed or not samples:
         raise UserError(
@@ -98,6 +100,10 @@ def _pack(options: argparse.Namespace) -> int:
     if unused:
         folders = list(dict.fromkeys(str(Path(path).parent) for path in unused))
         print(f"not part of {chosen.name}: {len(unused)} images in {shortened_list(folders)}", file=sys.stderr)
+    if others:
+        print(left_out(others), file=sys.stderr)
+    if several:
+        print(several_pictures(dict(sorted(several.items()))), file=sys.stderr)
     counts = ", ".join(f"{count} {split}" for split, count in packed.samples.items())
     print(f"{output}: {counts} samples, {packed.members} images, {packed.bytes / 1e6:.1f} MB")
     return 0
@@ -109,7 +115,7 @@ def _info(options: argparse.Namespace) -> int:
     from restore_lightning.data.shards.index import DTYPES
     from restore_lightning.data.shards.reader import CLEAN, ShardSet
 
-    shards = ShardSet(Path(options.output))
+    shards = ShardSet(options.output)
     index = shards.index
     about = {key: value for key, value in index.about.items() if value is not None}
     print(*(f"{key}: {value}" for key, value in about.items()), sep="\n")
@@ -136,7 +142,7 @@ def _verify(options: argparse.Namespace) -> int:
     from restore_lightning.data.shards.reader import ShardSet
     from restore_lightning.data.shards.verify import verify
 
-    shards = ShardSet(Path(options.output))
+    shards = ShardSet(options.output)
     problems = verify(shards, _workers(options))
     for problem in problems[:LISTED]:
         print(problem, file=sys.stderr)

@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import check_output, write_text
+from restore_lightning.io.files import check_output, user_path, write_text
 from restore_lightning.paper_tables.comparison import compare
 from restore_lightning.paper_tables.formats import FORMATS
 from restore_lightning.paper_tables.printed import table, tables
@@ -20,9 +19,11 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument("name", metavar="NAME", nargs="?", help="e.g. drn-1; without it: all tables and what they show")
-    made.add_argument("--results", metavar="DIR", help="folder with your runs: every scores.json below it is read")
+    made.add_argument(
+        "--results", type=user_path, metavar="DIR", help="folder with your runs: every scores.json below it is read"
+    )
     made.add_argument("--format", choices=list(FORMATS), default="markdown", help="default: markdown")
-    made.add_argument("--output", metavar="FILE", help="write the table instead of printing it")
+    made.add_argument("--output", type=user_path, metavar="FILE", help="write the table instead of printing it")
     made.add_argument("--overwrite", action="store_true", help="replace FILE")
     return made
 
@@ -37,10 +38,10 @@ def run(words: list[str]) -> int:
         print(*(f"{name:<{width}}  {published.title}" for name, published in tables().items()), sep="\n")
         return 0
     published = table(options.name)
-    output = Path(options.output) if options.output else None
+    output = options.output
     if output is not None:
         check_output("--output", output, options.overwrite)
-    runs, problems = read_all_scores(Path(options.results)) if options.results else ({}, [])
+    runs, problems = read_all_scores(options.results) if options.results else ({}, [])
     comparison = compare(published, runs)
     text = FORMATS[options.format](comparison)
     if output is None:

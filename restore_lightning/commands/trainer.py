@@ -6,9 +6,10 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar
 
 import yaml
+from filelock import FileLock
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -18,6 +19,7 @@ from restore_lightning.callbacks import (
     BestCheckpoint,
     BranchTable,
     FactorProgress,
+    FirstBatch,
     LastCheckpoint,
     PictureGrid,
     PredictionWriter,
@@ -32,7 +34,7 @@ from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import write_text
+from restore_lightning.io.files import check_folder, with_home, write_text
 from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
@@ -95,10 +97,11 @@ class RestoreCLI(LightningCLI):
 
     overwrite: ClassVar[bool] = False
     earlier: list[Path]
+    first_batch: FirstBatch
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
-    lock: TextIO
-    """Keeps other processes from writing to the run's folder, for as long as it is open."""
+    lock: ClassVar[FileLock | None] = None
+    """Keeps others from writing to the run's folder."""
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -113,14 +116,16 @@ class RestoreCLI(LightningCLI):
         """Find the checkpoint that the verb starts from; protect an earlier run."""
         self.earlier = []
         config = self.config[self.subcommand]
+        config.trainer.default_root_dir = with_home(config.trainer.default_root_dir)
         network = config.model.init_args.get("network")
         if network is not None:
             check_arguments(network.as_dict())
         if self.subcommand == "fit":
             config.trainer.default_root_dir = run_folder(config.trainer.default_root_dir)
         checkpoints = Path(config.trainer.default_root_dir, CHECKPOINTS)
-        given = config.get("ckpt_path")
+        given = config.get("ckpt_path") and with_home(config["ckpt_path"])
         if self.subcommand == "fit":
+            check_folder("trainer.default_root_dir", checkpoints.parent)
             found = resume_point(checkpoints, given)
             config["ckpt_path"] = found
             self.resumed = found is not None and Path(found).resolve().parent == checkpoints.resolve()
@@ -134,7 +139,7 @@ class RestoreCLI(LightningCLI):
         """Make task, data and Trainer, and tell them what the config says; what a class refuses is a wrong call."""
         try:
             super().instantiate_classes()
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise UserError(one_line(str(error))) from error
         network = self.config[self.subcommand].model.init_args.get("network")
         self.model.network_spec = network.as_dict() if network is not None else None
@@ -150,7 +155,7 @@ class RestoreCLI(LightningCLI):
             self.model.load_initial_weights()
         if is_rank_zero():
             run = Path(self.trainer.default_root_dir)
-            self.lock = lock_run_folder(run)
+            RestoreCLI.lock = lock_run_folder(run)
             remove_unfinished(run / CHECKPOINTS)
             (run / STOPPED).unlink(missing_ok=True)
 
@@ -176,13 +181,21 @@ class RestoreCLI(LightningCLI):
                     print(f"stopped early: {callback.stopping_reason_message}", flush=True)
             print(f"run: {run}; next: restore test --config {Path(run, 'config.yaml')}", flush=True)
 
+    def fit(self, **arguments: Any) -> None:
+        """Train."""
+        self.first_batch.run(self.trainer.fit, **arguments)
+
     def validate(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
-        self.trainer.validate(verbose=False, **arguments)
+        self.first_batch.run(self.trainer.validate, verbose=False, **arguments)
 
     def test(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
-        self.trainer.test(verbose=False, **arguments)
+        self.first_batch.run(self.trainer.test, verbose=False, **arguments)
+
+    def predict(self, **arguments: Any) -> None:
+        """Write restored images."""
+        self.first_batch.run(self.trainer.predict, **arguments)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -199,7 +212,9 @@ class RestoreCLI(LightningCLI):
             kwargs["benchmark"] = chosen_benchmark(trainer)
         use_tensor_cores(trainer)
         scoring = Scoring()
+        self.first_batch = FirstBatch()
         own = [
+            self.first_batch,
             RemoveEarlierRun(self.earlier),
             BestCheckpoint(),
             BranchTable(),
@@ -341,4 +356,6 @@ def run(verb: str, words: list[str]) -> int:
         sys.argv = argv
         sys.path.remove(str(cwd))
         finish_wandb()
+        if RestoreCLI.lock is not None:
+            RestoreCLI.lock.release()
     return 0

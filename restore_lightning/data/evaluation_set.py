@@ -156,7 +156,7 @@ def folder_entries(root: Path) -> list[CleanEntry]:
 
     def name(path: Path) -> str:
         unique = counts[path.with_suffix("")] == 1
-        return str((path.with_suffix("") if unique else path).relative_to(root))
+        return (path.with_suffix("") if unique else path).relative_to(root).as_posix()
 
     return [CleanEntry(name(path), partial(_clean_of_file, path)) for path in paths]
 

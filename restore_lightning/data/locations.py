@@ -12,7 +12,8 @@ from restore_lightning.data.shards.reader import DEGRADED, MANIFEST, ShardSet
 from restore_lightning.data.sources.local_shards import TRAIN
 from restore_lightning.degradations import Mixture
 from restore_lightning.errors import UserError
-from restore_lightning.io.image_files import find_images
+from restore_lightning.io.files import user_path
+from restore_lightning.io.image_folders import find_images
 
 
 class Location(NamedTuple):
@@ -47,7 +48,7 @@ class Locations:
     def __init__(self, root: str | None, factors: Mapping[str, FactorConfig]) -> None:
         self.root = root
         self.factors = factors
-        self.folder = None if root is None or is_url(root) else local_path(root)
+        self.folder = None if root is None or is_url(root) else user_path(root)
         self._opened: dict[Path, ShardSet] = {}
 
     @cached_property
@@ -74,10 +75,10 @@ class Locations:
         if given.shards is not None:
             if is_url(given.shards):
                 return Location(url=given.shards)
-            return Location(shards=self.open_shards(local_path(given.shards)))
+            return Location(shards=self.open_shards(user_path(given.shards)))
         if given.clean is not None:
-            degraded = None if given.degraded is None else local_path(given.degraded)
-            return Location(clean=local_path(given.clean), degraded=degraded)
+            degraded = None if given.degraded is None else user_path(given.degraded)
+            return Location(clean=user_path(given.clean), degraded=degraded)
         if given.scenes or self.root is None:
             return Location()
         if self.folder is None:
@@ -98,7 +99,7 @@ class Locations:
             for name, given in entries.items():
                 named |= {f"data.{of}.{name}.{key}": getattr(given, key) for key in ("clean", "degraded", "shards")}
         return {
-            f"{key} {place}": fingerprint(local_path(place))
+            f"{key} {place}": fingerprint(user_path(place))
             for key, place in named.items()
             if place and not is_url(place)
         }
@@ -133,11 +134,6 @@ class Locations:
             )
 
 
-def local_path(name: str) -> Path:
-    """The path of a file or folder that a user names."""
-    return Path(name).expanduser()
-
-
 def fingerprint(place: Path) -> str:
     """What a folder of images or shards (or a file) holds: names and sizes, for comparing and for people."""
     if place.is_file():
@@ -145,7 +141,8 @@ def fingerprint(place: Path) -> str:
     elif (place / INDEX).is_file():
         files = [place / INDEX, *(path for path in sorted(place.iterdir()) if SHARD.fullmatch(path.name))]
     else:
-        files = list(find_images(place))
+        files = find_images(place).images
     sizes = {path.relative_to(place).as_posix(): path.stat().st_size for path in files}
-    found = zlib.crc32("\n".join(f"{name} {size}" for name, size in sizes.items()).encode())
+    listed = "\n".join(f"{name} {size}" for name, size in sizes.items())
+    found = zlib.crc32(listed.encode(errors="surrogateescape"))  # names need not be UTF-8
     return f"{len(sizes)} files of {sum(sizes.values())} bytes with checksum {found:08x}"

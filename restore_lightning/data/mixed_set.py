@@ -116,7 +116,7 @@ def originals(root: Path) -> list[Original]:
     without: list[str] = []
     stems = Counter(path.stem for path in paths)
     for path, size in zip(paths, sizes_of(paths, f"files in {folder}"), strict=True):
-        name = str(path.relative_to(folder).with_suffix("")).replace(".", "_")
+        name = path.relative_to(folder).with_suffix("").as_posix().replace(".", "_")
         versions, depth = hazy.get(path.stem, []), _depth_file(root / "depth" / path.relative_to(folder))
         if not versions and depth is None:
             without.append(path.name)
@@ -134,7 +134,7 @@ def originals(root: Path) -> list[Original]:
                     " image's size"
                 )
         read = partial(_read_clean, path, None if versions else depth)
-        found[name] = Original(name, str(path.relative_to(root)), read, size, versions, [path, *beside])
+        found[name] = Original(name, path.relative_to(root).as_posix(), read, size, versions, [path, *beside])
     if without:
         allowed = Haze()
         raise UserError(
@@ -158,7 +158,7 @@ def _hazy_versions(root: Path, folder: Path) -> dict[str, list[Hazy]]:
         if match and folder not in path.parents and root / "depth" not in path.parents:
             airlight, beta = float(match["airlight"]), float(match["beta"])
             if airlight in allowed.airlights and beta in allowed.betas:
-                name = str(path.relative_to(root))
+                name = path.relative_to(root).as_posix()
                 found.setdefault(match["name"], []).append(Hazy(airlight, beta, path, name))
     return {name: sorted(versions) for name, versions in found.items()}
 

@@ -15,12 +15,13 @@ from restore_lightning.data.evaluation_set import (
     shard_entries,
     shard_evaluation_set,
 )
-from restore_lightning.data.locations import Locations, local_path
+from restore_lightning.data.locations import Locations
 from restore_lightning.data.shards.reader import DEGRADED, ShardSet
 from restore_lightning.data.sources.bundled import BUNDLED
 from restore_lightning.data.sources.folders import match_pairs
 from restore_lightning.data.sources.local_shards import version_of
 from restore_lightning.errors import UserError
+from restore_lightning.io.files import user_path
 from restore_lightning.metrics import protocol
 
 log = logging.getLogger(__name__)
@@ -68,16 +69,16 @@ class ScoredSets:
             raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.resolved)})")
         info = self._info(factor, name, given)
         if given.shards is not None:
-            shards, split = self.locations.open_shards(local_path(given.shards)), given.split or self.split
+            shards, split = self.locations.open_shards(user_path(given.shards)), given.split or self.split
             if split not in shards.splits:
                 raise UserError(
                     f"{where}.split {split}: {given.shards} has {', '.join(shards.splits)}; give one of them"
                 )
             return self._of_shards(info, shards, split)
         assert given.clean is not None
-        clean = local_path(given.clean)
+        clean = user_path(given.clean)
         if given.degraded is not None:
-            pairs = match_pairs(local_path(given.degraded), clean)
+            pairs = match_pairs(user_path(given.degraded), clean)
             return paired_set(info, pairs, f"pairs {given.degraded}, {given.clean}")
         degradation = self.resolved[factor].degradation
         if degradation is None:

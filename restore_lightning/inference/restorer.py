@@ -17,7 +17,7 @@ from restore_lightning.inference.padding import pad_by_reflection
 from restore_lightning.inference.self_ensemble import self_ensemble
 from restore_lightning.inference.settings import DEFAULT, InferenceSettings
 from restore_lightning.inference.tiles import tile_layout, tiled
-from restore_lightning.networks import network_info
+from restore_lightning.networks import network_info, to_channels_last
 from restore_lightning.networks.statistics import global_statistics, local_statistics
 
 
@@ -94,9 +94,7 @@ class Restorer:
     def to(self, device: torch.device | str) -> Self:
         """Move the networks; their convolutions' weights become channels-last, as the images that they get."""
         for network in dict.fromkeys(self.networks.values()):
-            for parameter in network.parameters():
-                if parameter.dim() == 4:  # `Module.to` would refuse one with 5
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            to_channels_last(network)
             network.to(device)
         return self
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.image_files import image_size
+from restore_lightning.io.image_files import Header, read_header
 from restore_lightning.io.images import read_image, to_uint8
 from restore_lightning.io.pixel_windows import Window
 
@@ -65,19 +65,21 @@ class FileView(NamedTuple):
     path: str
     view: View = View()
 
-    def shape(self) -> tuple[int, int]:
-        """(height, width), from the header.
+    def header(self) -> Header:
+        """The size of what is taken, and how many pictures the file holds.
 
         Raises:
             UserError: The file cannot be read, or is not of a size that the view needs.
         """
-        return self._checked(lambda: self.view.shape(*_size(self.path, self.view.array)))
+        found = _header(self.path, self.view.array)
+        height, width = self._checked(lambda: self.view.shape(found.height, found.width))
+        return Header(height, width, found.pictures)
 
     def read(self) -> Tensor:
         """(3, H, W): uint8, or float32 in [0, 1] from HDF5.
 
         Raises:
-            UserError: As in `shape`, or the file is damaged.
+            UserError: As in `header`, or the file is damaged.
         """
         return self._checked(lambda: self.view.of(read_whole(self.path, self.path, self.view.array)))
 
@@ -117,12 +119,12 @@ def bilinear(image: Tensor, width: int, height: int) -> Tensor:
     return to_uint8(resized / 255) if image.dtype == torch.uint8 else resized
 
 
-def _size(path: str, array: str | None) -> tuple[int, int]:
+def _header(path: str, array: str | None) -> Header:
     if array is None:
-        return image_size(path)
+        return read_header(path)
     with _hdf5(path, path) as opened:
         height, width, _ = _dataset(opened, array, path).shape
-        return height, width
+        return Header(height, width)
 
 
 def _hdf5(file: str | Path | BinaryIO, name: str) -> Any:

@@ -1,15 +1,20 @@
 """Files that appear whole or not at all, locks on files, and the text of JSON files."""
 
-import fcntl
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from restore_lightning.errors import UserError
+
+LONGEST_NAME = 255
+"""Bytes of a name, on all file systems in use."""
 
 
 @contextmanager
@@ -19,12 +24,40 @@ def written_beside(path: Path) -> Iterator[Path]:
     Folders are made. A process killed within leaves `path` as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    beside = _beside(path)
     try:
         yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name of this process; of names that are as long as file systems allow a part, which tells them apart."""
+    process = f".{os.getpid()}"
+    stem = os.fsencode(path.stem)
+    room = LONGEST_NAME - len(os.fsencode(f".{process}{path.suffix}"))
+    if len(stem) > room:
+        digest = f"~{zlib.crc32(stem):08x}".encode()
+        stem = stem[: room - len(digest)] + digest
+    return path.with_name(f".{os.fsdecode(stem)}{process}{path.suffix}")
+
+
+def user_path(name: str) -> Path:
+    """The path of a file or folder that a user names; raises as `with_home`."""
+    return Path(with_home(name))
+
+
+def with_home(name: str) -> str:
+    """A user's word that may name a file, with their home for a "~" in front: shells leave one after "=" as it is.
+
+    Raises:
+        UserError: The home of a user that there is not.
+    """
+    try:
+        return str(Path(name).expanduser()) if name.startswith("~") else name
+    except RuntimeError as error:
+        raise UserError(f"{name}: there is no such home folder, give the whole path") from error
 
 
 def check_output(flag: str, path: Path, replace: bool) -> None:
@@ -46,27 +79,46 @@ def check_output(flag: str, path: Path, replace: bool) -> None:
         raise UserError(f"{flag} {path} exists already: give --overwrite or another name")
 
 
-def lock_exclusively(file: IO[Any]) -> bool:
-    """Lock an open file for this process, for as long as it is open; the lock goes with the process.
+def check_folder(flag: str, path: Path) -> None:
+    """Refuse a folder to make before anything is computed for it.
 
-    Returns:
-        Whether it is locked now; False: another process holds it.
+    Args:
+        flag: That named it, for messages.
+        path: The folder.
 
     Raises:
-        OSError: The file system has no locks.
+        UserError: There is a place where none can be.
     """
+    file = next((place for place in (path, *path.parents) if place.exists() and not place.is_dir()), None)
+    if file is not None:
+        raise UserError(f"{flag} {path} is no place for a folder, {file} is a file: name another")
+
+
+def locked_exclusively(path: Path) -> FileLock | None:
+    """Lock a file for this process, until the lock is released or the process ends, however it does.
+
+    Children that outlive the process do not hold it. What the file holds stays as it is, and cannot be read by others
+    on Windows.
+
+    Returns:
+        The lock; None: it is held already.
+
+    Raises:
+        OSError: The file system has no locks, or the file cannot be made.
+    """
+    lock = FileLock(path, thread_local=False)
     try:
-        # Of the process, unlike flock: children that outlive it for a moment do not hold it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    return lock
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, in UTF-8 on every system."""
     with written_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        # File names that are not UTF-8 are shown as far as they can be.
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def json_text(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Images as tensors: reading, writing, colours, and the step between bytes and numbers in [0, 1]."""
 
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -9,26 +9,25 @@ from PIL import Image
 from torch import Tensor
 
 from restore_lightning.io.colour import y_coded, y_matlab
-from restore_lightning.io.files import written_beside
-from restore_lightning.io.image_files import read_array
+from restore_lightning.io.image_files import Photo, read_array
+from restore_lightning.io.photo_writing import with_pixels, write_photo
 
 Colour = Literal["rgb", "gray", "y"]
-SAVING: dict[str, dict[str, Any]] = {
-    ".jpg": {"quality": 95, "subsampling": 0},
-    ".jpeg": {"quality": 95, "subsampling": 0},
-    ".webp": {"lossless": True},
-}
-"""Lossy formats at a quality that does not undo the restoration."""
 
 
 def to_float(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 0..255 -> a float type in [0, 1]; what is float already stays as it is."""
-    return image if image.is_floating_point() else image.to(dtype) / 255
+    """uint8 0..255 or uint16 0..65535 -> a float type in [0, 1]; what is float already stays as it is."""
+    return image if image.is_floating_point() else image.to(dtype) / torch.iinfo(image.dtype).max
 
 
 def to_uint8(image: Tensor) -> Tensor:
     """Float in [0, 1] (clamped) -> uint8, rounded."""
-    return image.clamp(0, 1).mul(255).round().to(torch.uint8)
+    return to_integers(image, torch.uint8)
+
+
+def to_integers(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Float in [0, 1] (clamped) -> uint8 or uint16, rounded."""
+    return image.clamp(0, 1).mul(torch.iinfo(dtype).max).round().to(dtype)
 
 
 def from_array(array: np.ndarray) -> Tensor:
@@ -83,9 +82,26 @@ def read_image(path: str | Path | BinaryIO, name: str | None = None) -> Tensor:
 
 
 def write_image(image: Tensor, path: Path) -> None:
-    """Write a (3, H, W) uint8 image in the format of the suffix; the file appears whole or not at all."""
-    with written_beside(path) as beside:
-        Image.fromarray(to_array(image)).save(beside, **SAVING.get(path.suffix.lower(), {}))
+    """Write a (3, H, W) or (1, H, W) uint8 image in the format of the suffix; appears whole or not at all."""
+    write_photo(Photo(np.atleast_3d(to_array(image))), path)
+
+
+def photo_tensor(photo: Photo) -> Tensor:
+    """The pixels of a photo, (3, H, W) uint8 or uint16; of a gray one three equal channels."""
+    pixels = photo.pixels.repeat(3, axis=2) if photo.gray else photo.pixels
+    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))  # a copy: files are read-only
+
+
+def photo_with(photo: Photo, image: Tensor) -> Photo:
+    """What a photo carries, with the pixels of an image.
+
+    Args:
+        photo: The photo.
+        image: (3, H, W) or (1, H, W), uint8 or uint16; for a gray photo its luma is taken.
+    """
+    if photo.gray:
+        image = to_integers(in_colour(to_float(image), "gray"), image.dtype)
+    return with_pixels(photo, np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
 
 
 def size_of(images: Tensor) -> str:

@@ -173,7 +173,6 @@ class DuRN(nn.Module):
             sizes=_size_rule(design, chosen),
             colour="bgr" if released and preset == "S-P" else "rgb",  # as the authors' raindrop images were read
             tiling=tiling_of(self),
-            half_precision=True,
             layers=_layers(design, chosen),
         )
 

@@ -38,8 +38,8 @@ class NetworkInfo:
         colour: The order of its images' channels.
         tiling: "exact": a pixel of the result depends on a bounded neighbourhood, so that tiles that overlap by enough
             equal the whole image. "approximate": statistics over the whole image enter.
-        half_precision: Whether it computes well under autocast to bfloat16: PSNR of each photograph within 0.01 dB of
-            float32's with trained weights, where those were at hand; else what it adds to an image within 5%.
+        half_precision: Whether bfloat16 under autocast is as good as float32: PSNR of photographs restored by trained
+            weights within 0.01 dB, measured. What computes in it by default does so for these networks only.
         layers: Title -> name of a module whose features are worth seeing.
     """
 

@@ -4,28 +4,37 @@ import logging
 import os
 import socket
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import lock_exclusively
+from restore_lightning.io.files import locked_exclusively, write_text
 from restore_lightning.runs.distributed import is_rank_zero
 
 log = logging.getLogger(__name__)
 
 
-def lock_run_folder(folder: Path) -> TextIO:
-    """Keep a folder for this process, for as long as the returned file is open; the lock goes with the process.
+LOCK, HOLDER = ".lock", ".lock.holder"
+"""The files in a run's folder that keep others from it, and that say who does: Windows lets nobody read the first."""
+
+
+def lock_run_folder(folder: Path) -> FileLock:
+    """Keep a folder for this process, until the lock is released; it goes with the process.
+
+    Returns:
+        The lock; where the folder cannot be locked one that holds nothing.
 
     Raises:
         UserError: Another process holds it, other than this Slurm job's on a node where it ran before.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
+    path = folder / HOLDER
     job, host = os.environ.get("SLURM_JOB_ID"), socket.gethostname()
-    file = path.open("a+", encoding="utf-8")
+    lock = None
     try:
-        if not lock_exclusively(file):
-            holder = path.read_text(encoding="utf-8").strip()
+        lock = locked_exclusively(folder / LOCK)
+        if lock is None:
+            holder = path.read_text(encoding="utf-8").strip() if path.is_file() else "another process"
             # A job that was requeued because its node failed: a network file system keeps that node's lock for a while.
             own = job is not None and holder.startswith(f"job {job},") and not holder.endswith(f" on {host}")
             if not own:
@@ -36,10 +45,8 @@ def lock_run_folder(folder: Path) -> TextIO:
             log.warning("%s is still locked by this job's earlier start, %s: going on", folder, holder)
     except OSError as error:
         log.warning("%s cannot be locked (%s): make sure that no other job writes to it", folder, error.strerror)
-    file.truncate(0)
-    file.write(f"{f'job {job}, ' if job else ''}process {os.getpid()} on {host}\n")
-    file.flush()
-    return file
+    write_text(path, f"{f'job {job}, ' if job else ''}process {os.getpid()} on {host}\n")
+    return lock or FileLock(folder / LOCK)
 
 
 def run_folder(chosen: str) -> str:

@@ -148,7 +148,8 @@ RULES = (
     ),
     Rule("the position in the data", ("data.drawn",), "free", "it is where the run goes on"),
     Rule(
-        "samples per step (`batch_size`, `accumulate_grad_batches`, devices), crops, augmentation, degradations, files",
+        "samples per step (`samples_per_step`, `batch_size`, `accumulate_grad_batches`, devices), crops, augmentation,"
+        " degradations, files",
         ("data.",),
         "warned",
         "steps from here on are of other images",

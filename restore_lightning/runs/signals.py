@@ -2,7 +2,8 @@
 
 SIGTERM is what systems, schedulers and `kill` send, SIGUSR1 what Slurm sends ahead of a job's time limit
 (`#SBATCH --signal=SIGUSR1@120`). Saving within a handler would hang: other processes may be in another collective.
-Ctrl-C (SIGINT) stops training in the same way, once it has begun: before, there is nothing to save.
+Ctrl-C (SIGINT) stops training in the same way, once it has begun: before, there is nothing to save. Windows has no
+SIGUSR1, and `taskkill` ends a process without any signal.
 Nothing here imports torch: signals are received from the command's first moment on.
 """
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGTERM") if hasattr(signal, name))
 """What stops training; where processes got different ones, the larger number counts."""
 
 PATIENCE = 60.0
@@ -106,7 +107,7 @@ def ignore_signals_in_worker(worker: int) -> None:
     Args:
         worker: Its number.
     """
-    for number in (signal.SIGUSR1, signal.SIGINT):
+    for number in {*SIGNALS, signal.SIGINT}:
         signal.signal(number, signal.SIG_IGN)
     # One SIGTERM only: at its end the trainer sends it to workers that hang.
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))

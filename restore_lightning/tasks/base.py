@@ -34,10 +34,11 @@ from restore_lightning.inference import (
     network_outputs,
     read_baseline,
 )
+from restore_lightning.networks import to_channels_last
 from restore_lightning.runs.averaging import keep_averages, kind_of_weights
 from restore_lightning.runs.resume import check_resumed, continue_batches
 from restore_lightning.tasks.divergence import check_losses, check_weights
-from restore_lightning.tasks.kernels import compiled, fuse_step, to_channels_last
+from restore_lightning.tasks.kernels import compiled, fuse_step
 from restore_lightning.tasks.mean_losses import MeanLosses
 
 log = logging.getLogger(__name__)

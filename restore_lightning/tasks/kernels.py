@@ -1,4 +1,4 @@
-"""In which kernels a task computes: the layout of its network in memory, compiled graphs, the optimiser's step."""
+"""In which kernels a task computes: compiled graphs, the optimiser's fused step."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,15 +8,6 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 Outputs = Callable[..., list[Tensor]]
-
-
-def to_channels_last(network: nn.Module) -> None:
-    """Lay a network's 2-D convolutions out with their channels last, which is faster; names and results stay."""
-    for parameter in network.parameters():
-        if parameter.dim() == 4:
-            # Not `contiguous`, which leaves 1x1 kernels the strides of channels first: DDP warns of their gradients'.
-            laid_out = torch.empty_like(parameter, memory_format=torch.channels_last, requires_grad=False)
-            parameter.data = laid_out.copy_(parameter.data)
 
 
 def compiled(outputs_of: Outputs) -> Outputs:

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from restore_lightning.io.files import json_text
 from restore_lightning.metrics import PROTOCOLS
+from tests.io.photo_files import exif_block, short
 from tests.references import by_scikit_image
 
 
@@ -250,3 +253,75 @@ def test_words_in_json_stay_as_they_are(word):
     value = {word: [word, 1.5, float("inf"), {word: -float("inf")}]}
     assert json.loads(json_text(value), parse_constant=pytest.fail) == value
     assert json.loads(json_text([float("nan"), word]), parse_constant=pytest.fail) == [None, word]
+
+
+def mean_of(restore, tmp_path, restored, clean, protocol="durn-rgb", *words):
+    code, _, err = restore("score", restored, clean, "--protocol", protocol, "--json", tmp_path / "mean.json", *words)
+    assert code == 0, err
+    return json.loads((tmp_path / "mean.json").read_text())["mean"]["psnr"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif", "tif"])
+def test_gray_palettes_are_scored_as_gray(suffix, restore, tmp_path):
+    clean = data.camera()[:90, :100]
+    noisy = (clean + np.random.default_rng(0).normal(0, 12, clean.shape)).clip(0, 255).astype(np.uint8)
+    for name, image in (("clean", clean), ("noisy", noisy)):
+        Image.fromarray(image).convert("P").save(tmp_path / f"{name}.{suffix}")
+    found = mean_of(restore, tmp_path, tmp_path / f"noisy.{suffix}", tmp_path / f"clean.{suffix}", "matlab-y")
+    assert found == pytest.approx(peak_signal_noise_ratio(clean, noisy), abs=1e-6)
+
+
+@pytest.mark.parametrize(("bits", "suffix"), [(12, "png"), (10, "png"), (12, "tif"), (16, "png"), (16, "tif")])
+def test_values_of_fewer_bits_in_files_of_16(bits, suffix, restore, tmp_path):
+    """As scikit-image has it with that range; the protocol's 8 bits add little to so much noise."""
+    most = 2**bits - 1
+    clean = (data.coffee()[:90, :100] / 255 * most).round().astype(np.uint16)
+    noisy = (clean + np.random.default_rng(0).normal(0, most * 0.0237, clean.shape)).clip(0, most).astype(np.uint16)
+    for name, image in (("clean", clean), ("noisy", noisy)):
+        cv2.imwrite(str(tmp_path / f"{name}.{suffix}"), image[..., ::-1])
+    files = tmp_path / f"noisy.{suffix}", tmp_path / f"clean.{suffix}"
+    expected = peak_signal_noise_ratio(clean, noisy, data_range=most)
+    assert 32 < expected < 33.5
+    assert mean_of(restore, tmp_path, *files, "durn-rgb", "--bits", bits) == pytest.approx(expected, abs=0.05)
+    if bits < 16:
+        assert mean_of(restore, tmp_path, *files) > expected + 5  # of the whole range it is little
+        code, _, err = restore("score", *files, "--protocol", "durn-rgb", "--bits", bits - 1)
+        assert code == 1
+        assert f"noisy.{suffix} holds values up to {noisy.max()}: more than --bits {bits - 1} has" in err
+    code, _, err = restore("score", *files, "--protocol", "durn-rgb", "--bits", 8)
+    assert code == 2
+    assert "--bits 8: give 9 to 16" in err
+
+
+def test_what_is_left_out_is_named(restore, images):
+    (images / "noisy/notes.txt").touch()
+    picture = Image.fromarray(read(images / "noisy/a.png"))
+    picture.save(images / "noisy/a.png", save_all=True, append_images=[picture.rotate(180)])
+    code, _, err = restore("score", images / "noisy", images / "clean", "--protocol", "durn-y")
+    assert code == 0
+    assert f"1 file is no image that can be read: {images / 'noisy/notes.txt'}\n" in err
+    assert f"1 file holds several pictures, the first is taken: {images / 'noisy/a.png'} (2)\n" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_that_are_not_utf8(restore, images):
+    name = os.fsdecode(b"\xff\xe9.png")
+    for folder in ("noisy", "clean"):
+        (images / folder / "a.png").rename(images / folder / name)
+    words = ("--protocol", "durn-y", "--json", images / "out.json", "--csv", images / "out.csv")
+    code, out, err = restore("score", images / "noisy", images / "clean", *words)
+    assert code == 0, err
+    assert "\\udcff\\udce9 " in out
+    assert name.removesuffix(".png") in {
+        image["name"] for image in json.loads((images / "out.json").read_text())["images"]
+    }
+    assert "\\udcff" in (images / "out.csv").read_text(encoding="utf-8")
+
+
+def test_a_photo_that_is_turned_and_strange(restore, tmp_path):
+    """What cameras say of how they were held counts, whatever else they say."""
+    upright = data.coffee()[:40, :60]
+    block = exif_block((0x0112, 3, 1, short(8)), (0x011A, 2, 3, b"72\0"))
+    Image.fromarray(upright).save(tmp_path / "clean.png")
+    Image.fromarray(np.rot90(upright, -1)).save(tmp_path / "turned.png", exif=block)
+    assert mean_of(restore, tmp_path, tmp_path / "turned.png", tmp_path / "clean.png") == float("inf")

@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.image_files import find_images, image_size
+from restore_lightning.io.image_files import image_size
+from restore_lightning.io.image_folders import find_images
 from restore_lightning.io.images import read_image, to_float, to_uint8, write_image
 
 
@@ -83,4 +84,4 @@ def test_find_images_by_suffix_with_subfolders(tmp_path):
     for name in ("b.PNG", "a/c.jpeg", "a/notes.txt", ".hidden/d.png", ".e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)] == ["a/c.jpeg", "b.PNG"]
+    assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path).images] == ["a/c.jpeg", "b.PNG"]

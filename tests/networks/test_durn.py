@@ -9,7 +9,7 @@ from restore_lightning.networks import DuRN
 from restore_lightning.networks.attention import SEResNet
 from restore_lightning.networks.dual_residual import BLOCK_DESIGNS, BlockSpec, ConvBase, DualResidualBlock, durb
 from restore_lightning.networks.durn import PRESETS
-from restore_lightning.networks.layers import ReflectConv2d
+from restore_lightning.networks.layers import PaddedConv2d
 
 PARAMETERS = {
     "P": 816_225,
@@ -61,10 +61,10 @@ def test_the_dual_connection_is_the_papers():
 
 def test_norms_come_before_or_after_the_sums():
     p, u = durb("P", BlockSpec(3, 3), 4, nn.BatchNorm2d), durb("U", BlockSpec(3, 3), 4, nn.BatchNorm2d)
-    assert [type(layer) for layer in p.t1] == [ReflectConv2d, nn.BatchNorm2d]
+    assert [type(layer) for layer in p.t1] == [PaddedConv2d, nn.BatchNorm2d]
     assert type(p.n1) is type(p.n2) is nn.Identity
     assert type(u.n1) is type(u.n2) is nn.BatchNorm2d
-    assert [type(layer) for layer in u.t1] == [ReflectConv2d, nn.BatchNorm2d, nn.PixelShuffle, ReflectConv2d]
+    assert [type(layer) for layer in u.t1] == [PaddedConv2d, nn.BatchNorm2d, nn.PixelShuffle, PaddedConv2d]
     base = ConvBase(4, nn.BatchNorm2d).eval()
     x = torch.randn(1, 4, 6, 6)
     inner = functional.relu(base.norm1(base.conv1(x)))

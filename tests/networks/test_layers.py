@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from restore_lightning.losses import ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.networks.convlstm import ConvLSTM
-from restore_lightning.networks.layers import ReflectConv2d, conv, downsample, reflect_pad, upsample, upsample_image
+from restore_lightning.networks.layers import conv, downsample, reflect_pad, upsample, upsample_image
 
 RESAMPLING = [(downsample, 0.5), (upsample_image, 2.0)]
 
@@ -159,9 +162,35 @@ def test_a_step_copies_nothing_to_the_device(training_step):
 
 def test_reflect_convolutions_keep_torchs_names_and_first_weights():
     torch.manual_seed(0)
-    ours = ReflectConv2d(2, 3, 5, stride=2, dilation=2)
+    ours = conv(2, 3, 5, stride=2, dilation=2)
     torch.manual_seed(0)
     torchs = torch.nn.Conv2d(2, 3, 5, 2, 4, 2, padding_mode="reflect")
     torchs.load_state_dict(ours.state_dict())
     x = torch.rand(1, 2, 11, 14)
     assert torch.equal(ours(x), torchs(x))
+
+
+GRADIENTS = """
+import torch
+from restore_lightning.networks.layers import conv, to_channels_last
+
+torch.set_num_threads(2)
+for kernel, stride, dilation, zeros in ((7, 1, 2, False), (3, 1, 2, True), (5, 1, 3, False), (1, 2, 1, False)):
+    for channels in (12, 24):
+        layer = conv(channels, 16, kernel, stride, dilation=dilation, zeros=zeros)
+        to_channels_last(layer)
+        for _ in range(30):
+            x = torch.randn(2, channels, 32, 32).contiguous(memory_format=torch.channels_last)
+            expected = torch.autograd.grad(layer(x).square().mean(), layer.weight)[0]
+            with torch.autocast("cpu", torch.bfloat16):
+                y = layer(x)
+            found = torch.autograd.grad(y.float().square().mean(), layer.weight)[0]
+            assert y.is_contiguous(memory_format=torch.channels_last)
+            assert (found - expected).abs().max() <= 0.05 * expected.abs().max(), (kernel, dilation, channels)
+"""
+
+
+def test_kernels_that_skip_positions_have_gradients_in_half_precision():
+    """In a process of its own, which torch's gradients of such kernels may end."""
+    done = subprocess.run([sys.executable, "-c", GRADIENTS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

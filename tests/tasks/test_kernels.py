@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from restore_lightning.networks import DRN, MBN
+from restore_lightning.networks import DRN, MBN, to_channels_last
 from restore_lightning.tasks import MultiBranchTask, SingleFactorTask
-from restore_lightning.tasks.kernels import fuse_step, to_channels_last
+from restore_lightning.tasks.kernels import fuse_step
 from tests.conftest import CONF
 
 SIZES = {"rain": 32, "blur": 64, "jpeg": 64, "haze": 64}

@@ -83,7 +83,7 @@ class FolderSample(NamedTuple):
         image = file.read()  # what is kept as a file is known to be one
         if (image.shape[1], image.shape[2]) != shape:
             raise UserError(f"{file.path} is {image.shape[2]}x{image.shape[1]}, its header says otherwise", exit_code=1)
-        about = {"source": os.path.relpath(file.path, self.root)}
+        about = {"source": Path(os.path.relpath(file.path, self.root)).as_posix()}
         if self.store == "arrays":
             return Member(version, to_array(image), shape, about=about)
         path = Path(file.path)
@@ -109,14 +109,22 @@ class FolderSample(NamedTuple):
         shapes = ((size[1], size[0]),) * len(self.files)
         return self._replace(clean=clean, degraded=tuple(degraded), shapes=shapes)
 
-    def measured(self, border: int) -> "tuple[FolderSample | None, list[str]]":
+    def measured(self, border: int, several: dict[str, int]) -> "tuple[FolderSample | None, list[str]]":
         """With its shapes and with what can be read of it, and what cannot.
 
         Args:
             border: Pixels at each side that only the clean image has.
+            several: Gets the files that hold several pictures, and how many.
         """
+
+        def shape_of(file: FileView) -> tuple[int, int]:
+            height, width, pictures = file.header()
+            if pictures > 1:
+                several[file.path] = pictures
+            return height, width
+
         try:
-            clean = self.clean.shape()
+            clean = shape_of(self.clean)
         except UserError as error:
             return None, [f"{error}{left_out_too(len(self.degraded))}"]
         readable: list[FileView] = []
@@ -124,7 +132,7 @@ class FolderSample(NamedTuple):
         problems: list[str] = []
         for file in self.degraded:
             try:
-                shapes.append(file.shape())
+                shapes.append(shape_of(file))
                 readable.append(file)
             except UserError as error:
                 problems.append(str(error))
@@ -141,19 +149,31 @@ class FolderSample(NamedTuple):
         return None, [*problems, f"sizes differ: {sample.sizes()}"]
 
 
-def measure(samples: Sequence[FolderSample], border: int, threads: int) -> tuple[list[FolderSample], list[str]]:
+class Measured(NamedTuple):
+    """Samples whose shapes are known.
+
+    Args:
+        samples: Those that fit.
+        problems: What is wrong with the others, one line each.
+        several: Files that hold several pictures -> how many.
+    """
+
+    samples: list[FolderSample]
+    problems: list[str]
+    several: dict[str, int]
+
+
+def measure(samples: Sequence[FolderSample], border: int, threads: int) -> Measured:
     """The samples with their shapes, without what cannot be read or differs in size or name from what fits.
 
     Args:
         samples: What the folder holds.
         border: Pixels at each side that only the clean images have.
         threads: That read headers.
-
-    Returns:
-        The samples, and what is wrong with the others, one line each.
     """
+    several: dict[str, int] = {}
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(lambda sample: sample.measured(border), samples)
+        found = pool.map(lambda sample: sample.measured(border, several), samples)
         measured = list(tqdm(found, total=len(samples), unit="sample", desc="sizes", disable=None))
     problems = [problem for _, misfits in measured for problem in misfits]
     good = [sample for sample, _ in measured if sample is not None]
@@ -170,7 +190,7 @@ def measure(samples: Sequence[FolderSample], border: int, threads: int) -> tuple
             problems.append(f"{sample.clean.path!r}: its name or split cannot be one in the set{lost}")
         else:
             kept[key] = sample
-    return list(kept.values()), problems
+    return Measured(list(kept.values()), problems, several)
 
 
 def left_out_too(count: int) -> str:

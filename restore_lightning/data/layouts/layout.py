@@ -86,7 +86,7 @@ def layout(name: str) -> Layout:
 
 def _read(path: Path) -> dict[str, Layout]:
     try:
-        stored: Mapping[str, Mapping[str, Any]] = yaml.safe_load(path.read_text())
+        stored: Mapping[str, Mapping[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
         return {name: _layout(name, **entry) for name, entry in stored.items()}
     except (OSError, ValueError, TypeError, AttributeError, IndexError, re.error, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as a layout: {error}") from error

@@ -1,6 +1,5 @@
 """The files of a folder, by a layout: clean images with their degraded versions, and what does not fit."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,8 @@ from restore_lightning.data.layouts.layout import Layout, Part, compiled
 from restore_lightning.data.shards.reader import CLEAN, DEGRADED
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.file_views import HDF5, FileView, View
-from restore_lightning.io.image_files import EXTENSIONS
+from restore_lightning.io.image_files import SUFFIXES
+from restore_lightning.io.image_folders import find_images
 
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 """Other names of splits."""
@@ -24,11 +24,15 @@ class FolderMatch(NamedTuple):
         samples: By split and name.
         problems: What does not fit, one line each: files without counterpart, of wrong size, or that cannot be read.
         unused: Images in folders that the layout does not know.
+        others: Files that are no images.
+        several: Files that hold several pictures, of which the first is taken -> how many.
     """
 
     samples: list[FolderSample]
     problems: list[str]
     unused: list[str]
+    others: list[Path]
+    several: dict[str, int]
 
 
 def match_folder(
@@ -54,7 +58,8 @@ def match_folder(
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder: give the one that holds the data set")
-    files = _files(root, HDF5 if given.arrays else EXTENSIONS)
+    images, others = find_images(root, HDF5 if given.arrays else SUFFIXES)
+    files = sorted((path.relative_to(root).as_posix() for path in images), key=natural)
     if given.ignore is not None:
         files = [path for path in files if re.fullmatch(given.ignore, _stem(path), re.IGNORECASE) is None]
     matches, problems, unused = _match_files(given, files)
@@ -66,12 +71,12 @@ def match_folder(
             " give the folder that holds all of these, or another layout (`restore shards layouts`)"
         )
     samples = [_sample(given, match, root, split, store) for match in matches]
-    samples, misfits = measure(samples, given.border, threads)
+    samples, misfits, several = measure(samples, given.border, threads)
     if size is not None:
         samples = [sample.resized(size) for sample in samples]
     order = {name: i for i, name in enumerate(dict.fromkeys(sample.split for sample in samples))}
     samples.sort(key=lambda sample: (order[sample.split], natural(sample.name)))
-    return FolderMatch(samples, problems + misfits, unused)
+    return FolderMatch(samples, problems + misfits, unused, others, several)
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -81,28 +86,6 @@ def natural(name: str) -> list[tuple[int, str]]:
     ['a2', 'a10']
     """
     return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _files(root: Path, suffixes: frozenset[str]) -> list[str]:
-    """Paths below the root, sorted; links to folders are followed, hidden files and folders are left out."""
-    found = []
-    seen = set()
-
-    def unreadable(error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}", exit_code=1) from error
-
-    for folder, subfolders, names in os.walk(root, onerror=unreadable, followlinks=True):
-        here = Path(folder).stat()
-        if (here.st_dev, here.st_ino) in seen:  # a link to a folder above
-            subfolders.clear()
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        above = os.path.relpath(folder, root)
-        for name in names:
-            if PurePosixPath(name).suffix.lower() in suffixes and not name.startswith("."):
-                found.append(name if above == "." else f"{above}/{name}")
-    return sorted(found, key=natural)
 
 
 def _patterns(given: Layout) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The index of tar shards: where each image lies. A million members open at once, because they are a few arrays."""
 
 import json
+import os
 import re
 import zipfile
 import zlib
@@ -40,7 +41,11 @@ FILE = DTYPES.index("file")
 START = 4096
 """Bytes at a shard's start that tell it from another of its name and size."""
 SHARD = re.compile(r"\w+-\d{6}\.tar")
+SPLIT = re.compile(r"\w+")
 VERSION = re.compile(r"\w+(-\d+)?(\+\w+)*")
+NO_NAME_ON_WINDOWS = frozenset(b"\\:")
+NO_NAME = NO_NAME_ON_WINDOWS if os.name == "nt" else frozenset[int]()
+"""Bytes that no sample's name may hold: they would make a path of it that leads elsewhere."""
 
 
 class Shard(NamedTuple):
@@ -178,6 +183,9 @@ def _check(index: Index) -> None:
     for shard in index.shards:
         if not SHARD.fullmatch(shard.name):
             raise ValueError(f"{shard.name!r} is no name of a shard")
+    for split in index.splits:
+        if not SPLIT.fullmatch(split):
+            raise ValueError(f"{split!r} is no name of a split")
     for version in index.versions:
         if not VERSION.fullmatch(version):
             raise ValueError(f"{version!r} is no name of a version")
@@ -196,6 +204,8 @@ def _check(index: Index) -> None:
     within = b"\n" + names
     if any(wrong in within for wrong in (b"\n/", b"\n\n", b"/../", b"\n../", b"/..\n", b"\n..\n")):
         raise ValueError("a name leads out of its folder")
+    if NO_NAME & {*np.unique(index.names).tolist()}:
+        raise ValueError("a name holds a backslash or a colon, which Windows takes for another place")
     if ((index.names < 0x20) & (index.names != ord("\n")) | (index.names == 0x7F)).any():
         raise ValueError("a name holds control characters")
     names.decode()

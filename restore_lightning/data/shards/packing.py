@@ -6,7 +6,7 @@ Finished shards, each beside its notes (`train-000000.json`), are kept in `.NAME
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from restore_lightning.data.shards.index import FORMAT
 from restore_lightning.data.shards.reader import is_set
 from restore_lightning.data.shards.samples import Sample
 from restore_lightning.data.shards.writer import Packed, write_index, write_shard
-from restore_lightning.errors import LISTED, UserError, shortened_list
-from restore_lightning.io.files import lock_exclusively, write_text
+from restore_lightning.errors import LISTED, UserError, shortened_list, shortened_text
+from restore_lightning.io.files import locked_exclusively, write_text
 
 SHARD_BYTES = 2**28
 """A shard is closed before it would hold more than this."""
-LOCK = "lock"
+LONGEST = 200
+"""Bytes of a split's name: with what is put before and behind it a file's has at most 255."""
 Plan = Mapping[str, Sequence[Sample]]
 """Name of a shard without suffix -> its samples."""
 
@@ -73,8 +74,9 @@ def pack(
     """
     plan = _plan(samples, shard_bytes)
     work = output.with_name(f".{output.name}.packing")
-    work.mkdir(parents=True, exist_ok=True)
+    work.parent.mkdir(parents=True, exist_ok=True)
     with _locked(work):
+        work.mkdir(exist_ok=True)
         try:
             packed = _write_missing_shards(work, plan, about, workers, allowed, left_out)
             check_set_folder(output, overwrite)  # it may have appeared meanwhile
@@ -87,7 +89,7 @@ def pack(
         if output.exists():
             output.rename(replaced)
         work.rename(output)
-        for path in (output / LOCK, *output.glob("*.json")):  # kept until here: the set is finished only now
+        for path in output.glob("*.json"):  # kept until here: the set is finished only now
             path.unlink()
         shutil.rmtree(replaced, ignore_errors=True)
     return packed
@@ -103,7 +105,7 @@ def _write_missing_shards(
 ) -> Packed:
     """Write the shards that are not there yet, then index and manifest."""
     for path in work.iterdir():
-        if path.stem not in plan and path.name != LOCK:
+        if path.stem not in plan:
             path.unlink()  # of an earlier plan, or half a file
     _check_space(work, plan)
     problems, flawed = list(left_out), list[str]()
@@ -143,22 +145,33 @@ def _finished_shards(work: Path, plan: Plan) -> int:
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
     """Keep the folder for this process."""
-    with (work / LOCK).open("w") as file:
+    path = work.with_name(f"{work.name}.lock")  # beside it: Windows renames no folder with an open file in it
+    try:
+        lock = locked_exclusively(path)
+    except OSError as error:
+        raise UserError(f"{work} cannot be locked ({error.strerror}): choose another file system", 1) from error
+    if lock is None:
+        raise UserError(f"another process is writing {work}: wait for it, or choose another folder", 1)
+    with lock:
         try:
-            locked = lock_exclusively(file)
-        except OSError as error:
-            raise UserError(f"{work} cannot be locked ({error.strerror}): choose another file system", 1) from error
-        if not locked:
-            raise UserError(f"another process is writing {work}: wait for it, or choose another folder", 1)
-        yield
+            yield
+        finally:
+            with suppress(PermissionError):  # on Windows the lock itself removes it
+                path.unlink(missing_ok=True)
 
 
 def _plan(samples: Sequence[Sample], shard_bytes: int) -> dict[str, list[Sample]]:
-    """Name of a shard without suffix -> its samples."""
+    """Name of a shard without suffix -> its samples.
+
+    Raises:
+        UserError: A split's name is too long for a file's.
+    """
     plan: dict[str, list[Sample]] = {}
     numbers: dict[str, int] = {}
     current, held = "", 0
     for sample in samples:
+        if len(sample.split.encode()) > LONGEST:
+            raise UserError(f"split {shortened_text(sample.split, 20)}: its name is part of files', give a shorter one")
         if not current.startswith(f"{sample.split}-") or held + sample.bytes > shard_bytes:
             number = numbers.get(sample.split, 0)
             numbers[sample.split] = number + 1
@@ -205,7 +218,7 @@ class _ShardWriter(Dataset[list[str]]):
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}", exit_code=1) from error
         try:
-            kept = json.loads(notes.read_text())
+            kept = json.loads(notes.read_text(encoding="utf-8"))
             if kept["state"] == state and kept["bytes"] == path.stat().st_size:
                 return list(kept["problems"])
         except (OSError, ValueError):

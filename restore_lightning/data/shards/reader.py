@@ -27,6 +27,15 @@ OPEN_FILES = 64
 """Shards of a set that a process keeps open."""
 
 
+def _read_at(file: FileIO, buffer: memoryview, start: int) -> int:
+    """Fill a buffer from a place in a file that other threads and processes read too; how many bytes there were."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file.fileno(), [buffer], start)
+    with Path(file.name).open("rb", buffering=0) as own:  # Windows: a place of its own
+        own.seek(start)
+        return own.readinto(buffer)
+
+
 def is_set(folder: Path) -> bool:
     """Whether a folder holds a set of shards, and nothing else."""
     if not (folder / INDEX).is_file():
@@ -155,7 +164,7 @@ class ShardSet:
             kept = self._scratch.bytes = bytearray(count)
         buffer = memoryview(kept)[:count]
         try:
-            read = os.preadv(self._opened(shard).fileno(), [buffer], start)
+            read = _read_at(self._opened(shard), buffer, start)
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}", exit_code=1) from error
         if read != count:

@@ -3,7 +3,7 @@
 import io
 import tarfile
 import zlib
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -74,7 +74,7 @@ class _ShardProblems(Dataset[list[str]]):
         if not member.isreg():
             return "is no file (a link or a folder)"
         version = shards.index.versions[stored["version"]]
-        if str(Path(member.name).with_suffix("")) != f"{shards.sample_name(row)}.{version}":
+        if str(PurePosixPath(member.name).with_suffix("")) != f"{shards.sample_name(row)}.{version}":
             return f"has another name than the index says ({shards.sample_name(row)}.{version})"
         file = tar.extractfile(member)
         data = b"" if file is None else file.read()

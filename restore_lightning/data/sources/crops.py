@@ -1,5 +1,6 @@
 """Random crops: which image each is cut from, where it lies, and whether images are large enough."""
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from restore_lightning.errors import UserError, shortened_list
-from restore_lightning.io.image_files import image_size
+from restore_lightning.io.image_files import read_header
+from restore_lightning.io.image_folders import several_pictures
 from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import generator
+
+log = logging.getLogger(__name__)
 
 
 def shuffled_index(number: int, length: int, seed: int) -> int:
@@ -40,14 +44,19 @@ def sizes_of(paths: Sequence[Path], what: str) -> list[tuple[int, int]]:
     Raises:
         UserError: Files that are no images; all are counted, the first are named.
     """
-    sizes, problems = [], []
+    sizes, problems, several = [], [], {}
     for path in paths:
         try:
-            sizes.append(image_size(path))
+            height, width, pictures = read_header(path)
+            sizes.append((height, width))
+            if pictures > 1:
+                several[str(path)] = pictures
         except UserError as error:
             problems.append(str(error))
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} {what}: {shortened_list(problems)}", exit_code=1)
+    if several:
+        log.info("%s", several_pictures(several))
     return sizes
 
 

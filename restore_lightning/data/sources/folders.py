@@ -1,5 +1,6 @@
 """Folders of images: clean ones, and degraded ones beside the clean ones of the same names."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +10,11 @@ from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import CleanImage, Pair
 from restore_lightning.data.sources.crops import check_smallest, random_window, shuffled_index, sizes_of
 from restore_lightning.errors import UserError, shortened_list
-from restore_lightning.io.image_files import find_images, match
+from restore_lightning.io.image_folders import find_images, left_out, match, no_images
 from restore_lightning.io.images import Colour, in_colour, read_image
 from restore_lightning.io.pixel_windows import Window
+
+log = logging.getLogger(__name__)
 
 
 class PairedFiles(NamedTuple):
@@ -40,6 +43,8 @@ def match_pairs(degraded: Path, clean: Path) -> list[PairedFiles]:
         UserError: As `match`, or images without a partner; all are counted.
     """
     matches = match(degraded, clean)
+    if matches.others:
+        log.info("%s", left_out(matches.others))
     problems = matches.problems()
     if problems:
         raise UserError(f"{'; '.join(problems)}. Images are matched by name without suffix")
@@ -128,7 +133,9 @@ def photographs(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder: give a folder of images")
-    paths = list(find_images(root))
-    if not paths:
-        raise UserError(f"{root} holds no images (.png, .jpg, .webp, .bmp, .tif, .ppm): give a folder of images")
-    return paths
+    files = find_images(root)
+    if not files.images:
+        raise no_images(root, files)
+    if files.others:
+        log.info("%s: %s", root, left_out(files.others))
+    return files.images

@@ -15,5 +15,5 @@ def card(network: str) -> dict[str, Any]:
     >>> card("DRN")["factor"]
     'rain'
     """
-    described: dict[str, Any] = yaml.safe_load((Path(__file__).parent / f"{network}.yaml").read_text())
+    described: dict[str, Any] = yaml.safe_load((Path(__file__).parent / f"{network}.yaml").read_text(encoding="utf-8"))
     return described

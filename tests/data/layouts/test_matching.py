@@ -71,7 +71,7 @@ def test_files_are_kept_as_they_are(restore, tmp_path):
         (lambda root: save(root / "clear/2.jpg", 9), "are clean images of one name"),
         (
             lambda root: huge(root / "hazy/2_1_0.9.png"),
-            "2_1_0.9.png cannot be read as an image: Image size (1600000000",
+            "2_1_0.9.png cannot be read as an image: its header promises 40000x40000 pixels",
         ),
         (lambda root: cut(root / "hazy/2_1_0.9.png"), "2_1_0.9.png cannot be read as an image: "),
     ],
@@ -141,7 +141,7 @@ def test_links_to_folders_are_followed_and_hidden_files_are_not_read(tmp_path):
     (tmp_path / "elsewhere/rain/._rain-001.png").write_text("of a Mac")
     (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/rain/more").symlink_to(tmp_path / "root")
-    samples, problems, unused = match_folder(layout("rain12"), tmp_path / "root")
+    samples, problems, unused, *_ = match_folder(layout("rain12"), tmp_path / "root")
     assert ([sample.name for sample in samples], problems, unused) == (["Rain12/001"], [], [])
 
 
@@ -168,7 +168,7 @@ DESK = "OriginalImages/Canon5D2_5_160_6400_desk"
 def test_other_copies_of_the_folders(name, split, clean, degraded, tmp_path):
     for path in filter(None, (clean, degraded)):
         save(tmp_path / path, 9)
-    samples, problems, unused = match_folder(layout(name), tmp_path)
+    samples, problems, unused, *_ = match_folder(layout(name), tmp_path)
     assert [(sample.split, problems, unused) for sample in samples] == [(split, [], [])]
 
 
@@ -176,7 +176,7 @@ def test_two_sets_of_pairs_below_one_split(tmp_path):
     for name in ("Rain100L", "Rain100H"):
         save(tmp_path / f"test/{name}/target/1.png", 9)
         save(tmp_path / f"test/{name}/input/1.png", 9)
-    samples, problems, _ = match_folder(layout("pairs"), tmp_path)
+    samples, problems, *_ = match_folder(layout("pairs"), tmp_path)
     assert ([sample.name for sample in samples], problems) == (["Rain100H/1", "Rain100L/1"], [])
 
 
@@ -189,11 +189,11 @@ def test_what_is_not_part_of_the_set_is_said(restore, tmp_path):
     grow(tmp_path / "rain", TREES["rain100l"])
     for name in ("rainregion-2.png", "rainstreak-2.png"):
         save(tmp_path / "rain/RainTrainL" / name, 9)
-    samples, problems, _ = match_folder(layout("rain100l"), tmp_path / "rain")
+    samples, problems, *_ = match_folder(layout("rain100l"), tmp_path / "rain")
     assert (len(samples), problems) == (3, [])
     for name in ("img_001_SRF_2_HR.png", "img_001_SRF_2_LR.png", "img_001_SRF_2_bicubic.png", "LR_bicubic/X2/a.png"):
         save(tmp_path / "set5" / name, 9)
-    samples, problems, _ = match_folder(layout("set5"), tmp_path / "set5")
+    samples, problems, *_ = match_folder(layout("set5"), tmp_path / "set5")
     assert ([sample.name for sample in samples], problems) == (["img_001_SRF_2_HR"], [])
 
 
@@ -229,6 +229,6 @@ def test_degraded_images_of_one_name_are_ambiguous(tmp_path):
     grow(tmp_path, [("train", "clean/a.png", ["degraded/a.png", "degraded/a.jpg"])])
     save(tmp_path / "clean/b.png", 9)
     save(tmp_path / "degraded/b.png", 9)
-    samples, problems, _ = match_folder(layout("pairs"), tmp_path)
+    samples, problems, *_ = match_folder(layout("pairs"), tmp_path)
     assert [sample.name for sample in samples] == ["b"]
     assert problems == ["degraded/a.png and degraded/a.jpg are degraded images of one name"]

@@ -1,7 +1,6 @@
 """Packing: the same bytes however it is done, resumed, interrupted, refused."""
 
 import errno
-import fcntl
 import json
 import os
 import resource
@@ -114,9 +113,10 @@ def test_two_packs_at_once(root, restore, tmp_path):
     """The second one is refused while the first holds the folder."""
     (tmp_path / ".set.packing").mkdir()
     script = f"""
-import fcntl, sys, time
-file = open({str(tmp_path / ".set.packing/lock")!r}, "w")
-fcntl.lockf(file, fcntl.LOCK_EX)
+import time
+from filelock import FileLock
+lock = FileLock({str(tmp_path / ".set.packing.lock")!r})
+lock.acquire()
 print("locked", flush=True)
 time.sleep(60)
 """
@@ -126,8 +126,9 @@ time.sleep(60)
         other.kill()
     assert code == 1
     assert "another process is writing" in line_of(err)
-    assert (tmp_path / ".set.packing/lock").exists()
+    assert (tmp_path / ".set.packing.lock").exists()
     assert restore("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_a_file_system_without_locks_is_named(root, restore, tmp_path, monkeypatch):
@@ -136,7 +137,7 @@ def test_a_file_system_without_locks_is_named(root, restore, tmp_path, monkeypat
     def refused(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "lockf", refused)
+    monkeypatch.setattr("fcntl.flock", refused)
     code, _, err = restore("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)
     assert code == 1
     assert "cannot be locked (No locks available): choose another file system" in line_of(err)
@@ -159,7 +160,7 @@ def test_a_disk_that_is_full(workers, root, tmp_path):
     assert "mend this and give the same command again" in line_of(limited.stderr)
     assert not out.exists()
     left = [path.name for path in (tmp_path / ".set.packing").iterdir()]
-    assert sorted(left) == ["lock", "test-000000.json", "test-000000.tar"]  # what fits
+    assert sorted(left) == ["test-000000.json", "test-000000.tar"]  # what fits
     subprocess.run([*words, "--workers", "0"], check=True)
     assert len(ShardSet(out).index.members) == 16
 
