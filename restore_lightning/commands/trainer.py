@@ -166,7 +166,7 @@ class RestoreCLI(LightningCLI):
             UserError: There is not enough memory.
         """
         try:
-            self.trainer.fit(**arguments)
+            self.first_batch.run(self.trainer.fit, **arguments)
         except (RuntimeError, MemoryError) as error:  # that of CUDA is a RuntimeError
             if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY):
                 raise UserError(out_of_memory(self.datamodule, self.model.last_factor), exit_code=1) from error
@@ -180,10 +180,6 @@ class RestoreCLI(LightningCLI):
                 if callback.stopping_reason_message:
                     print(f"stopped early: {callback.stopping_reason_message}", flush=True)
             print(f"run: {run}; next: restore test --config {Path(run, 'config.yaml')}", flush=True)
-
-    def fit(self, **arguments: Any) -> None:
-        """Train."""
-        self.first_batch.run(self.trainer.fit, **arguments)
 
     def validate(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
