@@ -32,6 +32,9 @@ PRECISION = "precision"
 MULTIPLE = "size_multiple"
 """Key under which the size multiple is kept of a network that declares none."""
 
+LFS_POINTER = b"version https://git-lfs"
+"""What a file begins with that Git LFS left in the place of another."""
+
 
 class Trained(NamedTuple):
     """What a checkpoint holds.
@@ -74,6 +77,7 @@ def load_trained(path: str | Path) -> Trained:
     problem = state_dict_mismatch(shapes(network), state, most=3)
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
+    check_finite(path, network, state)
     network.load_state_dict(state)
     order: Any = checkpoint.get(ORDER)
     factors = network_info(network).factors
@@ -101,16 +105,60 @@ def read_checkpoint(path: str | Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(
-            f"checkpoint {path} cannot be read: no checkpoint, a damaged one, or one with more than tensors and plain"
-            " values",
-            exit_code=1,
-        ) from error
+        raise UserError(f"checkpoint {path} {damage(Path(path))}", exit_code=1) from error
+
+
+def damage(path: Path) -> str:
+    """What may be wrong with a file that cannot be read as a checkpoint, for people."""
+    with path.open("rb") as file:
+        start = file.read(len(LFS_POINTER))
+    if not start:
+        return "cannot be read: it is empty"
+    if start == LFS_POINTER:
+        return "cannot be read: it is Git LFS's pointer to the file; fetch the file by git lfs pull"
+    return "cannot be read: no checkpoint, a damaged one, or one with more than tensors and plain values"
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in a module's state."""
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def not_finite(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors that make every image NaN: parameters that are not finite, other tensors that hold NaN.
+
+    Others may hold infinity, as masks do. Devices are waited for once.
+
+    Args:
+        network: Says which are parameters.
+        state: Name -> tensor.
+    """
+    parameters = {name for name, _ in network.named_parameters()}
+    floating = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    if not floating:
+        return []
+    fine = [(t.isfinite() if name in parameters else ~t.isnan()).all() for name, t in floating.items()]
+    return [name for name, good in zip(floating, torch.stack(fine).tolist(), strict=True) if not good]
+
+
+def check_finite(path: str | Path, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Refuse the weights of a training that diverged, with which every image would be black.
+
+    Args:
+        path: Of the checkpoint.
+        network: That they are for.
+        state: Name -> tensor.
+
+    Raises:
+        UserError: Some are not finite.
+    """
+    names = not_finite(network, state)
+    if names:
+        raise UserError(
+            f"checkpoint {path}: {len(names)} of its {len(state)} tensors are not finite ({shortened_list(names, 2)}):"
+            " its training diverged; use an earlier one",
+            exit_code=1,
+        )
 
 
 def state_dict_mismatch(

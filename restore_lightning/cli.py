@@ -10,6 +10,7 @@ from importlib import import_module
 from restore_lightning import __version__
 from restore_lightning.commands import COMMANDS, TRAINER_VERBS
 from restore_lightning.errors import UserError, shortened_text
+from restore_lightning.runs.exits import leave
 from restore_lightning.runs.signals import receiving_signals
 
 HELP = """usage: restore VERB ...
@@ -22,7 +23,7 @@ train and score, by a config:
              --config C.yaml [--key value ...]; C.yaml is a file or a shipped config
 {configs}
              fit --ckpt_path last goes on where the run stopped, --overwrite starts it over;
-             SIGTERM and SIGUSR1 stop it after the next step, saved, with exit code 143 and 138
+             Ctrl-C, SIGTERM and SIGUSR1 stop it after the next step, saved, with exit code 130, 143 and 138
 
 use a trained network:
   apply      restore image files and folders
@@ -53,10 +54,16 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0, 2 for a wrong call, 1 for a run that failed, 128 + N for training that signal N stopped.
     """
-    words = list(sys.argv[1:] if args is None else args)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need not be text that it can show
             stream.reconfigure(errors="backslashreplace")
+    code = _exit_code(list(sys.argv[1:] if args is None else args))
+    if args is None:
+        leave(code)
+    return code
+
+
+def _exit_code(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         import textwrap
 
@@ -72,6 +79,9 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except SystemExit as stop:  # a signal; argparse, after --help or an error of its own
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning makes it an error
+            print("restore: interrupted", file=sys.stderr)
+            return 130
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
         print("restore: interrupted", file=sys.stderr)

@@ -118,6 +118,51 @@ class WaitForSignal(Callback):
             waited("a signal", lambda: received_signal() > 0, seconds=120)
 
 
+class RaiseAt(Callback):
+    """An error, or Ctrl-C for the whole group of processes, in training and in scoring.
+
+    Args:
+        batch: Behind which batch.
+        rank: Of the process that fails; the others wait for it.
+        interrupt: Ctrl-C, in place of an error.
+    """
+
+    def __init__(self, batch: int = 1, rank: int = 0, interrupt: bool = False) -> None:
+        self.batch = batch
+        self.rank = rank
+        self.interrupt = interrupt
+
+    @classmethod
+    def words(cls, **arguments: int) -> list[str]:
+        """Options that add it."""
+        return added(cls, **arguments)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if batch_idx == self.batch and trainer.global_rank == self.rank:
+            if not self.interrupt:
+                raise RuntimeError("a callback of mine")
+            os.killpg(os.getpgid(0), signal.SIGINT)
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        self.on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    on_test_batch_end = on_validation_batch_end
+
+
+def members(group: int) -> list[str]:
+    """Processes of a group, without those that have ended and were not waited for."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        state, _, of_group = rest.split()[:3]
+        if int(of_group) == group and state != "Z":
+            found.append(name)
+    return found
+
+
 def assert_same_weights(expected: Path, found: Path) -> None:
     """Two checkpoints of the same step hold the same weights and the same state of the optimiser, bit by bit."""
     one, other = (torch.load(path, weights_only=True) for path in (expected, found))

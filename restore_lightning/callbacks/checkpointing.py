@@ -1,6 +1,8 @@
 """Checkpoints of a run: `checkpoints/last.ckpt` and `checkpoints/best.ckpt`, written whole or not at all."""
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from restore_lightning.errors import UserError
+from restore_lightning.checkpoints import damage, read_checkpoint
+from restore_lightning.errors import UserError, shortened_text
 from restore_lightning.io.files import written_beside
 from restore_lightning.runs.distributed import signal_on_any_rank, smallest_on_any_rank
-from restore_lightning.runs.folder import CHECKPOINTS
+from restore_lightning.runs.folder import CHECKPOINTS, saved_checkpoints
 from restore_lightning.runs.loggers import MetricsCSV
-from restore_lightning.runs.signals import stop_run
+from restore_lightning.runs.signals import receive_interrupts, stop_run
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -26,26 +29,57 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Save to a local path."""
-        with written_beside(Path(path)) as beside, beside.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        """Save to a local path.
+
+        Raises:
+            UserError: It cannot be written; what was there before still is.
+        """
+        try:
+            with written_beside(Path(path)) as beside, beside.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:
+            # torch's own error, of a file that it could not write on, hides the system's.
+            causes = [one for one in (error, error.__context__) if isinstance(one, OSError)]
+            why = causes[-1].strerror if causes else shortened_text(str(error), 100)
+            kept = "; the one before is whole" if Path(path).is_file() else ""
+            raise UserError(
+                f"{path} cannot be written: {why}{kept}. Make room or give another --trainer.default_root_dir,"
+                " and go on with --ckpt_path last",
+                exit_code=1,
+            ) from error
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
         """Read one of ours; only tensors and plain values, whatever torch or the call were told.
 
         Raises:
-            UserError: It is none, or more is to be read.
+            UserError: It is none, or damaged; then one beside it that is whole is named. Or more is to be read.
         """
         if weights_only is False:
             raise UserError("--weights_only false would run whatever a checkpoint holds: leave it out")
-        checkpoint = super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
+        try:
+            checkpoint = super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
+        except Exception as error:
+            whole = _newest_whole(Path(path))
+            others = f"; go on with --ckpt_path {whole[1]}, which is of step {whole[0]}" if whole else ""
+            raise UserError(f"checkpoint {path} {damage(Path(path))}{others}", exit_code=1) from error
         if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
             raise UserError(
                 f"{path} was not written by restore fit: turn the authors' files into checkpoints by restore convert"
             )
         return checkpoint
+
+
+def _newest_whole(damaged: Path) -> tuple[int, Path] | None:
+    """Step and path of the checkpoint that is to be used in place of a damaged one."""
+    found = []
+    for path in saved_checkpoints(damaged.parent):
+        with suppress(UserError):
+            checkpoint = read_checkpoint(path)
+            if isinstance(checkpoint, dict) and checkpoint.get("optimizer_states"):
+                found.append((int(checkpoint["global_step"]), path))
+    return max(found, default=None)
 
 
 class LastCheckpoint(Checkpoint):
@@ -82,7 +116,16 @@ class LastCheckpoint(Checkpoint):
         self.validation_due = state_dict.get("validation_due", False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let a run begin that has done its last step, where a validation is due: Lightning takes it for finished."""
+        """Let a run begin that has done its last step, where a validation is due: Lightning takes it for finished.
+
+        What was kept as the best ones is looked for where this run keeps them.
+        """
+        for callback in trainer.checkpoint_callbacks:
+            kept = checkpoint["callbacks"].get(callback.state_key)
+            if isinstance(callback, ModelCheckpoint) and kept and callback.dirpath:
+                # The first process looks: another machine may not see the files, and all are to know the same scores.
+                found = trainer.strategy.broadcast(moved(kept, str(callback.dirpath)))
+                checkpoint["callbacks"][callback.state_key] = found
         state = checkpoint["callbacks"].get(self.state_key, {})
         if state.get("validation_due") and checkpoint["global_step"] == trainer.max_steps:
             self._max_steps = trainer.max_steps
@@ -90,7 +133,8 @@ class LastCheckpoint(Checkpoint):
             checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validate where the run that goes on was to do it next."""
+        """Validate where the run that goes on was to do it next; from here on Ctrl-C stops where a step ends."""
+        receive_interrupts(aloud=trainer.is_global_zero)
         self._saved_step = trainer.global_step if trainer.strategy.broadcast(_last(trainer).is_file()) else None
         loop = trainer.fit_loop.epoch_loop
         if self._max_steps is not None:
@@ -161,6 +205,30 @@ class LastCheckpoint(Checkpoint):
 
 def _last(trainer: Trainer) -> Path:
     return Path(trainer.default_root_dir, CHECKPOINTS, "last.ckpt")
+
+
+def moved(kept: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """What a `ModelCheckpoint` remembers of its files, with those that are now in another folder, or another spelling.
+
+    Lightning forgets all scores unless folders are the same text. Files that are not there are forgotten here too:
+    their run was not moved, this one began from its checkpoint, or somebody has removed them.
+
+    Args:
+        kept: State of the callback.
+        folder: Where it keeps its files in this run.
+    """
+    before = kept.get("dirpath") or folder
+
+    def here(path: str) -> str:
+        return os.path.join(folder, os.path.relpath(path, before)) if path else path  # noqa: PTH118  (as text)
+
+    scores = {here(path): score for path, score in (kept.get("best_k_models") or {}).items()}
+    scores = {path: score for path, score in scores.items() if Path(path).is_file()}
+    found = {name: here(kept.get(name) or "") for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+    found = {name: path if Path(path).is_file() else "" for name, path in found.items()}
+    # The worst that is kept is found anew once there are as many as are to be kept.
+    worst = {} if found["kth_best_model_path"] in scores else {"kth_best_model_path": ""}
+    return {**kept, **found, **worst, "dirpath": folder, "best_k_models": scores}
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -21,7 +21,7 @@ class FirstBatch(Callback):
         """It has."""
         self.done = True
 
-    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_end
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_end  # type: ignore[assignment]
 
     def run(self, method: Callable[..., Any], **arguments: Any) -> None:
         """Call a method of the Trainer.

@@ -31,10 +31,11 @@ from restore_lightning.callbacks import (
 from restore_lightning.checkpoints import check_arguments, check_serialisable
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.parser_messages import one_line, refusal
+from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import check_folder, with_home, write_text
-from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, starting_processes
+from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
     earlier_run,
@@ -85,7 +86,7 @@ class RunConfig(SaveConfigCallback):
         write_text(Path(trainer.default_root_dir, "config.yaml"), self.parser.dump(config, skip_unset=False))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.experiment.config.update(config.as_dict(), allow_val_change=True)
+                logger.log_hyperparams(config.as_dict())
 
 
 class RestoreCLI(LightningCLI):
@@ -287,6 +288,7 @@ def run(verb: str, words: list[str]) -> int:
     """Run one verb of the Trainer."""
     _quiet()
     _types_in_order()
+    use_text_keys()
     RestoreCLI.overwrite = "--overwrite" in words and verb == "fit"
     words = [word for word in words if word != "--overwrite" or verb != "fit"]
     if RestoreCLI.overwrite and any(word.startswith("--ckpt_path") for word in words):
@@ -312,6 +314,10 @@ def run(verb: str, words: list[str]) -> int:
     except argparse.ArgumentError as error:
         config_given = any(word.startswith(("--config", "-c")) for word in words)
         raise UserError(refusal(str(error), verb, config_given)) from error
+    except RuntimeError as error:
+        if of_another_rank(error):
+            raise UserError("another process of this run ended, its own line says why", exit_code=1) from error
+        raise
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))

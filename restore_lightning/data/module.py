@@ -19,6 +19,7 @@ from restore_lightning.errors import UserError
 from restore_lightning.io.images import to_float
 from restore_lightning.metrics.functional import WINDOW_SIZE
 from restore_lightning.runs.distributed import same_on_all_ranks
+from restore_lightning.runs.exits import end_workers_at_exit
 from restore_lightning.runs.signals import ignore_signals_in_worker
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class RestorationData(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Find the images of a stage and say which they are; all processes must find the same."""
         split = "val" if stage in ("fit", "validate") else "test"
+        end_workers_at_exit()
         same_on_all_ranks(lambda: self._find(stage, split), lambda: self._compared(split))
         if stage == "fit":
             log.info(self._division())

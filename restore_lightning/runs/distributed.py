@@ -106,6 +106,13 @@ def _group_on_host(world: Any) -> Any:
     return world if dist.get_backend(world) == "gloo" else dist.new_group(backend="gloo")
 
 
+def of_another_rank(error: Exception) -> bool:
+    """Whether an error only says that another process of the run is gone, which had an error of its own."""
+    said = str(error)
+    by_gloo = "gloo/transport" in said and any(what in said for what in ("closed by peer", "reset by peer", "pipe"))
+    return by_gloo or ("NCCL" in said and "remote process exited" in said)
+
+
 def same_on_all_ranks(find: Callable[[], None], describe: Callable[[], Mapping[str, Any]]) -> None:
     """Let all processes of a run find their data and compare them; all of them learn of a failure or a difference.
 

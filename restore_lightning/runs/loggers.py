@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from restore_lightning.errors import shortened_text
 from restore_lightning.io.files import write_text
+from restore_lightning.runs.distributed import is_rank_zero
+from restore_lightning.runs.exits import done_within
 from restore_lightning.runs.signals import received_signal
 
 log = logging.getLogger(__name__)
@@ -92,29 +95,105 @@ class MetricsCSV(Logger):
 
 
 class RunWandb(WandbLogger):
-    """W&B, left alone after SIGTERM: a cluster sends it to all processes of a job, W&B's too, and writing fails then.
+    """W&B, which never stops a run: `metrics.csv` and `scores.json` have all numbers too.
 
-    `metrics.csv` has what is logged until the step ends.
+    Where it cannot start online it writes to the run's folder, and after any other error it is left alone. So it is
+    after SIGTERM: a cluster sends it to all processes of a job, W&B's too, and writing fails then.
+
+    Args:
+        **arguments: Of `WandbLogger`.
     """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.arguments = arguments
+        self.failed = False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """W&B's run."""
-        return DummyLogger().experiment if received_signal() == signal.SIGTERM else super().experiment
+        """W&B's run, or what takes everything and does nothing."""
+        if self.failed or received_signal() == signal.SIGTERM:
+            return DummyLogger().experiment
+        try:
+            return super().experiment
+        except Exception as error:
+            if self.arguments.get("mode") == "offline":
+                self._give_up(error)
+            else:
+                _say_offline(self.save_dir, error)
+                self.arguments["mode"] = "offline"
+                super().__init__(**self.arguments)
+        return self.experiment
+
+    def log_metrics(self, *arguments: Any, **named: Any) -> None:
+        """Log numbers."""
+        with self._optional():
+            super().log_metrics(*arguments, **named)
+
+    def log_hyperparams(self, *arguments: Any, **named: Any) -> None:
+        """Log what the run was told."""
+        with self._optional():
+            super().log_hyperparams(*arguments, **named)
+
+    def log_table(self, *arguments: Any, **named: Any) -> None:
+        """Log a table."""
+        with self._optional():
+            super().log_table(*arguments, **named)
+
+    def log_image(self, *arguments: Any, **named: Any) -> None:
+        """Log images."""
+        with self._optional():
+            super().log_image(*arguments, **named)
+
+    @contextmanager
+    def _optional(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        if not self.failed:
+            log.warning("W&B failed, the run goes on without it: %s", _one_line(error))
+        self.failed = True
+
+
+def _say_offline(folder: Any, error: Exception) -> None:
+    log.warning(
+        "W&B cannot be reached (%s): it writes to %s, `wandb sync` sends that later; WANDB_MODE=offline asks for this",
+        _one_line(error),
+        Path(folder, "wandb"),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return shortened_text(" ".join(f"{type(error).__name__}: {error}".split()), 200)
+
+
+PATIENCE = {"offline": 60.0, "online": 600.0}
+"""Seconds for W&B to end: it may hang, or have pictures to send."""
 
 
 def finish_wandb() -> None:
-    """End this process's W&B run, if it has one."""
+    """End this process's W&B run, if it has one, and W&B's service; what takes too long is left behind."""
     wandb = sys.modules.get("wandb")
     if wandb is None or wandb.run is None:
         return
+
+    def finish() -> None:
+        try:
+            wandb.finish()
+        finally:
+            wandb.teardown()  # else at exit, where nothing limits it
+
     try:
-        wandb.finish()
+        if not done_within(PATIENCE["offline" if wandb.run.offline else "online"], finish):
+            log.warning("W&B does not end: what was logged is kept in the run's folder, `wandb sync` sends it")
     except OSError:
         log.info("W&B's service got the signal too: what was logged until then is kept")
-        with suppress(OSError):
-            wandb.teardown()  # else it tries again at exit
+    except Exception as error:
+        log.warning("W&B failed at its end, what was logged until then is kept: %s", _one_line(error))
 
 
 def run_loggers(run: Path, resumed: bool = False) -> list[Logger]:
@@ -138,7 +217,12 @@ def wandb_logger(run: Path, recorded: str | None = None) -> WandbLogger:
     """
     import wandb
 
-    chosen = "WANDB_MODE" in os.environ or wandb.login(prompt=False)
+    chosen = "WANDB_MODE" in os.environ
+    if not chosen and is_rank_zero():  # the others have nothing to write
+        try:
+            chosen = bool(wandb.login(prompt=False))  # asks its server
+        except Exception as error:
+            _say_offline(run, error)
     # Not `offline=True`: it works by an environment variable, which wandb has read by now.
     settings: dict[str, Any] = {} if chosen else {"mode": "offline"}
     given = {"WANDB_RUN_ID", "WANDB_SWEEP_ID"} & os.environ.keys()

@@ -2,7 +2,8 @@
 
 SIGTERM is what systems, schedulers and `kill` send, SIGUSR1 what Slurm sends ahead of a job's time limit
 (`#SBATCH --signal=SIGUSR1@120`). Saving within a handler would hang: other processes may be in another collective.
-Windows has no SIGUSR1, and `taskkill` ends a process without any signal.
+Ctrl-C (SIGINT) stops training in the same way, once it has begun: before, there is nothing to save. Windows has no
+SIGUSR1, and `taskkill` ends a process without any signal.
 Nothing here imports torch: signals are received from the command's first moment on.
 """
 
@@ -18,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from restore_lightning.io.files import write_text
+from restore_lightning.runs.exits import end_by_signal
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -57,6 +59,7 @@ def receiving_signals() -> Iterator[None]:
     _noted = 0
     in_main = threading.current_thread() is threading.main_thread()  # others cannot set handlers
     ours = [number for number in SIGNALS if in_main and signal.getsignal(number) is signal.SIG_DFL]
+    interrupt = signal.getsignal(signal.SIGINT)
     for number in ours:
         signal.signal(number, _note)
     try:
@@ -65,6 +68,29 @@ def receiving_signals() -> Iterator[None]:
         _noted = 0
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+        if in_main:
+            signal.signal(signal.SIGINT, interrupt)
+
+
+def receive_interrupts(aloud: bool) -> None:
+    """From here on Ctrl-C is noted like the other signals, once; the second one ends the process at once.
+
+    Jobs in the background, for which shells ignore it, go on ignoring it.
+
+    Args:
+        aloud: Whether this process says so when it comes.
+    """
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if _noted == number:
+            end_by_signal(number)
+        if aloud:  # not by a logger, which the signal may have interrupted
+            os.write(2, b"\nstopping where this step ends, saved; Ctrl-C again: at once\n")
+        _note(number, frame)
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, note)
 
 
 def received_signal() -> int:
@@ -75,10 +101,13 @@ def received_signal() -> int:
 def ignore_signals_in_worker(worker: int) -> None:
     """In a data loader's worker: signals to the whole job are not for it, its end would be an error of the run.
 
+    When the process that started it is killed, torch ends it within seconds; `exits.end_workers_at_exit` at any other
+    end.
+
     Args:
         worker: Its number.
     """
-    for number in SIGNALS:
+    for number in {*SIGNALS, signal.SIGINT}:
         signal.signal(number, signal.SIG_IGN)
     # One SIGTERM only: at its end the trainer sends it to workers that hang.
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
@@ -89,8 +118,7 @@ def _note(number: int, frame: FrameType | None) -> None:
     if _noted == 0:
         _since = time.monotonic()
     elif number == signal.SIGTERM and time.monotonic() - _since > PATIENCE:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        end_by_signal(number)
     _noted = max(_noted, number)
 
 

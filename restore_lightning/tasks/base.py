@@ -21,6 +21,8 @@ from restore_lightning.checkpoints import (
     PRECISION,
     SETTINGS,
     SPEC,
+    check_finite,
+    network_state,
     read_initial_checkpoint,
 )
 from restore_lightning.inference import (
@@ -35,6 +37,7 @@ from restore_lightning.inference import (
 from restore_lightning.networks import to_channels_last
 from restore_lightning.runs.averaging import keep_averages, kind_of_weights
 from restore_lightning.runs.resume import check_resumed, continue_batches
+from restore_lightning.tasks.divergence import check_losses, check_weights
 from restore_lightning.tasks.kernels import compiled, fuse_step
 from restore_lightning.tasks.mean_losses import MeanLosses
 
@@ -114,7 +117,13 @@ class RestorationTask(LightningModule, ABC):
         return copied
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `restore apply` needs, what a resumed run compares, and which weights these are."""
+        """Keep what `restore apply` needs, what a resumed run compares, and which weights these are.
+
+        Raises:
+            UserError: Training diverged; nothing is written then.
+        """
+        check_losses(self.trainer, self._losses, self._losses.of_all_processes(self.trainer.strategy))
+        check_weights(self.trainer, self.network)
         checkpoint |= self._described()
         keep_averages(self.trainer, self, checkpoint)
         checkpoint[KIND] = AVERAGED if "averaging_state" in checkpoint else CURRENT
@@ -131,6 +140,7 @@ class RestorationTask(LightningModule, ABC):
         this_run = {**self._described(), "state_dict": self.state_dict(), DATA: data}
         this_run |= {KIND: kind_of_weights(self.trainer), PRECISION: str(self.trainer.precision)}
         check_resumed(checkpoint, this_run, scoring=not training)
+        check_finite(str(self.trainer.ckpt_path), self.network, network_state(checkpoint))
         self.steps_trained = checkpoint.get("global_step", 0)
         self.weights = checkpoint.get(KIND, CURRENT)
         if training:
@@ -183,17 +193,22 @@ class RestorationTask(LightningModule, ABC):
         """One minibatch of one factor."""
         loss = self.loss(batch)
         # This process's, and nothing that waits for the device: what is logged or looked at is their mean, once it is.
-        self._losses.add(batch["factor"], loss.detach())
+        self._losses.add(batch["factor"], loss.detach(), batch_idx)
         self.log(f"train/{batch['factor']}/loss", loss.detach(), logger=False, batch_size=len(batch["clean"]))
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:
-        """Every `log_every_n_steps`: each factor's mean loss since the last time, learning rate, cycle."""
+        """Every `log_every_n_steps`: each factor's mean loss since the last time, learning rate, cycle.
+
+        Raises:
+            UserError: A loss was not finite.
+        """
         steps = self.trainer.global_step
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if steps == self._logged or every == 0 or steps % every:
             return
         losses = self._losses.of_all_processes(self.trainer.strategy)
+        check_losses(self.trainer, self._losses, losses)
         self.logged_losses |= losses
         row = {f"train/{factor}/loss": loss for factor, loss in losses.items()}
         row |= {"lr": self._lr, "cycle": float(batch["cycle"])}

@@ -6,6 +6,9 @@ import torch
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
+NONE = 2**62
+"""Above every number of a minibatch."""
+
 
 class MeanLosses:
     """Each factor's mean loss since the last row of the log.
@@ -16,11 +19,28 @@ class MeanLosses:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+        self._diverged: dict[str, Tensor] = {}
 
-    def add(self, factor: str, loss: Tensor) -> None:
-        """Add the loss () of a minibatch."""
+    def add(self, factor: str, loss: Tensor, batch: int) -> None:
+        """Add the loss () of a minibatch, and note on its device whether it is the first one that is not finite.
+
+        Args:
+            factor: Of the minibatch.
+            loss: Of the minibatch.
+            batch: Its number.
+        """
         self._sums[factor] = self._sums[factor] + loss if factor in self._sums else loss
         self._counts[factor] = self._counts.get(factor, 0) + 1
+        first = self._diverged.get(factor)
+        if first is None:
+            first = torch.full_like(loss, NONE, dtype=torch.int64)
+        self._diverged[factor] = torch.where(loss.isfinite(), first, first.clamp(max=batch))
+
+    def first_not_finite(self) -> dict[str, int]:
+        """Factor -> number of its first minibatch here whose loss was not finite; `NONE` where all were."""
+        if not self._diverged:
+            return {}
+        return dict(zip(self._diverged, torch.stack(list(self._diverged.values())).tolist(), strict=True))
 
     def of_all_processes(self, strategy: Strategy) -> dict[str, float]:
         """Factor -> mean loss over its minibatches and all processes; these must ask at the same place."""

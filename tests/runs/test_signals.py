@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from restore_lightning.cli import main
 from restore_lightning.errors import UserError
 from restore_lightning.runs.folder import lock_run_folder
 from tests.conftest import CONF
-from tests.killing import KillAt, WaitForSignal, assert_same_weights, waited
+from tests.killing import KillAt, WaitForSignal, assert_same_weights, members, waited
 
 STEPS, EVERY = 8, 4
 
@@ -145,20 +144,6 @@ def test_a_signal_to_every_process_of_a_run(tmp_path):
     finally:
         if members(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def members(group):
-    """Processes of a group, without those that have ended and were not waited for."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
-        except OSError:
-            continue
-        state, _, of_group = rest.split()[:3]
-        if int(of_group) == group and state != "Z":
-            found.append(name)
-    return found
 
 
 def test_a_second_sigterm_ends_what_makes_no_step():

@@ -23,7 +23,7 @@ def test_means_by_factor():
     losses = MeanLosses()
     assert losses.of_all_processes(PROCESS) == {}
     for factor, loss in (("rain", 1.0), ("haze", 5.0), ("rain", 2.5)):
-        losses.add(factor, torch.tensor(loss))
+        losses.add(factor, torch.tensor(loss), 0)
     assert losses.of_all_processes(PROCESS) == {"rain": 1.75, "haze": 5.0}
 
 
@@ -65,9 +65,10 @@ def test_a_step_that_a_scaler_leaves_out(restore, tmp_path):
     assert all(tensor.isfinite().all() for tensor in last["state_dict"].values())
 
 
-def test_a_run_without_a_log_keeps_one_number_of_a_factor():
+def test_a_run_without_a_log_keeps_two_numbers_of_a_factor():
+    """Its sum, and where it was not finite first."""
     losses = MeanLosses()
     for _ in range(100):
-        losses.add("rain", torch.ones(()))
+        losses.add("rain", torch.ones(()), 0)
     kept = [value for part in vars(losses).values() for value in part.values() if isinstance(value, torch.Tensor)]
-    assert sum(tensor.numel() for tensor in kept) == 1
+    assert sum(tensor.numel() for tensor in kept) == 2
