@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/quickstart
 WORKERS ?= 2
+SEED ?= 1
 
-.PHONY: setup quickstart test test-fast gpu lint clean
+.PHONY: setup quickstart test test-fast fuzz gpu lint clean
 
 setup: $(VENV)/installed
 
@@ -41,6 +42,10 @@ test: lint
 # Those that take no more than about three seconds each.
 test-fast: $(VENV)/installed-test
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+
+# Thousands of damaged files and command lines, in one process; make test tries a few hundred. SEED=2 tries others.
+fuzz: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/fuzz -p no:cacheprovider --hypothesis-profile long --hypothesis-seed $(SEED)
 
 # On a machine with a CUDA GPU: what only it can test and measure, into docs/performance.md and runs/on_gpu.json.
 gpu: $(VENV)/installed-test

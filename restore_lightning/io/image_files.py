@@ -197,7 +197,9 @@ class _TooManyPixelsError(ValueError):
 
 
 def _check_pixels(width: int, height: int, file: Source, most: int | None) -> None:
-    """Refuse files made to exhaust the memory."""
+    """Refuse files made to exhaust the memory, and those without pixels."""
+    if min(width, height) < 1:
+        raise ValueError(f"its header promises {width}x{height} pixels")
     if most is None:
         size = Path(file).stat().st_size if isinstance(file, str | Path) else file.seek(0, 2)
         most = max(SAFE_PIXELS, PIXELS_PER_BYTE * size)

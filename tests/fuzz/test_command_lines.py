@@ -85,7 +85,8 @@ def test_verbs(verb, data, known, folder):
 @pytest.mark.parametrize("verb", TRAINER_VERBS)
 @given(data=st.data())
 def test_trainer_verbs(verb, data, known, folder, step_1):
-    pairs = data.draw(st.lists(extra(TRAINER_FLAGS, known), max_size=3))
+    files = [word for word in known if not word.endswith("pipe")]  # the parser waits for what is written to it
+    pairs = data.draw(st.lists(extra(TRAINER_FLAGS, files), max_size=3))
     words = [word for pair in pairs for word in pair]
     start = () if verb == "fit" else ("--ckpt_path", step_1)
     ends = ("--trainer.max_steps", 1) if verb == "fit" else ()

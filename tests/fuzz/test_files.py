@@ -36,6 +36,17 @@ def place(tmp_path_factory):
     return fresh
 
 
+def test_a_header_without_rows(images, place, step_1):
+    """Found by fuzzing: it ended a folder's restoration."""
+    folder = place()
+    (folder / "whole.png").write_bytes(images["rgb.png"])
+    (folder / "rgb.tif").write_bytes(damaged_bytes(images["rgb.tif"], 920))
+    done = fuzzed("images, apply", "apply", step_1, folder, "--factor", "rain", "--output", folder.parent / "out",
+                  "--overwrite", codes=(1,))  # fmt: skip
+    assert "1 of 2 images restored" in done.out
+    assert "rgb.tif cannot be read as an image" in done.err
+
+
 @given(seed=SEEDS, data=st.data())
 def test_images(seed, data, images, place, step_1):
     """Beside a whole one, which is restored; each is restored or named."""
