@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback
 
 from restore_lightning.errors import UserError, shortened_text
+from restore_lightning.runs.memory import is_out_of_memory
 
 
 class FirstBatch(Callback):
@@ -36,11 +36,9 @@ class FirstBatch(Callback):
         self.done = False
         try:
             method(**arguments)
-        except torch.OutOfMemoryError:
-            raise
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
             path = arguments.get("ckpt_path")
-            if path is None or self.done:
+            if path is None or self.done or is_out_of_memory(error):
                 raise
             problem = shortened_text(" ".join(f"{type(error).__name__}: {error}".split()), 200)
             raise UserError(

@@ -187,10 +187,10 @@ def run(words: list[str]) -> int:
 
 def _told(job: Job, error: Exception, tile: int | None) -> str:
     """Why a file was not restored, in one line."""
-    import torch
+    from restore_lightning.runs.memory import is_out_of_memory
 
     what = " ".join(str(error).split())
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in what:  # on a GPU, on the CPU
+    if is_out_of_memory(error):
         remedy = "restore it in tiles, e.g. --tile 512" if tile is None else f"give a smaller --tile than {tile}"
         what = f"too large for the memory: {remedy}: {what}"
     return what if isinstance(error, UserError) else f"{job.source}: {what}"

@@ -4,7 +4,6 @@ import argparse
 import inspect
 import logging
 import sys
-import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +29,7 @@ from restore_lightning.callbacks import (
 )
 from restore_lightning.checkpoints import check_arguments, check_serialisable
 from restore_lightning.commands import TRAINER_VERBS
+from restore_lightning.commands.lightning_messages import leave_out_messages
 from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
@@ -47,6 +47,7 @@ from restore_lightning.runs.folder import (
     trained_checkpoint,
 )
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
+from restore_lightning.runs.memory import is_out_of_memory, make_batches_smaller
 from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
@@ -66,9 +67,6 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
     "default_root_dir": "runs/run",
 }
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
-"""What errors of memory say, on GPUs and in torch's allocator of the CPU."""
 
 
 class RunConfig(SaveConfigCallback):
@@ -167,9 +165,9 @@ class RestoreCLI(LightningCLI):
         """
         try:
             self.first_batch.run(self.trainer.fit, **arguments)
-        except (RuntimeError, MemoryError) as error:  # that of CUDA is a RuntimeError
-            if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY):
-                raise UserError(out_of_memory(self.datamodule, self.model.last_factor), exit_code=1) from error
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise UserError(make_batches_smaller(self.datamodule, self.model.last_factor), exit_code=1) from error
             raise
 
     def after_fit(self) -> None:
@@ -243,24 +241,6 @@ class RestoreCLI(LightningCLI):
         return [wandb_logger(run, recorded)] if recorded else False
 
 
-def out_of_memory(data: RestorationData, factor: str | None) -> str:
-    """What the user is told whose training takes more memory than there is.
-
-    Args:
-        data: Of the run.
-        factor: Of the batch; None: there was none yet.
-    """
-    if factor is None:
-        return "not enough memory, before the first batch: give a smaller network or a larger machine"
-    size, crop = data.batch_sizes[factor], data.resolved[factor].crop_size
-    return (
-        f"not enough memory for a batch of {size} crops of {crop} pixels of factor {factor}: make"
-        f" data.factors.{factor}.batch_size or crop_size smaller (data.batch_size, data.crop_size are all factors'),"
-        " and give --trainer.accumulate_grad_batches to keep the samples of a step; validation images:"
-        " data.val_crop_size"
-    )
-
-
 def _with_found_configs(words: list[str]) -> list[str]:
     """The command line with every --config replaced by the file it stands for."""
     found = list(words)
@@ -288,35 +268,9 @@ def _types_in_order() -> None:
         annotations[f"limit_{split}_batches"] = int | float | None
 
 
-def _quiet() -> None:
-    """Leave out what Lightning says of every run."""
-    logger = logging.getLogger("restore_lightning")
-    logger.setLevel(logging.INFO if is_rank_zero() else logging.WARNING)
-    logger.propagate = False
-    logger.handlers = [logging.StreamHandler()]
-    # Evaluation is image by image; workers are the user's choice, made by data.num_workers.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # Lightning's own use of torch.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    warnings.filterwarnings("ignore", message=".*torch.distributed.nn.functional.all_gather is deprecated.*")
-    # Scores are those of all processes' images already.
-    warnings.filterwarnings("ignore", message=".*It is recommended to use .*sync_dist=True.*")
-    # It is: by the position, which the sampler asks the trainer for.
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-    # What is tested are the averages, which the checkpoint holds.
-    warnings.filterwarnings("ignore", message=".*loading a checkpoint outside the 'fit' stage.*")
-    # last.ckpt and best.ckpt are meant to be replaced.
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
-
-
-def _no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip:" not in record.getMessage()
-
-
 def run(verb: str, words: list[str]) -> int:
     """Run one verb of the Trainer."""
-    _quiet()
+    leave_out_messages()
     _types_in_order()
     use_text_keys()
     RestoreCLI.overwrite = "--overwrite" in words and verb == "fit"
