@@ -108,6 +108,15 @@ def read_checkpoint(path: str | Path) -> Any:
         raise UserError(f"checkpoint {path} {damage(Path(path))}", exit_code=1) from error
 
 
+def precision_of(path: str | Path) -> str | None:
+    """What the network of a checkpoint was trained in; None: it cannot be read, which its reader will say."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return str(checkpoint.get(PRECISION) or "32-true")  # Lightning's default, which was ours
+    except Exception:
+        return None
+
+
 def damage(path: Path) -> str:
     """What may be wrong with a file that cannot be read as a checkpoint, for people."""
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What fails before a run's first batch is done, where it begins with a checkpoint."""
+"""What fails while a run takes over what a checkpoint holds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,22 +6,29 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from restore_lightning.errors import UserError, shortened_text
+from restore_lightning.runs.distributed import of_another_rank
 from restore_lightning.runs.memory import is_out_of_memory
 
 
 class FirstBatch(Callback):
-    """Knows whether the run has come to its images, in training to the end of a step with what the optimiser kept.
-
-    Until then a checkpoint's content is what differs from other runs.
-    """
+    """Knows what a checkpoint's content may be at fault for: restoring it, and the first step of the optimiser."""
 
     done = False
+    stepped = False
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """It has."""
+    def on_train_start(self, *_: Any) -> None:
+        """It is restored."""
         self.done = True
 
-    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_end  # type: ignore[assignment]
+    on_validation_start = on_test_start = on_predict_start = on_train_start  # type: ignore[assignment]
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        """The first one is done with what the optimiser kept."""
+        self.done, self.stepped = self.stepped, True
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """What the optimiser kept has served."""
+        self.done = True
 
     def run(self, method: Callable[..., Any], **arguments: Any) -> None:
         """Call a method of the Trainer.
@@ -33,12 +40,12 @@ class FirstBatch(Callback):
         Raises:
             UserError: It fails as what is read from a damaged checkpoint fails, in no foreseeable place.
         """
-        self.done = False
+        self.done = self.stepped = False
         try:
             method(**arguments)
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
             path = arguments.get("ckpt_path")
-            if path is None or self.done or is_out_of_memory(error):
+            if path is None or self.done or is_out_of_memory(error) or of_another_rank(error):
                 raise
             problem = shortened_text(" ".join(f"{type(error).__name__}: {error}".split()), 200)
             raise UserError(

@@ -141,7 +141,8 @@ def run(words: list[str]) -> int:
         photo = read_photo(job.source, max_pixels=options.max_pixels)
         notes.read(job, photo)
         image = photo_tensor(photo)
-        carried[job] = replace(photo, pixels=photo.pixels[:0].copy())  # all but the pixels
+        alpha = None if photo.alpha is None else photo.alpha.copy()  # not a view, which keeps them all
+        carried[job] = replace(photo, pixels=photo.pixels[:0].copy(), alpha=alpha)  # all but the pixels
         return image
 
     def restored(images: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import yaml
 from filelock import FileLock
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -27,13 +28,13 @@ from restore_lightning.callbacks import (
     ScoreReport,
     Scoring,
 )
-from restore_lightning.checkpoints import check_arguments, check_serialisable
+from restore_lightning.checkpoints import check_arguments, check_serialisable, precision_of
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.lightning_messages import leave_out_messages
 from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, shortened_text
 from restore_lightning.io.files import check_folder, with_home, write_text
 from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
@@ -200,7 +201,7 @@ class RestoreCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run's own callbacks, and its loggers unless the config names some or none."""
         trainer = self.config_init[self.subcommand].trainer
-        kwargs["precision"] = chosen_precision(trainer, self.model.network)
+        kwargs["precision"] = chosen_precision(trainer, self.model.network, self._trained_precision())
         self.config[self.subcommand].trainer.precision = kwargs["precision"]  # the run's, on any other machine too
         if self.subcommand == "fit":
             kwargs["benchmark"] = chosen_benchmark(trainer)
@@ -223,8 +224,9 @@ class RestoreCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = own
         if trainer.logger in (None, True):
             kwargs["logger"] = self._loggers(Path(trainer.default_root_dir))
-        if not trainer.plugins:
-            kwargs["plugins"] = [AtomicCheckpointIO()]
+        plugins = trainer.plugins if isinstance(trainer.plugins, list) else [trainer.plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [plugin for plugin in plugins if plugin is not None] + [AtomicCheckpointIO()]
         made = super().instantiate_trainer(**kwargs)
         # Lightning's handlers save and broadcast within the handler, which hangs; `LastCheckpoint` stops the run.
         # Private: in public only those for Slurm can be switched off, not the one for SIGTERM.
@@ -232,6 +234,11 @@ class RestoreCLI(LightningCLI):
         if self.subcommand == "fit":
             configure_ddp(made, self.model, self.model.idle_branches, trainer.sync_batchnorm)
         return made
+
+    def _trained_precision(self) -> str | None:
+        """Of the checkpoint that the verb begins with, if there is one."""
+        path = self.config[self.subcommand].get("ckpt_path")
+        return None if path is None else precision_of(path)
 
     def _loggers(self, run: Path) -> list[Logger] | bool:
         """Those of the run; `test` adds to what W&B has of it."""
@@ -300,7 +307,10 @@ def run(verb: str, words: list[str]) -> int:
         raise UserError(refusal(str(error), verb, config_given)) from error
     except RuntimeError as error:
         if of_another_rank(error):
-            raise UserError("another process of this run ended, its own line says why", exit_code=1) from error
+            line = shortened_text(" ".join(str(error).split()), 150)
+            raise UserError(
+                f"another process of this run ended, its own line says why ({line})", exit_code=1
+            ) from error
         raise
     finally:
         sys.argv = argv

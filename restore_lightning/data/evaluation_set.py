@@ -203,7 +203,7 @@ def evaluation_loader(scored: EvaluationSet, trainer: Trainer | None, workers: i
     """
     rank, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
     mine = range(rank, len(scored), processes) or [rank % len(scored)]
-    workers = min(workers, len(mine))
+    workers = min(workers, 2, len(mine))  # enough for an image ahead, which takes shared memory
     return DataLoader(
         scored,
         batch_size=1,

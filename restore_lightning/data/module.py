@@ -108,6 +108,10 @@ class RestorationData(LightningDataModule):
         devices, accumulated = self._parts
         return {factor: samples.of_step(devices * accumulated) for factor, samples in self._samples.items()}
 
+    def states_samples_per_step(self, factor: str) -> bool:
+        """Whether the config says what a factor's steps take on all devices together, not a batch on one."""
+        return self._samples[factor].per_step
+
     def _division(self) -> str:
         """How steps are divided, for people: one line for all factors, or each factor's."""
         devices, accumulated = self._parts

@@ -26,8 +26,8 @@ def run_pipeline(
 ) -> Generator[tuple[Job, Exception | None]]:
     """Read, restore and write files.
 
-    So many images as there are threads, and a batch more, are read ahead; as many wait to be written. Closed early, by
-    an error or Ctrl-C, it finishes the files that are being written and begins no other.
+    So many images as there are threads are read ahead of a batch; as many, and the batch, wait to be written. Closed
+    early, by an error or Ctrl-C, it finishes the files that are being written and begins no other.
 
     Args:
         jobs: The files.
@@ -41,13 +41,18 @@ def run_pipeline(
     Yields:
         Each job, in order, when it is done, and what went wrong with it: one of `FAILURES`, or None.
     """
-    todo, ahead = iter(jobs), threads
+    todo = iter(jobs)
     reading: deque[tuple[Job, Future[Tensor]]] = deque()
     writing: deque[tuple[Job, Future[Any]]] = deque()
     pool = ThreadPoolExecutor(threads)
+
+    def read_ahead() -> None:
+        reading.extend((job, pool.submit(read, job)) for job in islice(todo, threads - len(reading)))
+
     try:
         while True:
-            reading.extend((job, pool.submit(read, job)) for job in islice(todo, ahead - len(reading)))
+            read_ahead()
+            most = 1
             if not reading:
                 break
             job, first = reading.popleft()
@@ -56,14 +61,15 @@ def run_pipeline(
             else:
                 image = first.result()
                 most = batch_size(*image.shape[-2:])
-                ahead = max(len(reading), threads + most)
                 files, images = [job], [image]
                 while reading and len(files) < most and _fits(reading[0][1], image):
                     files.append(reading[0][0])
                     images.append(reading.popleft()[1].result())
+                    read_ahead()
+                most = len(files)
                 for job, restored in zip(files, _restored(restore, images), strict=True):
                     writing.append((job, pool.submit(_write, write, job, restored)))
-            while len(writing) > ahead:
+            while len(writing) > threads + most:
                 job, written = writing.popleft()
                 yield job, _failure(written)
         while writing:

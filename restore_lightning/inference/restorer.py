@@ -92,9 +92,10 @@ class Restorer:
         return list(self.networks)
 
     def to(self, device: torch.device | str) -> Self:
-        """Move the networks; their convolutions' weights become channels-last, as the images that they get."""
+        """Move the networks; those that take images channels-last get their weights so too."""
         for network in dict.fromkeys(self.networks.values()):
-            to_channels_last(network)
+            if network_info(network).channels_last:
+                to_channels_last(network)
             network.to(device)
         return self
 
@@ -168,6 +169,7 @@ def network_outputs(network: nn.Module, image: Tensor, factor: str | None = None
         UserError: It returns something else.
     """
     info = network_info(network)
+    image = image.contiguous(memory_format=torch.channels_last if info.channels_last else torch.contiguous_format)
     if info.factors:
         outputs: list[Tensor] = network(image, factor)
         return outputs
@@ -215,7 +217,7 @@ def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: I
     parameter = next((p for p in network.parameters() if p.is_floating_point()), image)
 
     def result_of(image: Tensor) -> Tensor:
-        there = image.to(parameter.device, parameter.dtype, non_blocking=True, memory_format=torch.channels_last)
+        there = image.to(parameter.device, parameter.dtype, non_blocking=True)
         crop = settings.local_statistics
         with nullcontext() if crop is None else local_statistics(network, crop, image.shape[-2:]):
             return network_outputs(network, there, factor)[-1].to(image.dtype)

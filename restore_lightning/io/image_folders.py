@@ -72,14 +72,21 @@ def find_images(folder: Path, suffixes: Collection[str] = SUFFIXES, without: Pat
         try:
             entries = sorted(os.scandir(here), key=lambda entry: entry.name)
         except OSError as error:
+            if here != folder:
+                others.append(here)
+                continue
             raise UserError(f"{here} cannot be read: {error.strerror}", exit_code=1) from error
         for entry in entries:
             path = Path(entry)
             if entry.name.startswith(".") or entry.name.lower() in LEFT_BY_SYSTEMS:
                 continue
-            if entry.is_dir():
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link to itself, say: missed where it is read
+                is_folder, is_file = False, True
+            if is_folder:
                 (linked if entry.is_symlink() else folders).append(path)
-            elif entry.is_file() or entry.is_symlink():  # one that leads nowhere is missed where it is read
+            elif is_file or entry.is_symlink():  # one that leads nowhere is missed where it is read
                 (images if path.suffix.lower() in suffixes else others).append(path)
     return FolderFiles(sorted(images), sorted(others))
 

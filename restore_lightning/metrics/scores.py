@@ -45,6 +45,10 @@ class ProtocolScores(Metric):
         self.add_state("rows", default=[], dist_reduce_fx="cat")
         self.reset()
 
+    def set_dtype(self, dst_type: str | torch.dtype) -> "ProtocolScores":
+        """Nothing: scores are float64, kept as bits."""
+        return self
+
     def reset(self) -> None:
         """Forget all images."""
         super().reset()

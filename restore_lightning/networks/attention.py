@@ -54,7 +54,7 @@ class TotalVariation(torch.autograd.Function):
         total = torch.zeros_like(exact)
         for dim in (2, 3):
             change = exact.diff(dim=dim)
-            change = (change * change.abs()).mul_(gradient * (3 / change[0, 0].numel()))
+            change = (change * change.abs()).mul_(gradient * (3 / max(1, change.shape[2] * change.shape[3])))
             total.narrow(dim, 1, change.shape[dim]).add_(change)
             total.narrow(dim, 0, change.shape[dim]).sub_(change)
         return total.to(x.dtype)

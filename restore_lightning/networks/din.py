@@ -155,7 +155,7 @@ class DIN(nn.Module):
         self.states = nn.Conv2d(D * width, width, 1) if gff else None
         self.back = nn.Sequential(*_upsampling(width, scale * stride), nn.Conv2d(width, 3, 3, padding=1))
         sizes = SizeRule(multiple=stride, minimum=stride)
-        self.info = NetworkInfo(channels=3, scale=scale, sizes=sizes, tiling=tiling_of(self))
+        self.info = NetworkInfo(channels=3, scale=scale, sizes=sizes, tiling=tiling_of(self), channels_last=True)
 
     def forward(self, image: Tensor) -> Tensor:
         """Restore.

@@ -173,6 +173,7 @@ class DuRN(nn.Module):
             sizes=_size_rule(design, chosen),
             colour="bgr" if released and preset == "S-P" else "rgb",  # as the authors' raindrop images were read
             tiling=tiling_of(self),
+            channels_last=True,
             layers=_layers(design, chosen),
         )
 

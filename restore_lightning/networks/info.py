@@ -40,6 +40,7 @@ class NetworkInfo:
             equal the whole image. "approximate": statistics over the whole image enter.
         half_precision: Whether bfloat16 under autocast is as good as float32: PSNR of photographs restored by trained
             weights within 0.01 dB, measured. What computes in it by default does so for these networks only.
+        channels_last: Whether it takes images whose channels lie last in memory, which is faster.
         layers: Title -> name of a module whose features are worth seeing.
     """
 
@@ -50,6 +51,7 @@ class NetworkInfo:
     colour: Literal["rgb", "bgr"] = "rgb"
     tiling: Literal["exact", "approximate"] = "approximate"
     half_precision: bool = False
+    channels_last: bool = False
     layers: Mapping[str, str] = field(default_factory=dict)
 
     def size_rule(self, factor: str | None = None) -> SizeRule:

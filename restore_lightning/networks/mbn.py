@@ -135,6 +135,7 @@ class MBN(nn.Module):
             sizes={factor: self._size_rule(factor, stem_blocks + extra_blocks) for factor in self.levels},
             tiling=tiling_of(self),
             half_precision=True,
+            channels_last=True,
         )
 
     def forward(self, image: Tensor, factor: str) -> list[Tensor]:

@@ -116,7 +116,7 @@ class NAFNet(nn.Module):
                 " one level, as many decoders as encoders"
             )
         # It pads by zeros itself.
-        self.info = NetworkInfo(channels=image_channels, scale=1, sizes=SizeRule(1, 1))
+        self.info = NetworkInfo(channels=image_channels, scale=1, sizes=SizeRule(1, 1), channels_last=True)
         levels = len(encoders)
         self.multiple = 2**levels
         sides = [_side(train_size, level, levels) for level in range(levels + 1)]

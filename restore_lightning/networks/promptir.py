@@ -94,7 +94,7 @@ class PromptIR(nn.Module):
         for name, value in (("image_channels", image_channels), ("prompts", prompts)):
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name}={value!r}: a whole number, at least 1")
-        self.info = NetworkInfo(channels=image_channels, scale=1, sizes=SizeRule(8, 8))
+        self.info = NetworkInfo(channels=image_channels, scale=1, sizes=SizeRule(8, 8), channels_last=True)
         block = partial(TransformerBlock, expansion=expansion, bias=bias, layer_norm=layer_norm)
         self.unet = TransformerUNet(
             width,

@@ -47,7 +47,7 @@ class Restormer(nn.Module):
         if type(image_channels) is not int or image_channels < 1:
             raise ValueError(f"image_channels={image_channels!r}: a whole number, at least 1")
         inputs = 2 * image_channels if dual_pixel else image_channels
-        self.info = NetworkInfo(channels=inputs, scale=1, sizes=SizeRule(8, 8))
+        self.info = NetworkInfo(channels=inputs, scale=1, sizes=SizeRule(8, 8), channels_last=True)
         block = partial(TransformerBlock, expansion=expansion, bias=bias, layer_norm=layer_norm)
         self.unet = TransformerUNet(width, blocks, refinement, heads, block, bias)
         self.embed = nn.Conv2d(inputs, width, 3, padding=1, bias=False)

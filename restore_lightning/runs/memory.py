@@ -25,10 +25,12 @@ def make_batches_smaller(data: "RestorationData", factor: str | None) -> str:
     """
     if factor is None:
         return "not enough memory, before the first batch: give a smaller network or a larger machine"
+    smaller = "give --trainer.accumulate_grad_batches 2 or more, which keeps the samples of a step"
+    if not data.states_samples_per_step(factor):
+        smaller = f"make data.factors.{factor}.batch_size (or data.batch_size) smaller, and " + smaller
     size, crop = data.batch_sizes[factor], data.resolved[factor].crop_size
     return (
-        f"not enough memory for a batch of {size} crops of {crop} pixels of factor {factor}: make"
-        f" data.factors.{factor}.batch_size or crop_size smaller (data.batch_size, data.crop_size are all factors'),"
-        " and give --trainer.accumulate_grad_batches to keep the samples of a step; validation images:"
-        " data.val_crop_size"
+        f"not enough memory for a batch of {size} crops of {crop} pixels of factor {factor}: {smaller};"
+        f" data.factors.{factor}.crop_size (or data.crop_size) is another way, data.val_crop_size that for validation"
+        " images"
     )

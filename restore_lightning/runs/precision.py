@@ -16,12 +16,15 @@ from restore_lightning.networks import network_info
 log = logging.getLogger(__name__)
 
 
-def chosen_precision(trainer: Mapping[str, Any], network: nn.Module) -> Any:
-    """What the config says; else bf16-mixed where device and network compute well in bfloat16, and 32-true elsewhere.
+def chosen_precision(trainer: Mapping[str, Any], network: nn.Module, trained: str | None = None) -> Any:
+    """What the config says; else what the run's checkpoint was trained in; else what device and network do well.
+
+    That is bf16-mixed where both compute well in bfloat16, and 32-true elsewhere.
 
     Args:
         trainer: The config's arguments of the Trainer; a plugin of the user's decides by itself.
         network: The network that is trained or scored.
+        trained: What its checkpoint was trained in; None: there is none.
 
     Raises:
         UserError: It says 16-true.
@@ -33,6 +36,8 @@ def chosen_precision(trainer: Mapping[str, Any], network: nn.Module) -> Any:
     plugins = trainer["plugins"] if isinstance(trainer["plugins"], list) else [trainer["plugins"]]
     if trainer["precision"] is not None or any(isinstance(plugin, Precision) for plugin in plugins):
         return trainer["precision"]
+    if trained is not None:
+        return trained
     device = _device_kind(trainer["accelerator"])
     if not (device in ("cpu", "cuda") and computes_bfloat16(device) and network_info(network).half_precision):
         return "32-true"

@@ -163,20 +163,20 @@ RULES = (
         "resuming with another precision: {difference}; --trainer.precision {was} goes on as before",
     ),
     Rule(
-        "how images are restored to be scored, baselines, titles, `init_from`, activation checkpointing, `compile`",
+        "how images are restored to be scored, baselines, titles, `init_from`, activation checkpointing",
         # Network and order too: of these the checkpoint speaks by itself.
         tuple(
             f"model.init_args.{name}"
             for name in (
                 *("network", "order", "inference", "init_from", "baselines", "title"),
-                *("recompute", "activation_checkpointing", "compile"),
+                *("recompute", "activation_checkpointing"),
             )
         ),
         "free",
         "no step of training depends on them",
     ),
     Rule(
-        "the loss and its weights, gradient clipping, callbacks",
+        "the loss and its weights, gradient clipping, callbacks, `compile`",
         ("model.", "trainer.gradient_clip", "trainer.callbacks"),
         "warned",
         "steps from here on are other ones",

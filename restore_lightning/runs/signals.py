@@ -80,10 +80,13 @@ def receive_interrupts(aloud: bool) -> None:
     Args:
         aloud: Whether this process says so when it comes.
     """
+    came = False
 
     def note(number: int, frame: FrameType | None) -> None:
-        if _noted == number:
+        nonlocal came
+        if came:
             end_by_signal(number)
+        came = True
         if aloud:  # not by a logger, which the signal may have interrupted
             os.write(2, b"\nstopping where this step ends, saved; Ctrl-C again: at once\n")
         _note(number, frame)

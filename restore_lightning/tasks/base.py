@@ -34,7 +34,7 @@ from restore_lightning.inference import (
     network_outputs,
     read_baseline,
 )
-from restore_lightning.networks import to_channels_last
+from restore_lightning.networks import network_info, to_channels_last
 from restore_lightning.runs.averaging import keep_averages, kind_of_weights
 from restore_lightning.runs.resume import check_resumed, continue_batches
 from restore_lightning.tasks.divergence import check_losses, check_weights
@@ -94,7 +94,8 @@ class RestorationTask(LightningModule, ABC):
                 raise ValueError(f"baselines: {name!r} is taken ({', '.join(self.reserved)}), choose another name")
         self.baselines = baselines or {}
         self.network = network
-        to_channels_last(network)
+        if network_info(network).channels_last:
+            to_channels_last(network)
         self.outputs_of = compiled(network_outputs) if compile else network_outputs
         self.strict_loading = False  # `on_load_checkpoint` checks the network; a loss may have tensors of its own
         self.optimizer = optimizer
@@ -108,6 +109,7 @@ class RestorationTask(LightningModule, ABC):
         self._losses = MeanLosses()
         self.logged_losses = {}
         self._logged = 0
+        self._trials = False
         self._lr = 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RestorationTask":
@@ -228,6 +230,14 @@ class RestorationTask(LightningModule, ABC):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Keep the learning rate that this step uses."""
         self._lr = float(optimizer.param_groups[0]["lr"])
+
+    def on_validation_start(self) -> None:
+        """Whole images have many sizes: cuDNN tries its ways to convolve on training crops alone."""
+        self._trials, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
+
+    def on_validation_end(self) -> None:
+        """Training goes on with them."""
+        torch.backends.cudnn.benchmark = self._trials
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Restore one image; callbacks score, show and write it."""

@@ -49,6 +49,9 @@ def check_weights(trainer: Trainer, network: nn.Module) -> None:
         UserError: Its weights are not finite.
     """
     names = not_finite(network, network.state_dict())
+    (all_finite,) = smallest_on_any_rank([0 if names else 1])
+    if not all_finite and not names:
+        raise _diverged(trainer, f"another process's network is not finite after step {trainer.global_step}")
     if names:
         what = f"{len(names)} tensors of the network, {shortened_list(names, 2)}, are not finite"
         raise _diverged(trainer, f"{what} after step {trainer.global_step}")

@@ -49,7 +49,8 @@ def _fuses(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> bool | N
     if told["fused"] is not None or told["foreach"] is not None or told["differentiable"]:
         chosen: bool | None = told["fused"]
         return chosen
-    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
+    # None, not False: elsewhere torch may step many parameters in one kernel.
+    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters) or None
 
 
 def _laid_out(value: Any, parameter: nn.Parameter) -> Any:

@@ -29,6 +29,7 @@ class MeanLosses:
             loss: Of the minibatch.
             batch: Its number.
         """
+        loss = loss.to(torch.promote_types(loss.dtype, torch.float32))
         self._sums[factor] = self._sums[factor] + loss if factor in self._sums else loss
         self._counts[factor] = self._counts.get(factor, 0) + 1
         first = self._diverged.get(factor)

@@ -131,7 +131,10 @@ class MultiBranchTask(RestorationTask):
         if self.order is None and checkpoint.get(ORDER) is not None:
             self.title = f"R-MBN{self.inference.plus} (factor told)"
         losses = checkpoint.get("running_losses", {})
-        self.running_losses = {factor: torch.tensor(loss, device=self.device) for factor, loss in losses.items()}
+        kind = torch.promote_types(self.dtype, torch.float32)  # type: ignore[arg-type]  # Lightning says str too
+        self.running_losses = {
+            factor: torch.tensor(loss, dtype=kind, device=self.device) for factor, loss in losses.items()
+        }
 
     def on_train_start(self) -> None:
         """The device is known by now."""

@@ -104,7 +104,12 @@ class SingleFactorTask(RestorationTask):
                 " width): its channels, scale or size multiple (model.size_multiple) do not fit the data"
             )
         terms = [
-            weight * self.criterion(output if output.dtype == clean.dtype else output.float(), _target(output, clean))
+            # Contiguous, as losses of users' own may want to view them.
+            weight
+            * self.criterion(
+                (output if output.dtype == clean.dtype else output.float()).contiguous(),
+                _target(output, clean).contiguous(),
+            )
             for weight, output in zip(self._weights(len(outputs)), outputs, strict=True)
         ]
         loss = sum(terms[1:], start=terms[0])

@@ -124,6 +124,23 @@ def test_no_more_than_a_few_images_are_read_ahead():
     done.close()
 
 
+def test_a_small_image_does_not_let_large_ones_be_read_ahead():
+    """Of a size of which 256 make a batch."""
+    reading = []
+
+    def read(name):
+        reading.append(name)
+        return torch.zeros(3, 4, 4) if name == 0 else torch.zeros(3, 64, 64)
+
+    def most(height, width):
+        return 4096 // (height * width)
+
+    done = run_pipeline(range(50), read, lambda images: images, lambda name, image: None, most, 3)
+    next(done)
+    assert len(reading) <= 12
+    done.close()
+
+
 def test_closed_early_it_finishes_what_is_written_and_begins_no_other(tmp_path):
     begun, go_on = threading.Event(), threading.Event()
 

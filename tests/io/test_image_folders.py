@@ -89,8 +89,9 @@ def test_folders_that_cannot_be_read_are_named(tmp_path, monkeypatch):
             find_images(tmp_path / "a")
         return
     (tmp_path / "locked").mkdir(mode=0)
+    assert find_images(tmp_path).others == [tmp_path / "locked"]
     with pytest.raises(UserError, match=r"locked cannot be read: Permission denied"):
-        find_images(tmp_path)
+        find_images(tmp_path / "locked")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
@@ -145,3 +146,12 @@ def test_pictures_in_training_data_are_said(tmp_path, caplog):
     with caplog.at_level("INFO", logger="restore_lightning"):
         assert sizes_of(sorted(tmp_path.iterdir()), "files") == [(20, 30), (20, 30)]
     assert f"2 files hold several pictures, the first is taken: {tmp_path / 'a.tif'} (2), " in caplog.text
+
+
+def test_odd_entries_do_not_cost_the_others(tmp_path):
+    """A link to itself is missed where it is read."""
+    touch(tmp_path, "a.png", "b.txt")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    found = find_images(tmp_path)
+    assert names(found.images, tmp_path) == ["a.png", "loop.jpg"]
+    assert names(found.others, tmp_path) == ["b.txt"]

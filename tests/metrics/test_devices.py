@@ -126,6 +126,7 @@ def test_a_module_in_half_precision_keeps_its_scores(dtype):
     module.scores = ProtocolScores("durn-rgb", "none")
     module.scores.update(restored, clean)
     module.to(dtype)
+    module.scores.set_dtype(dtype)
     assert_all(module.scores.compute(), *by_scikit_image(restored, clean))
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from restore_lightning import hardware
 from restore_lightning.errors import UserError
-from restore_lightning.networks import DRN
+from restore_lightning.networks import DRN, MBN
 from restore_lightning.runs import precision
 from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from tests.conftest import CONF
@@ -34,10 +34,12 @@ def test_bfloat16_where_machine_and_network_compute_it_well(monkeypatch):
 
     for has in (False, True):
         monkeypatch.setattr(precision, "computes_bfloat16", lambda device, has=has: has)
-        assert chosen_precision(TRAINER, DRN()) == ("bf16-mixed" if has else "32-true")
-        assert chosen_precision(TRAINER, Plain()) == "32-true"
-        assert chosen_precision(TRAINER | {"accelerator": "mps"}, DRN()) == "32-true"
-        assert chosen_precision(TRAINER | {"precision": "64-true"}, DRN()) == "64-true"
+        network = MBN(width=2)
+        assert chosen_precision(TRAINER, network) == ("bf16-mixed" if has else "32-true")
+        assert chosen_precision(TRAINER, Plain()) == chosen_precision(TRAINER, DRN()) == "32-true"
+        assert chosen_precision(TRAINER | {"accelerator": "mps"}, network) == "32-true"
+        assert chosen_precision(TRAINER | {"precision": "64-true"}, network) == "64-true"
+        assert chosen_precision(TRAINER, network, "32-true") == "32-true"  # its checkpoint's
 
 
 def test_a_plugin_of_the_users_decides(monkeypatch):
@@ -80,7 +82,7 @@ def test_float16_weights_are_refused():
 
 def test_what_a_run_says_of_its_precision(restore, tmp_path):
     """Its first lines, config.yaml, checkpoints and scores."""
-    words = ("--config", CONF / "single.yaml", "--trainer.default_root_dir", tmp_path)
+    words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path)
     code, _, err = restore("fit", *words)
     assert code == 0, err
     expected = "bf16-mixed" if HAS_BFLOAT16 else "32-true"

@@ -538,3 +538,30 @@ def test_networks_of_all_in_one_restoration_train_and_resume(network, loss, tmp_
     assert type(trained).__name__ == network["class_path"]
     code, _, err = restore("apply", last, photos / "a.png", "--output", tmp_path / "out")
     assert code == 0, err
+
+
+class Viewing(nn.Module):
+    """A network of someone else's, which looks at images as rows in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, image):
+        batch, channels, height, width = image.shape
+        return self.layer(image.view(batch * channels, 1, height, width)).view(image.shape)
+
+
+def test_foreign_networks_and_losses_get_images_as_they_always_did():
+    def loss(restored, clean):
+        return (restored.view(len(restored), -1) - clean.view(len(clean), -1)).abs().mean()
+
+    class Viewed(nn.Module):
+        forward = staticmethod(loss)
+
+    images = torch.rand(2, 2, 3, 16, 16)
+    degraded, clean = (one.contiguous(memory_format=torch.channels_last) for one in images)
+    for network in (Viewing(), DRN(T=1, R=1, width=4)):
+        task = SingleFactorTask(network, Viewed())
+        assert task.loss({"degraded": degraded, "clean": clean}).isfinite()
+        assert restore_image(network, degraded).shape == clean.shape
