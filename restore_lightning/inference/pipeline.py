@@ -62,10 +62,12 @@ def run_pipeline(
                 image = first.result()
                 most = batch_size(*image.shape[-2:])
                 files, images = [job], [image]
-                while reading and len(files) < most and _fits(reading[0][1], image):
+                while len(files) < most:
+                    read_ahead()
+                    if not reading or not _fits(reading[0][1], image):
+                        break
                     files.append(reading[0][0])
                     images.append(reading.popleft()[1].result())
-                    read_ahead()
                 most = len(files)
                 for job, restored in zip(files, _restored(restore, images), strict=True):
                     writing.append((job, pool.submit(_write, write, job, restored)))
