@@ -348,7 +348,7 @@ def test_a_shipped_config_is_found_from_any_directory(restore, tmp_path, monkeyp
 def test_mbn_yaml_trains_on_real_photos(restore, shared, tmp_path):
     code, out, err = restore(
         "fit", "--config", "mbn.yaml", "--data.root", shared / "data/BSDS500", "--trainer.max_steps", 2,
-        "--data.batch_size", 1, "--data.num_workers", 0, "--trainer.default_root_dir", tmp_path,
+        "--data.samples_per_step", 1, "--data.num_workers", 0, "--trainer.default_root_dir", tmp_path,
         "--trainer.accelerator", "cpu", "--trainer.logger", "false",
     )  # fmt: skip
     assert code == 0, err

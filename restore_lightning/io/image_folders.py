@@ -29,8 +29,8 @@ class FolderFiles(NamedTuple):
 def left_out(others: Sequence[Path]) -> str:
     """What is said of files that are no images.
 
-    >>> left_out([Path("a.txt"), Path("IMG_1.heic")])
-    "2 files are no images that can be read: a.txt, IMG_1.heic; .heic needs pip install 'restore-lightning[heif]'"
+    >>> left_out([Path("a.txt"), Path("b.mov")])
+    '2 files are no images that can be read: a.txt, b.mov'
     """
     are = "1 file is no image" if len(others) == 1 else f"{len(others)} files are no images"
     needs_heif = not SUFFIXES.issuperset(HEIF) and any(path.suffix.lower() in HEIF for path in others)

@@ -107,7 +107,7 @@ def write_scores(path: Path, scores: RunScores) -> None:
         "checkpoints": {version: method.checkpoint for version, method in methods},
         "weights": scores.weights,
         "step": scores.step,
-        "precision": scores.precision,
+        **({} if scores.precision is None else {"precision": scores.precision}),
         "network": scores.network,
         "parameters": scores.parameters,
         "inference": scores.restored.inference,

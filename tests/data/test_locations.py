@@ -122,7 +122,8 @@ def test_a_run_that_goes_on_with_other_shards_says_so(sets, tmp_path, restore, c
     assert "1 of 2 shards of" in err
     code, _, err = restore(*fit, "--trainer.max_steps", 8)
     assert code == 2
-    assert "go on with --config config.yaml" in err
+    assert "go on with --config " in err
+    assert "config.yaml" in err
 
 
 @pytest.mark.slow
