@@ -27,7 +27,7 @@ def single(name: str, **arguments) -> Task:
 
 
 TASKS = {
-    "MBN": Task("tiny.yaml", (), "blur"),
+    "MBN": Task("tiny.yaml", ("--model.network.init", "torch"), "blur"),  # restores from the first step on
     "R-MBN": Task("recurrent.yaml", ("--model.init_from", "{step_1}"), "jpeg"),
     "DuRN-U": single("DuRN", preset="U", width=4),
     "DRN": single("DRN", T=2, R=1, width=2),
