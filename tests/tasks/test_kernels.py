@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from restore_lightning.networks import DRN, MBN, to_channels_last
+from restore_lightning.networks import DRN, MBN, NetworkInfo, to_channels_last
 from restore_lightning.tasks import MultiBranchTask, SingleFactorTask
 from restore_lightning.tasks.kernels import fuse_step
 from tests.conftest import CONF
@@ -91,6 +91,9 @@ def test_a_network_is_laid_out_with_its_channels_last():
     network = Video()
     weight = network.image.weight.detach().clone()
     SingleFactorTask(network)
+    assert network.image.weight.is_contiguous()  # it does not say that it takes them
+    network.info = NetworkInfo(channels_last=True)
+    SingleFactorTask(network)
     assert network.image.weight.is_contiguous(memory_format=torch.channels_last)
     assert network.point.weight.stride() == (3, 1, 3, 3)  # as its gradient's, which DDP compares
     assert network.video.weight.is_contiguous()
@@ -168,4 +171,4 @@ def test_what_is_compiled_fits_and_goes_on(restore, tmp_path, monkeypatch):
         words = ("--trainer.default_root_dir", tmp_path, "--trainer.max_steps", steps, *more)
         code, _, err = restore("fit", "--config", CONF / "single.yaml", *words)
         assert code == 0, err
-        assert "resuming with" not in err
+        assert err.count("resuming with other settings: model.init_args.compile was False, is True") == bool(more)
