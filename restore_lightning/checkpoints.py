@@ -29,6 +29,8 @@ KIND, AVERAGED, CURRENT = "weights", "averaged", "current"
 """Key that says which weights `state_dict` holds, and its values: the averages over steps, or those of the last one."""
 PRECISION = "precision"
 """Key under which the precision is kept that the network was trained in, as Lightning calls it."""
+EARLIER_PRECISION = "32-true"
+"""That of checkpoints which do not say it: Lightning's default, which was ours."""
 MULTIPLE = "size_multiple"
 """Key under which the size multiple is kept of a network that declares none."""
 
@@ -112,7 +114,7 @@ def precision_of(path: str | Path) -> str | None:
     """What the network of a checkpoint was trained in; None: it cannot be read, which its reader will say."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return str(checkpoint.get(PRECISION) or "32-true")  # Lightning's default, which was ours
+        return str(checkpoint.get(PRECISION) or EARLIER_PRECISION)
     except Exception:
         return None
 

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from restore_lightning import __version__
 from restore_lightning.commands import COMMANDS, TRAINER_VERBS
-from restore_lightning.errors import UserError, shortened_text
+from restore_lightning.errors import UserError, shortened_error, shortened_text
 from restore_lightning.runs.exits import leave
 from restore_lightning.runs.signals import receiving_signals
 
@@ -95,8 +95,7 @@ def _exit_code(words: list[str]) -> int:
         if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
             print(f"restore {words[0]}: {shortened_text(error.filename, 300)}: {error.strerror}", file=sys.stderr)
             return 1
-        message = shortened_text(" ".join(f"{type(error).__name__}: {error}".split()))
-        print(f"restore {words[0]}: {message} (RESTORE_DEBUG=1 shows where)", file=sys.stderr)
+        print(f"restore {words[0]}: {shortened_error(error)} (RESTORE_DEBUG=1 shows where)", file=sys.stderr)
         return 1
 
 

@@ -39,3 +39,12 @@ def shortened_text(text: str, most: int = 500) -> str:
     'much too …'
     """
     return text if len(text) <= most else f"{text[:most]} …"
+
+
+def shortened_error(error: BaseException, most: int = 500) -> str:
+    """Kind and message of an error, for one line.
+
+    >>> shortened_error(KeyError("a"))
+    "KeyError: 'a'"
+    """
+    return shortened_text(" ".join(f"{type(error).__name__}: {error}".split()), most)

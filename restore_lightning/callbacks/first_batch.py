@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from restore_lightning.errors import UserError, shortened_text
+from restore_lightning.errors import UserError, shortened_error
 from restore_lightning.runs.distributed import of_another_rank
 from restore_lightning.runs.memory import is_out_of_memory
 
@@ -47,7 +47,7 @@ class FirstBatch(Callback):
             path = arguments.get("ckpt_path")
             if path is None or self.done or is_out_of_memory(error) or of_another_rank(error):
                 raise
-            problem = shortened_text(" ".join(f"{type(error).__name__}: {error}".split()), 200)
+            problem = shortened_error(error, 200)
             raise UserError(
                 f"nothing can be done with checkpoint {path}: it seems to be damaged, or of another version"
                 f" ({problem}); name another one by --ckpt_path",

@@ -146,14 +146,11 @@ def run(words: list[str]) -> int:
         return image
 
     def restored(images: torch.Tensor) -> torch.Tensor:
-        # bfloat16 does not tell 16 bits apart.
-        plain = images.dtype == torch.uint16 and options.precision == "auto" and precision != torch.float32
-        with torch.autocast(device.type, enabled=False) if plain else nullcontext():
-            return restored_as_they_are(images)
-
-    def restored_as_they_are(images: torch.Tensor) -> torch.Tensor:
+        # bfloat16 does not tell 16 bits apart: only where it is asked for.
+        half = precision != torch.float32 and (images.dtype != torch.uint16 or options.precision == "bf16")
         images = images.pin_memory() if home.type == "cuda" else images  # so that the copy does not wait for the GPU
-        return to_integers(restorer.restore(to_float(images.to(home, non_blocking=True)), ()), images.dtype)
+        with torch.autocast(device.type, precision) if half else nullcontext():
+            return to_integers(restorer.restore(to_float(images.to(home, non_blocking=True)), ()), images.dtype)
 
     def write(job: Job, image: torch.Tensor) -> None:
         # Where the one wait for the device is, in a thread.
@@ -168,9 +165,8 @@ def run(words: list[str]) -> int:
         partial(batch_size, home),
         threads=min(8, usable_cores()),
     )
-    autocast = nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
     progress = tqdm(total=len(planned.jobs), unit="image", desc=", ".join(order), disable=None)
-    with progress, closing(done), torch.inference_mode(), autocast:
+    with progress, closing(done), torch.inference_mode():
         for job, failure in done:
             progress.update()
             if failure is not None:

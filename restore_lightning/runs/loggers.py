@@ -17,7 +17,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from restore_lightning.errors import shortened_text
+from restore_lightning.errors import shortened_error
 from restore_lightning.io.files import write_text
 from restore_lightning.runs.distributed import is_rank_zero
 from restore_lightning.runs.exits import done_within
@@ -155,20 +155,16 @@ class RunWandb(WandbLogger):
 
     def _give_up(self, error: Exception) -> None:
         if not self.failed:
-            log.warning("W&B failed, the run goes on without it: %s", _one_line(error))
+            log.warning("W&B failed, the run goes on without it: %s", shortened_error(error, 200))
         self.failed = True
 
 
 def _say_offline(folder: Any, error: Exception) -> None:
     log.warning(
         "W&B cannot be reached (%s): it writes to %s, `wandb sync` sends that later; WANDB_MODE=offline asks for this",
-        _one_line(error),
+        shortened_error(error, 200),
         Path(folder, "wandb"),
     )
-
-
-def _one_line(error: Exception) -> str:
-    return shortened_text(" ".join(f"{type(error).__name__}: {error}".split()), 200)
 
 
 PATIENCE = {"offline": 60.0, "online": 600.0}
@@ -193,7 +189,7 @@ def finish_wandb() -> None:
     except OSError:
         log.info("W&B's service got the signal too: what was logged until then is kept")
     except Exception as error:
-        log.warning("W&B failed at its end, what was logged until then is kept: %s", _one_line(error))
+        log.warning("W&B failed at its end, what was logged until then is kept: %s", shortened_error(error, 200))
 
 
 def run_loggers(run: Path, resumed: bool = False) -> list[Logger]:

@@ -9,6 +9,7 @@ from restore_lightning.checkpoints import (
     AVERAGED,
     CURRENT,
     DATA,
+    EARLIER_PRECISION,
     KIND,
     ORDER,
     PRECISION,
@@ -261,7 +262,7 @@ def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[s
     both = _of_ours(checkpoint), this_run
     facts: dict[str, Any] = {key: tuple(each.get(key) for each in both) for key in (ORDER, "optimizer_states")}
     facts[KIND] = tuple(each.get(KIND, CURRENT) for each in both)
-    facts[PRECISION] = tuple(each.get(PRECISION) or "32-true" for each in both)  # Lightning's default, which was ours
+    facts[PRECISION] = tuple(each.get(PRECISION) or EARLIER_PRECISION for each in both)
     facts[SPEC] = tuple((each.get(SPEC), network_state(each)) for each in both)
     before, after = (each.get(SETTINGS) or {} for each in both)
     if before and after:  # the names of a config's settings vary with their values
