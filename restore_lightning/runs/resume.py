@@ -36,6 +36,9 @@ TITLES = {
 }
 """What a refusal calls facts that the config calls otherwise."""
 
+EARLIER_SETTINGS = {"model.init_args.compile": False}
+"""What a checkpoint means that was written before there was such a setting."""
+
 Verdict = Literal["refused", "warned", "free"]
 
 
@@ -266,7 +269,8 @@ def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[s
     facts[SPEC] = tuple((each.get(SPEC), network_state(each)) for each in both)
     before, after = (each.get(SETTINGS) or {} for each in both)
     if before and after:  # the names of a config's settings vary with their values
-        facts |= {name: (before.get(name), after.get(name)) for name in (before | after)}
+        before, after = EARLIER_SETTINGS | before, EARLIER_SETTINGS | after
+        facts |= {name: (before.get(name), after.get(name)) for name in before | after}
     before, after = ({"folders": {}, **each[DATA]} if each.get(DATA) else {} for each in both)
     return facts | {f"data.{name}": (before[name], after[name]) for name in before if name in after}
 

@@ -32,6 +32,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGTERM") if hasa
 PATIENCE = 60.0
 """Seconds after a signal from which on SIGTERM ends the process at once: it waits for others, or hangs."""
 
+_receiving = False
 _noted = 0
 _since = 0.0
 
@@ -55,8 +56,8 @@ def receiving_signals() -> Iterator[None]:
 
     Signals that whoever started the process ignores (`trap "" USR1`), or that the caller handles, stay so.
     """
-    global _noted
-    _noted = 0
+    global _noted, _receiving
+    _noted, _receiving = 0, True
     in_main = threading.current_thread() is threading.main_thread()  # others cannot set handlers
     ours = [number for number in SIGNALS if in_main and signal.getsignal(number) is signal.SIG_DFL]
     interrupt = signal.getsignal(signal.SIGINT)
@@ -65,7 +66,7 @@ def receiving_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        _noted = 0
+        _noted, _receiving = 0, False
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
         if in_main:
@@ -75,7 +76,8 @@ def receiving_signals() -> Iterator[None]:
 def receive_interrupts(aloud: bool) -> None:
     """From here on Ctrl-C is noted like the other signals, once; the second one ends the process at once.
 
-    Jobs in the background, for which shells ignore it, go on ignoring it.
+    Within `receiving_signals` alone, whose end undoes it. Jobs in the background, for which shells ignore it, go on
+    ignoring it.
 
     Args:
         aloud: Whether this process says so when it comes.
@@ -92,7 +94,7 @@ def receive_interrupts(aloud: bool) -> None:
         _note(number, frame)
 
     in_main = threading.current_thread() is threading.main_thread()
-    if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if _receiving and in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, note)
 
 

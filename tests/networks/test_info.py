@@ -197,7 +197,10 @@ def test_the_released_raindrop_network_reads_bgr():
     released.load_state_dict(plain.state_dict())
     image = torch.rand(1, 3, 32, 32)
     assert (plain.info.colour, released.info.colour) == ("rgb", "bgr")
-    assert torch.equal(result(released, image, None), plain(image.flip(1)).flip(1))
+    with torch.no_grad():
+        expected = plain(image.flip(1)).flip(1)
+    # Not to the last bit: the two tensors have other strides, for which processors may sum in another order.
+    torch.testing.assert_close(result(released, image, None), expected, rtol=0, atol=1e-5)
 
 
 def test_sizes_of_the_papers_networks():

@@ -15,6 +15,7 @@ import torch
 from restore_lightning.cli import main
 from restore_lightning.errors import UserError
 from restore_lightning.runs.folder import lock_run_folder
+from restore_lightning.runs.signals import receive_interrupts, receiving_signals
 from tests.conftest import CONF
 from tests.killing import KillAt, WaitForSignal, assert_same_weights, members, waited
 
@@ -94,6 +95,16 @@ def test_a_validation_with_workers_stops_and_scores_as_one_without(whole, restor
     for name in ("last.ckpt", "best.ckpt"):
         assert_same_weights(whole(1) / "checkpoints" / name, tmp_path / "checkpoints" / name)
     assert validations(tmp_path) == validations(whole(1))
+
+
+def test_ctrl_c_is_left_alone_where_the_command_does_not_receive_signals():
+    """A `Trainer` in somebody's own program calls the callback that asks for it."""
+    receive_interrupts(aloud=False)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with receiving_signals():
+        receive_interrupts(aloud=False)
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.slow
