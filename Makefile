@@ -10,11 +10,12 @@ SEED ?= 1
 
 setup: $(VENV)/installed
 
-# constraints.txt names torch first: the CPU build where that is what the machine's index offers.
+# constraints.txt names torch first: the CPU build where that is what the machine's index offers. Python compiles what it
+# imports: compiling everything takes longer.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

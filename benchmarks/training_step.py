@@ -1,6 +1,6 @@
 """A training step: plain eager float32 against the product's defaults, alternating in one run.
 
-    python benchmarks/training_step.py [--cases "MBN" "DRN"] [--rounds 3]
+    python benchmarks/training_step.py [--cases "MBN" "DRN"] [--rounds 3] [--profile]
 
 `plain` is how one would write it: float32, channels first, Adam as torch makes it. `product` is what `restore fit` does
 without being told: the precision that the hardware computes, channels last, fused Adam. Both have the same network,
@@ -11,7 +11,8 @@ Progress on standard error, one JSON object on standard output. For each case, w
 `seconds` (the median over rounds), `images_per_s`, `tflop_per_s` (counted operations of convolutions and matrix
 products, forward and backward), `share_of_peak` (of the best rate of a large matrix product in the way's precision,
 measured in the same run), `peak_MiB` (memory above what was in use before: of the allocator on a GPU; of the process on
-Linux). `ratio` is plain over product seconds: of each cycle, at the top of the full MBN's.
+Linux). `ratio` is plain over product seconds: of each cycle, at the top of the full MBN's. With `--profile` also
+`profile`: the share that each kind of operation has of a cycle of the product's.
 """
 
 import argparse
@@ -155,6 +156,36 @@ def _kibibytes(status: str, name: str) -> int:
     return int(found[1])
 
 
+KINDS = {
+    "convolutions": ("conv",),
+    "padding": ("pad",),
+    "optimiser": ("adam",),
+    "types, layouts, copies": ("copy", "contiguous", "clone", "cat", "fill", "zero"),
+}
+"""Kind -> what the names of its operations hold; the first kind that fits counts."""
+
+
+def profiled(case: Case, device: torch.device) -> dict[str, float]:
+    """The share of each kind of operation in a cycle of the product's, the largest first."""
+    torch.manual_seed(0)
+    way = Way(case.task(), device, product=True)
+    count, size = (case.gpu_batch, case.gpu_size) if device.type == "cuda" else (case.batch, 64)
+    batches = [way.batch(factor, count, size) for factor, number in case.minibatches.items() for _ in range(number)]
+    for batch in batches:
+        way.step(batch)
+    with torch.profiler.profile() as profile:
+        for batch in batches:
+            way.step(batch)
+        synchronise(device)
+    took = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    times: dict[str, float] = {}
+    for event in profile.key_averages():
+        kind = next((kind for kind, names in KINDS.items() if any(n in event.key.lower() for n in names)), "others")
+        times[kind] = times.get(kind, 0.0) + getattr(event, took)
+    total = sum(times.values())
+    return {kind: times[kind] / total for kind in sorted(times, key=times.__getitem__, reverse=True)}
+
+
 def measured(case: Case, device: torch.device, rounds: int, peaks: Mapping[torch.dtype, float]) -> dict[str, Any]:
     """One case's figures."""
     torch.manual_seed(0)
@@ -210,6 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--rounds", type=int, default=3, help="of each way (default 3)")
+    parser.add_argument("--profile", action="store_true", help="also what part of a cycle each kind of operation takes")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     side = 8192 if device.type == "cuda" else 2048
@@ -217,6 +249,8 @@ def main() -> None:
     cases = {}
     for name in options.cases:
         cases[name] = measured(CASES[name], device, options.rounds, peaks)
+        if options.profile:
+            cases[name]["profile"] = profiled(CASES[name], device)
         print(f"{name}: plain over product {cases[name]['ratio']:.2f}", file=sys.stderr, flush=True)
     report = {
         "ratio": cases.get("MBN", cases[options.cases[0]])["ratio"],

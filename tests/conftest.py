@@ -14,7 +14,8 @@ CONF = Path(__file__).parent / "conf"
 
 
 def pytest_configure(config):
-    torch.set_num_threads(1)  # xdist's processes share the cores
+    torch.set_num_threads(1)  # xdist's processes share the cores, with those that tests start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("WANDB_MODE", "offline")
 
 

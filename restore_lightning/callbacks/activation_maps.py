@@ -70,7 +70,7 @@ class ActivationMaps(Callback):
         if written >= self.images or not trainer.is_global_zero:
             return
         self._written[name] = written + 1
-        restored: Tensor = outputs
+        restored: Tensor = outputs["steps"][-1].image
         height, width = restored.shape[-2:]
         unused = [title for title in self._order if title not in seen]
         if unused:

@@ -3,12 +3,13 @@
 import csv
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image, ImageOps
@@ -17,6 +18,7 @@ from torch import Tensor
 from restore_lightning.callbacks.score_report import run_scores, sets_with_scores
 from restore_lightning.callbacks.scoring import Scoring
 from restore_lightning.data.evaluation_set import EvaluationSet
+from restore_lightning.inference import RestorationStep
 from restore_lightning.io.files import write_text
 from restore_lightning.io.images import enlarged, to_float, to_uint8
 from restore_lightning.metrics.scores import SetScores
@@ -36,8 +38,9 @@ LEAST, MOST, ALL = 2, 8, 16
 class ReportPage(Callback):
     """After `test`: `<run>/report/index.html`.
 
-    It shows the images whose PSNR the network changed for the worst and for the best, of every set. Test images are
-    the same whenever they are read, so these are read and restored once more, pass by pass, instead of being kept.
+    It shows the images whose PSNR the network changed for the worst and for the best, of every set. Of small
+    sets all pictures are made during the test. Of larger ones the chosen images are read and restored once more, pass
+    by pass, instead of being kept: test images are the same whenever they are read.
 
     Args:
         scoring: Whose scores.
@@ -45,20 +48,44 @@ class ReportPage(Callback):
 
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
+        self._pictures: dict[tuple[str, int], Picture] = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier test."""
+        self._pictures = {}
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        """Make the picture of an image of a small set."""
+        sets: list[EvaluationSet] = trainer.datamodule.test_sets  # type: ignore[attr-defined]
+        images = next(len(one) for one in sets if one.name == batch["set"])
+        if trainer.is_global_zero and images <= MOST:
+            scores = self.scoring.scores[batch["set"]]
+            self._pictures[batch["set"], batch["number"]] = _picture(batch, outputs["steps"], scores)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restores the chosen images once more and writes the page."""
+        """Restores chosen images of large sets once more and writes the page."""
         task: Any = pl_module
         if not trainer.is_global_zero:
             return
         scored = {dataset.name: (dataset, of_set) for dataset, of_set in sets_with_scores(trainer, self.scoring)}
         scores = {name: of_set.per_image() for name, (_, of_set) in scored.items()}
         chosen = chosen_images(scores)
-        log.info("report: %d images are restored once more, pass by pass", len(chosen))
-        with trainer.precision_plugin.forward_context():
-            pictures = [
-                _picture(task, *scored[name], number, why, scores[name][number]) for name, number, why in chosen
-            ]
+        again = sum((name, number) not in self._pictures for name, number, _ in chosen)
+        if again:
+            log.info("report: %d images are restored once more, pass by pass", again)
+        pictures = []
+        for name, number, why in chosen:
+            picture = self._pictures.get((name, number))
+            if picture is None:
+                dataset, of_set = scored[name]
+                sample = _sample(dataset, number, task.device)
+                with trainer.precision_plugin.forward_context():
+                    steps = task.restorer().restore_steps(sample["degraded"], sample["factors"])
+                picture = _picture(sample, steps, of_set)
+            pictures.append(picture._replace(why=why, scores=scores[name][number]))
+        self._pictures = {}
         run = Path(trainer.default_root_dir)
         images = {
             name: [ImageScores(scored[name][0].images[number].name, entry) for number, entry in found.items()]
@@ -74,6 +101,11 @@ class ReportPage(Callback):
                 _log(logger, pictures, task.steps_trained)
 
 
+def shown_of_each(sets: int) -> int:
+    """How many images of each set are shown, where it has so many."""
+    return min(MOST, max(LEAST, ALL // max(1, sets)))
+
+
 def chosen_images(scores: Mapping[str, Mapping[int, Scores]]) -> list[tuple[str, int, str]]:
     """The images to show: of each set those whose PSNR gained least and most.
 
@@ -83,8 +115,7 @@ def chosen_images(scores: Mapping[str, Mapping[int, Scores]]) -> list[tuple[str,
     Returns:
         Set, number, and why. The worst and the best of every set come first, then the second ones.
     """
-    number = min(MOST, max(LEAST, ALL // max(1, len(scores))))
-    ranked = [list(_ranked(name, found, number)) for name, found in scores.items()]
+    ranked = [list(_ranked(name, found, shown_of_each(len(scores)))) for name, found in scores.items()]
     return [one for one in chain.from_iterable(zip_longest(*ranked)) if one is not None]
 
 
@@ -102,24 +133,31 @@ def _ranked(name: str, found: Mapping[int, Scores], most: int) -> Iterator[tuple
         yield name, left.pop(0 if turn % 2 == 0 else -1), "least gain" if turn % 2 == 0 else "largest gain"
 
 
-def _picture(task: Any, dataset: EvaluationSet, of_set: SetScores, number: int, why: str, scores: Scores) -> Picture:
+def _sample(dataset: EvaluationSet, number: int, device: torch.device) -> dict[str, Any]:
+    """An image of a set, as a test's batch."""
     sample = dataset[number]
-    degraded, clean = (to_float(sample[key]).to(task.device)[None] for key in ("degraded", "clean"))
-    restored = task.restorer().restore_steps(degraded, sample["factors"])
+    return sample | {key: to_float(sample[key]).to(device)[None] for key in ("degraded", "clean")}
+
+
+def _picture(batch: dict[str, Any], restored: Sequence[RestorationStep], of_set: SetScores) -> Picture:
+    """Of one image; not every score of it, nor why it is shown, is known yet."""
+    degraded, clean = enlarged(batch["degraded"], batch["clean"]), batch["clean"]
+
+    def psnr(image: Tensor) -> float:
+        return float(of_set.protocol.psnr(image, clean))
+
     steps = [
-        StepImage(one.factor, _shown(one.image), float(of_set.protocol.psnr(one.image, clean)))
-        for one in restored
-        if one.image.shape == clean.shape
+        StepImage(one.factor, _shown(one.image), psnr(one.image)) for one in restored if one.image.shape == clean.shape
     ]
+    versions = {"degraded": degraded, "restored": restored[-1].image}
     return make_picture(
-        dataset.name,
-        sample["name"],
-        why,
-        scores,
-        degraded=_shown(enlarged(degraded, clean)),
-        restored=_shown(restored[-1].image),
+        batch["set"],
+        batch["name"],
+        why="",
+        scores={version: {"psnr": psnr(image)} for version, image in versions.items()},
         clean=_shown(clean),
         steps=steps if len(steps) > 1 else (),
+        **{version: _shown(image) for version, image in versions.items()},
     )
 
 

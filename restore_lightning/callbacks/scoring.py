@@ -76,7 +76,7 @@ class Scoring(Callback):
     ) -> None:
         """Score one image, restored by the task and by each baseline."""
         images = {name: _restored(trainer, one, batch) for name, one in self.baselines.items()}
-        self._score(batch, images | {"restored": outputs})
+        self._score(batch, images | {"restored": outputs["steps"][-1].image})
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log `val/<factor>/psnr`, `val/<factor>/ssim` and their means over factors."""

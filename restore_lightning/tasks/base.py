@@ -243,5 +243,8 @@ class RestorationTask(LightningModule, ABC):
         """Restore one image; callbacks score, show and write it."""
         return self.restorer().restore(batch["degraded"], batch["factors"])
 
-    test_step = validation_step
     predict_step = validation_step
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Restore one image; `{"steps": the result of Restorer.restore_steps}`."""
+        return {"steps": self.restorer().restore_steps(batch["degraded"], batch["factors"])}

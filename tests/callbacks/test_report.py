@@ -10,6 +10,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from restore_lightning.callbacks import report_page
 from restore_lightning.callbacks.report_page import chosen_images
 from restore_lightning.cli import main
 from restore_lightning.reports.scores_json import read_scores, write_scores
@@ -56,15 +57,18 @@ def test_many_sets_show_fewer_images_each(sets, each):
     assert len(set(chosen)) == len(chosen)
 
 
-@pytest.fixture(scope="module")
-def tested(tmp_path_factory, step_1, photos):
+def score_and_report(run, step_1, photos):
     """A run's folder after a test of its checkpoint on the images of two factors."""
-    run = tmp_path_factory.mktemp("tested") / "my <run>"
     sets = {factor: {"factor": factor, "clean": str(photos)} for factor in ("rain", "jpeg")}
     words = ["--config", str(CONF / "tiny.yaml"), "--ckpt_path", str(step_1), "--data.test_sets", json.dumps(sets)]
     words += ["--trainer.limit_test_batches", "3", "--trainer.default_root_dir", str(run)]
     assert main(["test", *words, "--trainer.logger", "true"]) == 0  # W&B files are made by a fit with a logger only
     return run
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory, step_1, photos):
+    return score_and_report(tmp_path_factory.mktemp("tested") / "my <run>", step_1, photos)
 
 
 def test_the_page_shows_every_chosen_image(tested):
@@ -78,6 +82,16 @@ def test_the_page_shows_every_chosen_image(tested):
     assert not re.search(r"""(src|href)=["']?https?:""", text)
     assert "least gain" in text
     assert "largest gain" in text
+
+
+def test_pictures_of_large_sets_are_those_of_small_ones(tested, tmp_path, step_1, photos, monkeypatch):
+    """Made while the image is tested, and by restoring it once more."""
+    monkeypatch.setattr(report_page, "MOST", 2)
+    once_more = (score_and_report(tmp_path, step_1, photos) / "report/index.html").read_text(encoding="utf-8")
+    at_once = (tested / "report/index.html").read_text(encoding="utf-8")
+    pictures, others = (set(re.findall(r"data:image[^\"']+", text)) for text in (once_more, at_once))
+    assert len(others) > len(pictures) > 10
+    assert pictures <= others
 
 
 def test_scores_per_image_have_the_means(tested):

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -60,9 +61,22 @@ def fit(shards, photos, tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def whole(fit):
+    """Runs that nobody killed, by their accumulation."""
+
+    @cache
+    def run(accumulate):
+        code, last = fit(f"whole-{accumulate}", 0, accumulate)
+        assert code == 0
+        return last
+
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (2, 1), (2, 2)])
-def test_killed_runs_end_with_the_same_weights(workers, accumulate, fit):
+def test_killed_runs_end_with_the_same_weights(workers, accumulate, whole, fit):
     """Before, inside and after validation, while a checkpoint is saved, and between steps; steps drawn by a seed."""
     draw = random.Random(10 * workers + accumulate)
     kills = [
@@ -72,12 +86,10 @@ def test_killed_runs_end_with_the_same_weights(workers, accumulate, fit):
         (draw.randrange(5, 9), "save"),
         (draw.randrange(9, 12), "step"),
     ]
-    code, expected = fit(f"whole-{accumulate}", 0, accumulate)
-    assert code == 0
     name = f"killed-{workers}-{accumulate}"
     killed = [fit(name, workers, accumulate, kill)[0] for kill in kills]
     assert killed == [-9] * len(kills), kills
     code, path = fit(name, workers, accumulate)
     assert code == 0
     assert torch.load(path, weights_only=True)["global_step"] == STEPS
-    assert_same_weights(expected, path)
+    assert_same_weights(whole(accumulate), path)
