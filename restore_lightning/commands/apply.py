@@ -170,8 +170,8 @@ def run(words: list[str]) -> int:
         for job, failure in done:
             progress.update()
             if failure is not None:
-                carried.pop(job, None)
-                failures.append(_told(job, failure, options.tile))
+                read_before = carried.pop(job, None) is not None  # and not yet being written
+                failures.append(_told(job, failure, options.tile, read_before))
     for line in (*notes.said(), *(f"not restored: {line}" for line in failures)):
         print(line, file=sys.stderr)
     there = f", {planned.skipped} were there already" if planned.skipped else ""
@@ -182,15 +182,20 @@ def run(words: list[str]) -> int:
     return 1 if failures else 0
 
 
-def _told(job: Job, error: Exception, tile: int | None) -> str:
-    """Why a file was not restored, in one line."""
+def _told(job: Job, error: Exception, tile: int | None, restoring: bool) -> str:
+    """Why a file was not restored, in one line; tiles help where the network was at it, not where a file was."""
+    from restore_lightning.io.image_files import too_large
     from restore_lightning.runs.memory import is_out_of_memory
 
-    what = " ".join(str(error).split())
+    what = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UserError):
+        return what
+    if is_out_of_memory(error) and not restoring:
+        return f"{job.source} {too_large(error)}"
     if is_out_of_memory(error):
         remedy = "restore it in tiles, e.g. --tile 512" if tile is None else f"give a smaller --tile than {tile}"
         what = f"too large for the memory: {remedy}: {what}"
-    return what if isinstance(error, UserError) else f"{job.source}: {what}"
+    return f"{job.source}: {what}"
 
 
 def choose_order(factors: Sequence[str], own: Sequence[str] | None, factor: str | None, order: str | None) -> list[str]:
