@@ -112,7 +112,7 @@ def run(words: list[str]) -> int:
     from restore_lightning.inference import InferenceSettings, Restorer
     from restore_lightning.inference.batches import batch_size
     from restore_lightning.inference.pipeline import run_pipeline
-    from restore_lightning.io.image_files import read_photo
+    from restore_lightning.io.image_files import read_header, read_photo
     from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
     from restore_lightning.io.photo_writing import write_photo
 
@@ -145,6 +145,13 @@ def run(words: list[str]) -> int:
         carried[job] = replace(photo, pixels=photo.pixels[:0].copy(), alpha=alpha)  # all but the pixels
         return image
 
+    def pixels(job: Job) -> int:
+        try:
+            found = read_header(job.source, options.max_pixels)
+        except UserError:  # said where it is read
+            return 0
+        return found.height * found.width
+
     def restored(images: torch.Tensor) -> torch.Tensor:
         # bfloat16 does not tell 16 bits apart: only where it is asked for.
         half = precision != torch.float32 and (images.dtype != torch.uint16 or options.precision == "bf16")
@@ -163,6 +170,7 @@ def run(words: list[str]) -> int:
         restored,
         write,
         partial(batch_size, home),
+        pixels,
         threads=min(8, usable_cores()),
     )
     progress = tqdm(total=len(planned.jobs), unit="image", desc=", ".join(order), disable=None)

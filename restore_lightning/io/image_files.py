@@ -127,8 +127,12 @@ class Header(NamedTuple):
     pictures: int = 1
 
 
-def read_header(path: str | Path) -> Header:
+def read_header(path: str | Path, max_pixels: int | None = None) -> Header:
     """What an image file says of itself, without its pixels.
+
+    Args:
+        path: The file.
+        max_pixels: As in `read_photo`.
 
     Raises:
         UserError: The file is no image.
@@ -141,7 +145,7 @@ def read_header(path: str | Path) -> Header:
         pictures = getattr(image, "n_frames", 1)
         return Header(width, height, pictures) if turned else Header(height, width, pictures)
 
-    return _with_image(path, None, None, read, lambda page: Header(*page.shape, page.pictures))
+    return _with_image(path, None, max_pixels, read, lambda page: Header(*page.shape, page.pictures))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
