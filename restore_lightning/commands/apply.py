@@ -16,6 +16,9 @@ from restore_lightning.io.files import user_path, with_home
 if TYPE_CHECKING:
     from restore_lightning.io.image_files import Photo
 
+ROWS = 1024
+"""Of an image that become whole numbers at once."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -109,6 +112,7 @@ def run(words: list[str]) -> int:
     import torch
     from tqdm import tqdm
 
+    from restore_lightning.hardware import allow_tf32
     from restore_lightning.inference import InferenceSettings, Restorer
     from restore_lightning.inference.batches import batch_size
     from restore_lightning.inference.pipeline import run_pipeline
@@ -153,11 +157,17 @@ def run(words: list[str]) -> int:
         return found.height * found.width
 
     def restored(images: torch.Tensor) -> torch.Tensor:
-        # bfloat16 does not tell 16 bits apart: only where it is asked for.
-        half = precision != torch.float32 and (images.dtype != torch.uint16 or options.precision == "bf16")
+        # Neither bfloat16 nor TF32 tells 16 bits apart: only where it is asked for.
+        deep = images.dtype == torch.uint16
+        half = precision != torch.float32 and (not deep or options.precision == "bf16")
+        allow_tf32(device, not deep and options.precision != "float32")
         images = images.pin_memory() if home.type == "cuda" else images  # so that the copy does not wait for the GPU
         with torch.autocast(device.type, precision) if half else nullcontext():
-            return to_integers(restorer.restore(to_float(images.to(home, non_blocking=True)), ()), images.dtype)
+            # Whole on a GPU, or as whole numbers of which each tile becomes float.
+            given = images if options.tile else to_float(images.to(home, non_blocking=True))
+            result = restorer.restore(given, ())
+        # By rows, so that there is no second float image.
+        return torch.cat([to_integers(rows, images.dtype) for rows in result.split(ROWS, dim=-2)], dim=-2)
 
     def write(job: Job, image: torch.Tensor) -> None:
         # Where the one wait for the device is, in a thread.

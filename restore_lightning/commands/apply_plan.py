@@ -86,11 +86,8 @@ class Plan(NamedTuple):
             named = shortened_list(list(map(str, self.converted)), 3)
             told.append(f"{kinds} cannot be written, these become .png: {named}")
         if self.earlier:
-            are = (
-                "1 file is named as an output"
-                if len(self.earlier) == 1
-                else f"{len(self.earlier)} are named as outputs"
-            )
+            count = len(self.earlier)
+            are = "1 file is named as an output" if count == 1 else f"{count} files are named as outputs"
             named = shortened_list(list(map(str, self.earlier)), 3)
             told.append(f"{are} and left out: {named}; to restore one, name it as INPUT")
         return told

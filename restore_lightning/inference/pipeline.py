@@ -28,8 +28,9 @@ def run_pipeline(
 ) -> Generator[tuple[Job, Exception | None]]:
     """Read, restore and write files.
 
-    So many images as there are threads are read ahead of a batch; as many, and the batch, wait to be written; fewer
-    where they have more than `MOST_PIXELS` together, so that of larger ones one is in memory at a time. Closed early, by an error or Ctrl-C, it finishes the files that are being written and begins no other.
+    So many images as there are threads are read ahead of a batch; as many, and the batch, wait to be written: fewer
+    where they have more than `MOST_PIXELS` together, and a larger one is alone. Closed early, by an error or Ctrl-C, it
+    finishes the files that are being written and begins no other.
 
     Args:
         jobs: The files.
@@ -129,7 +130,7 @@ def _failure(future: Future[Any]) -> Exception | None:
 def _restored(restore: Callable[[Tensor], Tensor], images: list[Tensor]) -> list[Tensor | Exception]:
     """Each image restored, or why not: one that fails, or too little memory for all, does not cost the others."""
     try:
-        return list(restore(torch.stack(images)))
+        return list(restore(torch.stack(images) if len(images) > 1 else images[0][None]))  # no copy of a large one
     except FAILURES as error:
         if len(images) == 1:
             return [error.with_traceback(None)]  # whose frames hold the tensors of the call

@@ -17,6 +17,7 @@ from restore_lightning.inference.padding import pad_by_reflection
 from restore_lightning.inference.self_ensemble import self_ensemble
 from restore_lightning.inference.settings import DEFAULT, InferenceSettings
 from restore_lightning.inference.tiles import tile_layout, tiled
+from restore_lightning.io.images import to_float
 from restore_lightning.networks import network_info, to_channels_last
 from restore_lightning.networks.statistics import global_statistics, local_statistics
 
@@ -108,8 +109,8 @@ class Restorer:
         """Restore, pass by pass; each restores the clamped result of the one before.
 
         Args:
-            image: (B, C, H, W) in [0, 1], any size. In tiles it need not be on the device of the networks, which get
-                tile by tile: the results are where it is.
+            image: (B, C, H, W) in [0, 1], or uint8 or uint16, any size. In tiles it need not be on the device of the
+                networks, which get tile by tile: the results are where it is.
             factors: What degrades it, in the order of application; not looked at where there is an order.
 
         Returns:
@@ -195,7 +196,7 @@ def restore(
 
     Args:
         network: See `network_outputs`; its `NetworkInfo` says which sizes it accepts.
-        image: (B, C, H, W) in [0, 1].
+        image: (B, C, H, W) in [0, 1], or uint8 or uint16, which become that part by part.
         factor: One of the network's factors, if it is told.
         settings: In tiles, with local statistics, as a self-ensemble; all of them combine.
 
@@ -209,18 +210,23 @@ def restore(
     def restored(image: Tensor) -> Tensor:
         return _restored(network, image, factor, settings)
 
-    return (self_ensemble(restored, image) if settings.self_ensemble else restored(image)).clamp(0, 1)
+    result = self_ensemble(restored, to_float(image)) if settings.self_ensemble else restored(image)
+    if settings.tile is None or result.requires_grad:
+        return result.clamp(0, 1)
+    return result.clamp_(0, 1)  # it was made of tiles here, and may be all that memory holds
 
 
 def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: InferenceSettings) -> Tensor:
     # Its device may be another, and its type: trained with --trainer.precision bf16-true or 64-true.
     parameter = next((p for p in network.parameters() if p.is_floating_point()), image)
+    kind = image.dtype if image.is_floating_point() else torch.float32
+    computed = parameter.dtype if parameter.is_floating_point() else kind
 
     def result_of(image: Tensor) -> Tensor:
-        there = image.to(parameter.device, parameter.dtype, non_blocking=True)
+        there = to_float(image.to(parameter.device, non_blocking=True), kind).to(computed)
         crop = settings.local_statistics
         with nullcontext() if crop is None else local_statistics(network, crop, image.shape[-2:]):
-            return network_outputs(network, there, factor)[-1].to(image.dtype)
+            return network_outputs(network, there, factor)[-1].to(kind)
 
     rule = network_info(network).size_rule(factor)
     height, width = image.shape[-2:]

@@ -124,7 +124,7 @@ def test_outputs_of_an_earlier_call_are_no_input_in_any_format(restore, step_1, 
         code, out, err = restore("apply", step_1, tmp_path, *words, "--format", form, "--overwrite")
         assert code == 0, err
         assert "3 of 3 images restored" in out
-        assert f"{len(there) - 3} are named as outputs and left out: {tmp_path / 'a_r.'}" in err
+        assert f"{len(there) - 3} files are named as outputs and left out: {tmp_path / 'a_r.'}" in err
         there |= {f"{name}_r{suffix}" for name in ("a", "a_r2", "b.c")} if suffix else set()
         assert {path.name for path in tmp_path.iterdir()} == there
     code, out, err = restore("apply", step_1, tmp_path / "a_r.png", *words)

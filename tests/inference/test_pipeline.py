@@ -151,7 +151,7 @@ def test_a_small_image_does_not_let_large_ones_be_read_ahead():
 
 @pytest.mark.parametrize(("size", "at_once"), [(2**20, 5), (2**25, 4), (2**26 + 1, 1), (2**30, 1)])
 def test_large_images_wait_for_each_other(size, at_once):
-    """Of 20 files: so many are in memory as the pixels that their headers promise allow, small ones as many as before."""
+    """So many are in memory as the pixels that their headers promise allow; small ones as threads are there."""
     there, most = set(), []
     first_ones = threading.Event()
 
