@@ -167,7 +167,7 @@ def run(words: list[str]) -> int:
             given = images if options.tile else to_float(images.to(home, non_blocking=True))
             result = restorer.restore(given, ())
         # By rows, so that there is no second float image.
-        return torch.cat([to_integers(rows, images.dtype) for rows in result.split(ROWS, dim=-2)], dim=-2)
+        return torch.cat([to_integers(rows, images.dtype) for rows in torch.split(result, ROWS, dim=-2)], dim=-2)
 
     def write(job: Job, image: torch.Tensor) -> None:
         # Where the one wait for the device is, in a thread.

@@ -1,6 +1,7 @@
 """Restoring images of any size with trained networks."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,15 +117,16 @@ class Restorer:
         Returns:
             What each pass removes and the image after it, clamped to [0, 1]; the last one is the result.
         """
-        steps: list[RestorationStep] = []
-        for factor in reversed(factors) if self.order is None else self.order:
-            image = restore(self._network(factor), image, factor, self.settings)
-            steps.append(RestorationStep(factor, image))
-        return steps
+        return list(self._steps(image, factors))
 
     def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
-        """The result of `restore_steps`: (B, C, H, W), clamped to [0, 1]."""
-        return self.restore_steps(image, factors)[-1].image
+        """The result of `restore_steps`: (B, C, H, W), clamped to [0, 1]; the others are not kept."""
+        return deque(self._steps(image, factors), maxlen=1).pop().image
+
+    def _steps(self, image: Tensor, factors: Sequence[str]) -> Iterator[RestorationStep]:
+        for factor in reversed(factors) if self.order is None else self.order:
+            image = restore(self._network(factor), image, factor, self.settings)
+            yield RestorationStep(factor, image)
 
     def _used(self) -> dict[str, nn.Module]:
         """Factor -> its network, of those that are removed."""
