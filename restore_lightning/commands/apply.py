@@ -16,6 +16,9 @@ from restore_lightning.io.files import user_path, with_home
 if TYPE_CHECKING:
     from restore_lightning.io.image_files import Photo
 
+ROWS = 1024
+"""Of an image that become whole numbers at once."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -109,10 +112,11 @@ def run(words: list[str]) -> int:
     import torch
     from tqdm import tqdm
 
+    from restore_lightning.hardware import allow_tf32
     from restore_lightning.inference import InferenceSettings, Restorer
     from restore_lightning.inference.batches import batch_size
     from restore_lightning.inference.pipeline import run_pipeline
-    from restore_lightning.io.image_files import read_photo
+    from restore_lightning.io.image_files import read_header, read_photo
     from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
     from restore_lightning.io.photo_writing import write_photo
 
@@ -145,12 +149,25 @@ def run(words: list[str]) -> int:
         carried[job] = replace(photo, pixels=photo.pixels[:0].copy(), alpha=alpha)  # all but the pixels
         return image
 
+    def pixels(job: Job) -> int:
+        try:
+            found = read_header(job.source, options.max_pixels)
+        except UserError:  # said where it is read
+            return 0
+        return found.height * found.width
+
     def restored(images: torch.Tensor) -> torch.Tensor:
-        # bfloat16 does not tell 16 bits apart: only where it is asked for.
-        half = precision != torch.float32 and (images.dtype != torch.uint16 or options.precision == "bf16")
+        # Neither bfloat16 nor TF32 tells 16 bits apart: only where it is asked for.
+        deep = images.dtype == torch.uint16
+        half = precision != torch.float32 and (not deep or options.precision == "bf16")
+        allow_tf32(device, not deep and options.precision != "float32")
         images = images.pin_memory() if home.type == "cuda" else images  # so that the copy does not wait for the GPU
         with torch.autocast(device.type, precision) if half else nullcontext():
-            return to_integers(restorer.restore(to_float(images.to(home, non_blocking=True)), ()), images.dtype)
+            # Whole on a GPU, or as whole numbers of which each tile becomes float.
+            given = images if options.tile else to_float(images.to(home, non_blocking=True))
+            result = restorer.restore(given, ())
+        # By rows, so that there is no second float image.
+        return torch.cat([to_integers(rows, images.dtype) for rows in torch.split(result, ROWS, dim=-2)], dim=-2)
 
     def write(job: Job, image: torch.Tensor) -> None:
         # Where the one wait for the device is, in a thread.
@@ -163,6 +180,7 @@ def run(words: list[str]) -> int:
         restored,
         write,
         partial(batch_size, home),
+        pixels,
         threads=min(8, usable_cores()),
     )
     progress = tqdm(total=len(planned.jobs), unit="image", desc=", ".join(order), disable=None)
@@ -170,8 +188,8 @@ def run(words: list[str]) -> int:
         for job, failure in done:
             progress.update()
             if failure is not None:
-                carried.pop(job, None)
-                failures.append(_told(job, failure, options.tile))
+                read_before = carried.pop(job, None) is not None  # and not yet being written
+                failures.append(_told(job, failure, options.tile, read_before))
     for line in (*notes.said(), *(f"not restored: {line}" for line in failures)):
         print(line, file=sys.stderr)
     there = f", {planned.skipped} were there already" if planned.skipped else ""
@@ -182,15 +200,20 @@ def run(words: list[str]) -> int:
     return 1 if failures else 0
 
 
-def _told(job: Job, error: Exception, tile: int | None) -> str:
-    """Why a file was not restored, in one line."""
+def _told(job: Job, error: Exception, tile: int | None, restoring: bool) -> str:
+    """Why a file was not restored, in one line; tiles help where the network was at it, not where a file was."""
+    from restore_lightning.io.image_files import too_large
     from restore_lightning.runs.memory import is_out_of_memory
 
-    what = " ".join(str(error).split())
+    what = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UserError):
+        return what
+    if is_out_of_memory(error) and not restoring:
+        return f"{job.source} {too_large(error)}"
     if is_out_of_memory(error):
         remedy = "restore it in tiles, e.g. --tile 512" if tile is None else f"give a smaller --tile than {tile}"
         what = f"too large for the memory: {remedy}: {what}"
-    return what if isinstance(error, UserError) else f"{job.source}: {what}"
+    return f"{job.source}: {what}"
 
 
 def choose_order(factors: Sequence[str], own: Sequence[str] | None, factor: str | None, order: str | None) -> list[str]:

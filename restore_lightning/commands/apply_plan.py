@@ -67,12 +67,14 @@ class Plan(NamedTuple):
         skipped: How many are left because their outputs exist.
         others: Files in the folders that are no images.
         converted: Sources that are written in another format than asked for, which nothing is written in.
+        earlier: Files in the folders that are left because their names are those of outputs.
     """
 
     jobs: list[Job]
     skipped: int
     others: list[Path]
     converted: list[Path]
+    earlier: list[Path]
 
     def said(self) -> list[str]:
         """What the user is told before."""
@@ -83,6 +85,11 @@ class Plan(NamedTuple):
             kinds = ", ".join(sorted({path.suffix for path in self.converted}))
             named = shortened_list(list(map(str, self.converted)), 3)
             told.append(f"{kinds} cannot be written, these become .png: {named}")
+        if self.earlier:
+            count = len(self.earlier)
+            are = "1 file is named as an output" if count == 1 else f"{count} files are named as outputs"
+            named = shortened_list(list(map(str, self.earlier)), 3)
+            told.append(f"{are} and left out: {named}; to restore one, name it as INPUT")
         return told
 
 
@@ -143,9 +150,8 @@ def plan(inputs: Sequence[Path], naming: Naming, overwrite: bool = False, skip_e
         files = find_images(given, without=within)
         jobs += [Job(source, naming.target(source, given)) for source in files.images]
         others += files.others
-    if naming.suffix:  # outputs of an earlier call beside their inputs
-        earlier = {job.target.resolve() for job in jobs}
-        jobs = [job for job in jobs if job.source.resolve() not in earlier or job.source in inputs]
+    earlier = [source for source in _earlier_outputs(jobs) if source not in inputs] if naming.suffix else []
+    jobs = [job for job in jobs if job.source not in set(earlier)]
     if not jobs:
         holds = f" ({left_out(others)})" if others else ""
         raise UserError(f"no images in {', '.join(map(str, inputs))}{holds}")
@@ -168,7 +174,19 @@ def plan(inputs: Sequence[Path], naming: Naming, overwrite: bool = False, skip_e
     skipped = existing if skip_existing else []
     left = [job for job in jobs if job not in set(skipped)]
     converted = [job.source for job in left if naming.form == "same" and _other_format(job)]
-    return Plan(left, len(skipped), others, converted)
+    return Plan(left, len(skipped), others, converted, earlier)
+
+
+def _earlier_outputs(jobs: Sequence[Job]) -> list[Path]:
+    """Sources with the name of an output of another source, in whatever format an earlier call wrote it."""
+    from restore_lightning.io.photo_writing import WRITTEN
+
+    outputs = {(job.target.parent.resolve(), job.target.stem) for job in jobs}
+    return [
+        source
+        for source, _ in jobs
+        if source.suffix.lower() in WRITTEN and (source.parent.resolve(), source.stem) in outputs
+    ]
 
 
 def _exists(path: Path) -> bool:

@@ -123,12 +123,16 @@ def _scores(scored: "Protocol", matches: "Matches", reader: "_Reader") -> tuple[
     """Every image's scores, by name, and what could not be scored."""
     from tqdm import tqdm
 
+    from restore_lightning.io.image_files import too_large
+
     def attempt(pair: tuple[str, tuple[Path, Path]]) -> dict[str, Any] | str:
         name, files = pair
         try:
             return {"name": name, **_pair_scores(scored, reader, *files)}
         except UserError as error:
             return str(error)
+        except MemoryError as error:
+            return f"{files[0]} {too_large(error)}"
         except Exception as error:
             return f"{files[0]}: {' '.join(str(error).split()) or type(error).__name__}"
 

@@ -1,6 +1,7 @@
 """Restoring images of any size with trained networks."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from restore_lightning.inference.padding import pad_by_reflection
 from restore_lightning.inference.self_ensemble import self_ensemble
 from restore_lightning.inference.settings import DEFAULT, InferenceSettings
 from restore_lightning.inference.tiles import tile_layout, tiled
+from restore_lightning.io.images import to_float
 from restore_lightning.networks import network_info, to_channels_last
 from restore_lightning.networks.statistics import global_statistics, local_statistics
 
@@ -108,22 +110,23 @@ class Restorer:
         """Restore, pass by pass; each restores the clamped result of the one before.
 
         Args:
-            image: (B, C, H, W) in [0, 1], any size. In tiles it need not be on the device of the networks, which get
-                tile by tile: the results are where it is.
+            image: (B, C, H, W) in [0, 1], or uint8 or uint16, any size. In tiles it need not be on the device of the
+                networks, which get tile by tile: the results are where it is.
             factors: What degrades it, in the order of application; not looked at where there is an order.
 
         Returns:
             What each pass removes and the image after it, clamped to [0, 1]; the last one is the result.
         """
-        steps: list[RestorationStep] = []
-        for factor in reversed(factors) if self.order is None else self.order:
-            image = restore(self._network(factor), image, factor, self.settings)
-            steps.append(RestorationStep(factor, image))
-        return steps
+        return list(self._steps(image, factors))
 
     def restore(self, image: Tensor, factors: Sequence[str]) -> Tensor:
-        """The result of `restore_steps`: (B, C, H, W), clamped to [0, 1]."""
-        return self.restore_steps(image, factors)[-1].image
+        """The result of `restore_steps`: (B, C, H, W), clamped to [0, 1]; the others are not kept."""
+        return deque(self._steps(image, factors), maxlen=1).pop().image
+
+    def _steps(self, image: Tensor, factors: Sequence[str]) -> Iterator[RestorationStep]:
+        for factor in reversed(factors) if self.order is None else self.order:
+            image = restore(self._network(factor), image, factor, self.settings)
+            yield RestorationStep(factor, image)
 
     def _used(self) -> dict[str, nn.Module]:
         """Factor -> its network, of those that are removed."""
@@ -195,7 +198,7 @@ def restore(
 
     Args:
         network: See `network_outputs`; its `NetworkInfo` says which sizes it accepts.
-        image: (B, C, H, W) in [0, 1].
+        image: (B, C, H, W) in [0, 1], or uint8 or uint16, which become that part by part.
         factor: One of the network's factors, if it is told.
         settings: In tiles, with local statistics, as a self-ensemble; all of them combine.
 
@@ -209,18 +212,23 @@ def restore(
     def restored(image: Tensor) -> Tensor:
         return _restored(network, image, factor, settings)
 
-    return (self_ensemble(restored, image) if settings.self_ensemble else restored(image)).clamp(0, 1)
+    result = self_ensemble(restored, to_float(image)) if settings.self_ensemble else restored(image)
+    if settings.tile is None or result.requires_grad:
+        return result.clamp(0, 1)
+    return result.clamp_(0, 1)  # it was made of tiles here, and may be all that memory holds
 
 
 def _restored(network: nn.Module, image: Tensor, factor: str | None, settings: InferenceSettings) -> Tensor:
     # Its device may be another, and its type: trained with --trainer.precision bf16-true or 64-true.
     parameter = next((p for p in network.parameters() if p.is_floating_point()), image)
+    kind = image.dtype if image.is_floating_point() else torch.float32
+    computed = parameter.dtype if parameter.is_floating_point() else kind
 
     def result_of(image: Tensor) -> Tensor:
-        there = image.to(parameter.device, parameter.dtype, non_blocking=True)
+        there = to_float(image.to(parameter.device, non_blocking=True), kind).to(computed)
         crop = settings.local_statistics
         with nullcontext() if crop is None else local_statistics(network, crop, image.shape[-2:]):
-            return network_outputs(network, there, factor)[-1].to(image.dtype)
+            return network_outputs(network, there, factor)[-1].to(kind)
 
     rule = network_info(network).size_rule(factor)
     height, width = image.shape[-2:]

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -95,9 +95,9 @@ def read_photo(file: Source, name: str | None = None, max_pixels: int | None = N
         max_pixels: A header that promises more is refused; None: more than the file's size makes likely.
 
     Raises:
-        UserError: The file is no image, is damaged, or its header promises too much.
+        UserError: The file is no image, is damaged, too large for the memory, or its header promises too much.
     """
-    return _with_image(file, name, max_pixels, _photo, lambda found: _of_tiff(found, deep=True))
+    return _with_image(file, name, max_pixels, _photo, lambda found: _of_tiff(found, file))
 
 
 def read_array(file: Source, name: str | None = None) -> np.ndarray:
@@ -107,7 +107,7 @@ def read_array(file: Source, name: str | None = None) -> np.ndarray:
         colours = decode(image, source, deep=False)
         return split_upright(colours, 1 if image.format == "TIFF" else exif.orientation(_exif_of(image)))[0]
 
-    pixels = _with_image(file, name, None, read, lambda found: _of_tiff(found, deep=False).pixels)
+    pixels = _with_image(file, name, None, read, lambda found: split_upright(found.colours(), found.orientation)[0])
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
@@ -127,8 +127,12 @@ class Header(NamedTuple):
     pictures: int = 1
 
 
-def read_header(path: str | Path) -> Header:
+def read_header(path: str | Path, max_pixels: int | None = None) -> Header:
     """What an image file says of itself, without its pixels.
+
+    Args:
+        path: The file.
+        max_pixels: As in `read_photo`.
 
     Raises:
         UserError: The file is no image.
@@ -141,7 +145,7 @@ def read_header(path: str | Path) -> Header:
         pictures = getattr(image, "n_frames", 1)
         return Header(width, height, pictures) if turned else Header(height, width, pictures)
 
-    return _with_image(path, None, None, read, lambda page: Header(*page.shape, page.pictures))
+    return _with_image(path, None, max_pixels, read, lambda page: Header(*page.shape, page.pictures))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -159,7 +163,7 @@ def _with_image(
     """What `use` makes of an image file, or `use_tiff` of one of the kinds that Pillow cannot read.
 
     Raises:
-        UserError: Whatever a decoder raises, and a header that promises too much.
+        UserError: Whatever a decoder raises, too little memory, and a header that promises too much.
     """
 
     def opened(source: Source) -> Found:
@@ -173,7 +177,7 @@ def _with_image(
     try:
         try:
             return opened(file)
-        except _TooManyPixelsError:
+        except (_TooManyPixelsError, MemoryError):
             raise
         except Exception:
             # Texts or a profile beyond Pillow's limits, and kinds of TIFF: the pixels are there all the same.
@@ -185,11 +189,23 @@ def _with_image(
                 height, width = page.shape
                 _check_pixels(width, height, file, max_pixels)
                 return use_tiff(page)
+    except MemoryError as error:
+        raise UserError(f"{name or file} {too_large(error)}", exit_code=1) from error
     except Exception as error:
         what = " ".join(str(error).split()) or type(error).__name__
         # Pillow repeats the path.
         what = "it is no image of a kind that is known" if isinstance(error, UnidentifiedImageError) else what
         raise UserError(f"{name or file} cannot be read as an image: {what}", exit_code=1) from error
+
+
+def too_large(error: Exception) -> str:
+    """What is said of an image that is read or written as a whole, and does not fit into memory.
+
+    >>> too_large(MemoryError())
+    'is too large for the memory that is free: make it smaller, or end other programs'
+    """
+    what = " ".join(str(error).split())
+    return f"is too large for the memory that is free: make it smaller, or end other programs{what and f' ({what})'}"
 
 
 class _TooManyPixelsError(ValueError):
@@ -214,7 +230,7 @@ def _photo(image: Image.Image, source: Source) -> Photo:
     pictures = getattr(image, "n_frames", 1)
     colours = decode(image, source, deep=True)
     if image.format == "TIFF":  # which Pillow turns
-        way, block = 1, tiff.exif_of(image)
+        way, block = 1, tiff.exif_of(image.getexif())
     else:
         block = _exif_of(image)
         way = exif.orientation(block)
@@ -231,10 +247,18 @@ def _photo(image: Image.Image, source: Source) -> Photo:
     )
 
 
-def _of_tiff(page: tiff.Page, deep: bool) -> Photo:
+def _of_tiff(page: tiff.Page, source: Source) -> Photo:
     pixels, alpha = split_upright(page.colours(), page.orientation)
-    found = Photo(pixels, alpha, page.icc, None, exif.turned_xmp(page.xmp), None, page.pictures)
-    return found if deep or pixels.dtype == np.uint8 else replace(found, pixels=(pixels >> 8).astype(np.uint8))
+    entries = tiff.entries_of(rewound(source))
+    return Photo(
+        pixels,
+        alpha,
+        page.icc,
+        exif.turned(tiff.exif_of(entries), *pixels.shape[:2]),
+        exif.turned_xmp(page.xmp),
+        _resolution(tiff.resolution_of(entries), page.orientation),
+        page.pictures,
+    )
 
 
 def _resolution(dpi: object, way: int) -> tuple[float, float] | None:

@@ -17,7 +17,7 @@ Colour = Literal["rgb", "gray", "y"]
 
 def to_float(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 0..255 or uint16 0..65535 -> a float type in [0, 1]; what is float already stays as it is."""
-    return image if image.is_floating_point() else image.to(dtype) / torch.iinfo(image.dtype).max
+    return image if image.is_floating_point() else image.to(dtype).div_(torch.iinfo(image.dtype).max)
 
 
 def to_uint8(image: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def to_uint8(image: Tensor) -> Tensor:
 
 def to_integers(image: Tensor, dtype: torch.dtype) -> Tensor:
     """Float in [0, 1] (clamped) -> uint8 or uint16, rounded."""
-    return image.clamp(0, 1).mul(torch.iinfo(dtype).max).round().to(dtype)
+    return image.clamp(0, 1).mul_(torch.iinfo(dtype).max).round_().to(dtype)
 
 
 def from_array(array: np.ndarray) -> Tensor:

@@ -10,23 +10,37 @@ from PIL import Image, PngImagePlugin
 from restore_lightning.errors import UserError
 from restore_lightning.io import exif, png, tiff
 from restore_lightning.io.files import written_beside
-from restore_lightning.io.image_files import Photo
+from restore_lightning.io.image_files import Photo, too_large
 
 QUALITY = 95
 """Does not undo the restoration."""
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 TIFF = (".tif", ".tiff")
-DEEP = (".png", *TIFF)
-"""Hold 16 bits of colours."""
-ALPHA = (".png", *TIFF, ".webp", ".avif")
-LOSSY = (*JPEG, ".webp", ".avif")
-"""Have a quality."""
-PLAIN = (".bmp", ".ppm", ".pgm", ".pnm")
-"""Hold pixels, and little else."""
-WRITTEN = (*JPEG, *ALPHA, *PLAIN)
+WEB = (".webp", ".avif")
+MAPS = (".ppm", ".pgm", ".pnm")
+DEEP, GRAY, ALPHA, ICC, EXIF, XMP, DPI = (
+    "more than 8 bits",
+    "gray as one channel",
+    "transparency",
+    "colour profile",
+    "EXIF",
+    "XMP",
+    "resolution",
+)
+LACKING = {
+    **dict.fromkeys((".png", *TIFF), frozenset[str]()),
+    **dict.fromkeys(JPEG, frozenset({DEEP, ALPHA})),
+    **dict.fromkeys(WEB, frozenset({DEEP, GRAY, DPI})),
+    ".bmp": frozenset({DEEP, ALPHA, ICC, EXIF, XMP}),
+    **dict.fromkeys(MAPS, frozenset({DEEP, ALPHA, ICC, EXIF, XMP, DPI})),
+}
+"""Suffix -> what its files do not hold, as they are written here; maps hold 16 bits of gray, and WebP and AVIF a
+resolution in EXIF."""
+WRITTEN = tuple(LACKING)
 """Suffixes of what can be written; other formats lose colours, or are kept by few programs."""
-MOST_IN_JPEG = 65500
-"""Bytes of EXIF, or of XMP: each has to fit in a segment."""
+MOST_IN_JPEG = {EXIF: 65500, XMP: 65500, ICC: 255 * 65519}
+"""Bytes: EXIF and XMP have to fit in a segment, a profile in 255."""
+X_RESOLUTION = 0x011A
 
 
 def write_photo(photo: Photo, path: Path, quality: int | None = None) -> list[str]:
@@ -45,6 +59,8 @@ def write_photo(photo: Photo, path: Path, quality: int | None = None) -> list[st
     """
     try:
         return _write(photo, path, quality)
+    except MemoryError as error:
+        raise UserError(f"{path} cannot be written: the image {too_large(error)}", exit_code=1) from error
     except Exception as error:
         what = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path} cannot be written: {what}", exit_code=1) from error
@@ -105,29 +121,33 @@ def _lossy(suffix: str, quality: int | None) -> dict[str, Any]:
 
 def _fitting(photo: Photo, suffix: str) -> tuple[Photo, list[str]]:
     """The photo as the format holds it, and what it does not hold."""
-    lost = []
+    lacking = set(LACKING.get(suffix, ()))
+    most = MOST_IN_JPEG if suffix in JPEG else {}
+    beside = {ICC: photo.icc, EXIF: photo.exif, XMP: photo.xmp}
+    lacking |= {name for name, content in beside.items() if content and len(content) > most.get(name, len(content))}
+    if suffix in MAPS and photo.gray:
+        lacking.remove(DEEP)
+    if suffix in WEB and photo.exif and X_RESOLUTION in exif.Exif(photo.exif).entries():
+        lacking.remove(DPI)
+    deep = photo.pixels.dtype == np.uint16
+    there = {DEEP: deep, GRAY: photo.gray, ALPHA: photo.alpha is not None, DPI: photo.dpi, **beside}
+    lost = [name for name, found in there.items() if found and name in lacking]
+    if DEEP in lost:
+        alpha = None if photo.alpha is None else _eight_bits(photo.alpha)
+        photo = replace(photo, pixels=_eight_bits(photo.pixels), alpha=alpha)
+    photo = replace(
+        photo,
+        alpha=None if ALPHA in lost else photo.alpha,
+        icc=None if ICC in lost else photo.icc,
+        exif=None if EXIF in lost else photo.exif,
+        xmp=None if XMP in lost else photo.xmp,
+        dpi=None if DPI in lost else photo.dpi,
+    )
     if photo.icc and photo.icc[16:20] == b"RGB " and photo.gray:  # a profile of colours needs them
         photo = replace(photo, pixels=photo.pixels.repeat(3, axis=2))
     elif photo.icc and photo.icc[16:20] != (b"GRAY" if photo.gray else b"RGB "):
         photo = replace(photo, icc=None)
-    deep = photo.pixels.dtype == np.uint16
-    if deep and suffix not in DEEP and not (suffix in PLAIN[1:] and photo.gray):
-        lost.append("more than 8 bits")
-        alpha = None if photo.alpha is None else _eight_bits(photo.alpha)
-        photo = replace(photo, pixels=_eight_bits(photo.pixels), alpha=alpha)
-    if photo.alpha is not None and suffix not in ALPHA:
-        lost.append("transparency")
-        photo = replace(photo, alpha=None)
-    most = 0 if suffix in PLAIN else MOST_IN_JPEG if suffix in JPEG else None
-    if photo.exif and most is not None and len(photo.exif) > most:
-        lost.append("EXIF")
-        photo = replace(photo, exif=None)
-    if photo.xmp and most is not None and len(photo.xmp) > most:
-        lost.append("XMP")
-        photo = replace(photo, xmp=None)
-    if photo.icc and suffix in PLAIN:
-        lost.append("colour profile")
-        photo = replace(photo, icc=None)
+        lost.append("colour profile of other colours")
     return photo, lost
 
 

@@ -11,6 +11,8 @@ from PIL import Image, ImageCms, ImageFile
 
 Source = str | Path | BinaryIO
 """A file, or its content."""
+STEP = {"L;2": 85, "L;4": 17}
+"""Pillow's way to unpack gray of 2 or 4 bits -> what a step of them is of its 255."""
 
 
 def rewound(file: Source) -> Source:
@@ -71,7 +73,7 @@ def decode(image: Image.Image, source: Source, deep: bool) -> np.ndarray:
         colours = _eight_bits(image)
     key = image.info.get("transparency")
     if colours.shape[2] in (1, 3) and isinstance(key, int | tuple):  # the colour that is transparent
-        opaque = (colours != np.array(key)).any(axis=2, keepdims=True) * np.iinfo(colours.dtype).max
+        opaque = (colours != np.array(key) * STEP.get(raw, 1)).any(axis=2, keepdims=True) * np.iinfo(colours.dtype).max
         colours = np.concatenate([colours, opaque.astype(colours.dtype)], axis=2)
     return colours
 

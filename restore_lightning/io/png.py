@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -20,22 +21,32 @@ ROWS = 256
 
 
 def without_texts(file: str | Path | BinaryIO) -> BytesIO | None:
-    """A PNG file's content without texts and colour profile; None: it is no PNG, or has none."""
-    data = Path(file).read_bytes() if isinstance(file, str | Path) else file.read()
-    if not data.startswith(SIGNATURE):
-        return None
-    kept = [data[start:end] for kind, start, end in _chunks(data) if kind not in TEXTS]
-    left = SIGNATURE + b"".join(kept)
-    return BytesIO(left) if len(left) < len(data) else None
+    """A PNG file's content without texts and colour profile; None: it is no PNG, or has none.
+
+    Of a file of any size that is no PNG, or has no texts, little is read.
+    """
+    with Path(file).open("rb") if isinstance(file, str | Path) else nullcontext(file) as opened:
+        if opened.read(len(SIGNATURE)) != SIGNATURE:
+            return None
+        chunks = list(_chunks(opened))
+        if TEXTS.isdisjoint(kind for kind, _, _ in chunks):
+            return None
+        left = BytesIO()
+        left.write(SIGNATURE)
+        for kind, start, length in chunks:
+            if kind not in TEXTS:
+                opened.seek(start)
+                left.write(opened.read(length))
+    return left
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The kind of each chunk, and where it lies."""
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each chunk, where it begins and its length; as far as the file is one of chunks."""
     start = len(SIGNATURE)
-    while start + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, start)
-        yield kind, start, min(start + 12 + length, len(data))
-        start += 12 + length
+    while len(head := file.read(8)) == 8 and head[4:].isalpha():
+        length, kind = struct.unpack(">I4s", head)
+        yield kind, start, 12 + length
+        start = file.seek(start + 12 + length)
 
 
 def write(

@@ -1,9 +1,10 @@
 """TIFF: the kinds that Pillow reads wrongly or not at all, its EXIF, and files of 8 or 16 bits with what they carry."""
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -40,8 +41,12 @@ STRUCTURE = frozenset(
         34377,
     }
 )
+FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 ROWS = 64
 """Per strip."""
+
+# What is wrong with a file is said once, by us.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def check_pillow_reads(image: Image.Image) -> None:
@@ -139,16 +144,34 @@ def page_of(file: str | Path | BinaryIO) -> Iterator[Page | None]:
         yield Page(pages)
 
 
-def exif_of(image: Image.Image) -> bytes | None:
+def entries_of(file: str | Path | BinaryIO) -> Image.Exif:
+    """The entries of a TIFF file, whether or not Pillow reads its pixels."""
+    found = Image.Exif()
+    with suppress(Exception), Path(file).open("rb") if isinstance(file, str | Path) else nullcontext(file) as opened:
+        found.load_from_fp(opened)
+        list(found.values())  # read while the file is open
+        for folder in FOLDERS:
+            found.get_ifd(folder)
+    return found
+
+
+def resolution_of(found: Image.Exif) -> tuple[float, float] | None:
+    """Pixels per inch, across and down, of a TIFF file's entries."""
+    unit = {2: 1.0, 3: 2.54}.get(found.get(296, 2))
+    with suppress(TypeError, ValueError, ZeroDivisionError, KeyError):
+        return None if unit is None else (float(found[282]) * unit, float(found[283]) * unit)
+    return None
+
+
+def exif_of(found: Image.Exif) -> bytes | None:
     """What a TIFF file says of the photograph, as EXIF; entries of types that Pillow does not know are left out."""
     kept = Image.Exif()
     with suppress(Exception):  # whatever the entries hold, pixels matter more
-        found = image.getexif()
         for tag, value in list(found.items()):
             if tag in STRUCTURE or tag == ORIENTATION:
                 continue
             with suppress(Exception):
-                kept[tag] = found.get_ifd(tag) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else value
+                kept[tag] = found.get_ifd(tag) if tag in FOLDERS else value
                 try:
                     kept.tobytes()
                 except Exception:

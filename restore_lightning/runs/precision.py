@@ -4,13 +4,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator, XLAAccelerator
 from lightning.pytorch.plugins import Precision
 from torch import nn
 
 from restore_lightning.errors import UserError
-from restore_lightning.hardware import computes_bfloat16
+from restore_lightning.hardware import allow_tf32, computes_bfloat16
 from restore_lightning.networks import network_info
 
 log = logging.getLogger(__name__)
@@ -56,14 +55,9 @@ def chosen_benchmark(trainer: Mapping[str, Any]) -> bool | None:
 
 
 def use_tensor_cores(trainer: Mapping[str, Any]) -> None:
-    """Let CUDA devices multiply float32 matrices in TF32, as torch lets them convolve; neither if `deterministic`.
-
-    `NVIDIA_TF32_OVERRIDE=0` in the environment switches both off.
-    """
+    """Let CUDA devices multiply float32 matrices in TF32, as torch lets them convolve; neither if `deterministic`."""
     if _device_kind(trainer["accelerator"]) == "cuda":
-        exact = bool(trainer["deterministic"])
-        torch.set_float32_matmul_precision("highest" if exact else "high")
-        torch.backends.cudnn.allow_tf32 = not exact
+        allow_tf32("cuda", not trainer["deterministic"])
 
 
 def _device_kind(accelerator: Any) -> str:

@@ -112,6 +112,26 @@ def test_several_outputs_side_by_side(apply, restore, step_1, tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["a.jpg", "a_r.png", "b.png", "b_r.png"]
 
 
+def test_outputs_of_an_earlier_call_are_no_input_in_any_format(restore, step_1, tmp_path):
+    """What is left out is said, and done where it is named."""
+    for name in ("a.jpg", "b.c.png", "a_r2.png"):
+        Image.fromarray(coffee()).save(tmp_path / name)
+    words = ("--factor", "rain", "--output", tmp_path, "--suffix", "_r")
+    assert restore("apply", step_1, tmp_path, *words)[0] == 0
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"a.jpg", "a_r.png", "a_r2.png", "a_r2_r.png", "b.c.png", "b.c_r.png"}
+    for form, suffix in (("jpeg", ".jpg"), ("same", None), ("webp", ".webp")):
+        code, out, err = restore("apply", step_1, tmp_path, *words, "--format", form, "--overwrite")
+        assert code == 0, err
+        assert "3 of 3 images restored" in out
+        assert f"{len(there) - 3} files are named as outputs and left out: {tmp_path / 'a_r.'}" in err
+        there |= {f"{name}_r{suffix}" for name in ("a", "a_r2", "b.c")} if suffix else set()
+        assert {path.name for path in tmp_path.iterdir()} == there
+    code, out, err = restore("apply", step_1, tmp_path / "a_r.png", *words)
+    assert code == 0, err
+    assert (tmp_path / "a_r_r.png").is_file()
+
+
 def test_an_output_folder_inside_the_input_is_no_input(restore, step_1, tmp_path):
     Image.fromarray(coffee()).save(tmp_path / "a.jpg")
     words = ("apply", step_1, tmp_path, "--factor", "rain", "--output", tmp_path / "restored/new")

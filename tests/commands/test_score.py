@@ -318,6 +318,17 @@ def test_names_that_are_not_utf8(restore, images):
     assert "\\udcff" in (images / "out.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_as_file_systems_allow_them(restore, images):
+    """Composed in two ways, and of as many letters as there may be."""
+    for name, noisy, clean in (("a", "cafe\u0301", "caf\u00e9"), ("b", "x" * 251, "x" * 251)):
+        (images / f"noisy/{name}.png").rename(images / f"noisy/{noisy}.png")
+        (images / f"clean/{name}.png").rename(images / f"clean/{clean}.png")
+    code, out, err = restore("score", images / "noisy", images / "clean", "--protocol", "durn-y")
+    assert code == 0, err
+    assert "mean of 3 images" in out
+
+
 def test_a_photo_that_is_turned_and_strange(restore, tmp_path):
     """What cameras say of how they were held counts, whatever else they say."""
     upright = data.coffee()[:40, :60]

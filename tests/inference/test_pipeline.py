@@ -20,6 +20,10 @@ class Run(NamedTuple):
     outcomes: list[tuple[str, str | None]]
 
 
+def of_no_size(name):
+    return 0
+
+
 def run(images, restore=lambda images: images * 2, most=4, threads=2):
     """Run a pipeline; an image that is an exception cannot be read."""
     batches: list[int] = []
@@ -34,7 +38,7 @@ def run(images, restore=lambda images: images * 2, most=4, threads=2):
         batches.append(len(batch))
         return restore(batch)
 
-    done = run_pipeline(images, read, counted, written.__setitem__, lambda height, width: most, threads)
+    done = run_pipeline(images, read, counted, written.__setitem__, lambda height, width: most, of_no_size, threads)
     return Run(batches, written, [(name, None if error is None else str(error)) for name, error in done])
 
 
@@ -82,7 +86,9 @@ def test_a_file_that_cannot_be_written_costs_no_other():
         if name == "1":
             raise OSError("disk full")
 
-    done = run_pipeline("0123", lambda name: torch.zeros(3, 4, 4), lambda images: images, write, lambda *size: 2)
+    done = run_pipeline(
+        "0123", lambda name: torch.zeros(3, 4, 4), lambda images: images, write, lambda *size: 2, of_no_size
+    )
     assert [(name, str(error)) for name, error in done if error] == [("1", "disk full")]
 
 
@@ -117,7 +123,9 @@ def test_no_more_than_a_few_images_are_read_ahead():
         reading.append(name)
         return torch.zeros(3, 4, 4)
 
-    done = run_pipeline(range(50), read, lambda images: images, lambda name, image: None, lambda *size: 2, 3)
+    done = run_pipeline(
+        range(50), read, lambda images: images, lambda name, image: None, lambda *size: 2, of_no_size, 3
+    )
     next(done)
     # What was yielded, 5 that wait to be written, one batch at the network and 5 that are read ahead.
     assert len(reading) <= 1 + 5 + 2 + 5
@@ -135,10 +143,57 @@ def test_a_small_image_does_not_let_large_ones_be_read_ahead():
     def most(height, width):
         return 4096 // (height * width)
 
-    done = run_pipeline(range(50), read, lambda images: images, lambda name, image: None, most, 3)
+    done = run_pipeline(range(50), read, lambda images: images, lambda name, image: None, most, of_no_size, 3)
     next(done)
     assert len(reading) <= 12
     done.close()
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(2**20, 5), (2**25, 4), (2**26 + 1, 1), (2**30, 1)])
+def test_large_images_wait_for_each_other(size, at_once):
+    """So many are in memory as the pixels that their headers promise allow; small ones as threads are there."""
+    there, most = set(), []
+    first_ones = threading.Event()
+
+    def read(name):
+        there.add(name)
+        most.append(len(there))
+        if len(there) >= at_once:
+            first_ones.set()
+        assert first_ones.wait(10)
+        return torch.zeros(3, 4, 4)
+
+    def write(name, image):
+        there.remove(name)
+
+    done = list(run_pipeline(range(20), read, lambda images: images, write, lambda *_: 1, lambda _: size, threads=5))
+    assert done == [(name, None) for name in range(20)]
+    assert not there
+    if at_once < 5:
+        assert max(most) == at_once
+    else:
+        assert 5 <= max(most) <= 11
+
+
+def test_enlarged_images_count_as_they_are():
+    """By a network of super-resolution; none is read while three of them wait to be written."""
+    reading, go_on = [], threading.Event()
+
+    def read(name):
+        reading.append(name)
+        return torch.zeros(3, 2, 2)
+
+    def restore(images):
+        return torch.zeros(1, 1, 1, 1).expand(len(images), 3, 2**13, 2**13)
+
+    def write(name, image):
+        assert go_on.wait(10)
+
+    done = run_pipeline(range(20), read, restore, write, lambda *_: 1, lambda _: 4, threads=2)
+    threading.Timer(0.3, go_on.set).start()
+    next(done)
+    assert len(reading) <= 4
+    assert len(list(done)) == 19
 
 
 def test_closed_early_it_finishes_what_is_written_and_begins_no_other(tmp_path):
@@ -159,7 +214,7 @@ def test_closed_early_it_finishes_what_is_written_and_begins_no_other(tmp_path):
         assert name == 0 or begun.wait(10)
         return torch.zeros(3, 4, 4)
 
-    done = run_pipeline(range(20), wait_for_the_first, restore, write, lambda *size: 1, threads=2)
+    done = run_pipeline(range(20), wait_for_the_first, restore, write, lambda *size: 1, of_no_size, threads=2)
     with pytest.raises(KeyboardInterrupt):
         list(done)
     assert [path.name for path in tmp_path.iterdir()] == ["0"]

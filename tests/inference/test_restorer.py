@@ -1,8 +1,10 @@
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from restore_lightning.hardware import computes_bfloat16
 from restore_lightning.inference import InferenceSettings, Restorer, pad_by_reflection, restore
@@ -150,3 +152,19 @@ def test_local_statistics_in_a_cascade_are_of_those_that_have_statistics(network
         assert torch.equal(cascade.restore(image, ()), expected)
     with pytest.raises(ValueError, match="takes no statistics over whole images"):
         Restorer({"rain": drn}, ["rain"], local)
+
+
+def test_images_between_two_passes_are_not_kept():
+    """Of an order of any length, but where all steps are asked for."""
+    seen, alive = [], []
+
+    class Watching(nn.Module):
+        def forward(self, image):
+            seen.append(weakref.ref(image))
+            alive.append(sum(other() is not None for other in seen))
+            return image / 2
+
+    restorer = Restorer(dict.fromkeys("abcde", Watching()), list("abcde"))
+    assert restorer.restore(torch.ones(1, 3, 8, 8), ()).unique() == 2**-5
+    assert max(alive) <= 3  # what was given, the one before, and its own
+    assert len(restorer.restore_steps(torch.ones(1, 3, 8, 8), ())) == 5

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from restore_lightning.inference import InferenceSettings, Restorer, restore, restore_in_order
 from restore_lightning.inference.batches import batch_size
 from restore_lightning.inference.tiles import placed, tile_layout, tiled
-from restore_lightning.io.images import to_float
+from restore_lightning.io.images import to_float, to_integers
 from restore_lightning.networks import DIN, DRN, MBN, DuRN, SizeRule
 
 LAYOUTS = [(100, 40, 24), (65, 64, 48), (64, 64, 32), (30, 64, 48), (97, 16, 1), (50, 20, 20), (200, 64, 63), (9, 4, 2)]
@@ -242,6 +242,40 @@ def test_memory_is_that_of_a_batch_of_tiles(mbn, inference):
     one, image = largest(batch_size("cpu", 64, 64), 64), 3 * 480 * 480
     assert one < image < 16 * one  # the image is smaller than what it would need as a whole
     assert largest(1, 480) == image
+
+
+class Storages(TorchDispatchMode):
+    """Memory of float tensors of some size or more, all of it that operations take."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.found = size, {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, list | tuple) else [result]:
+            if isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
+                storage = tensor.untyped_storage()
+                if storage.nbytes() >= self.size:
+                    self.found[storage.data_ptr()] = storage
+        return result
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_whole_numbers_are_restored_as_what_they_stand_for(dtype, ensemble, photo):
+    """In tiles the only float image is the result."""
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, 3, 1)
+    image = to_integers(photo.repeat(1, 1, 2, 2), dtype)  # larger than a batch of tiles
+    settings = InferenceSettings(tile=64, overlap=16, self_ensemble=ensemble)
+    storages = Storages(4 * image.numel())
+    with torch.no_grad():
+        expected = restore(network, to_float(image), None, settings)
+        with storages:
+            found = restore(network, image, None, settings)
+    assert torch.equal(found, expected)
+    assert ensemble or len(storages.found) == 1
 
 
 def test_attention_makes_tiles_differ_and_local_statistics_differ_less(mbn, photo):

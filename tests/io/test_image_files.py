@@ -48,6 +48,17 @@ def alpha_16_bit_png(path, image):
     path.write_bytes(png_with(blank, (b"IHDR", head), (b"IDAT", zlib.compress(rows)), before=b"IEND"))
 
 
+def gray_png(values, bits, transparent):
+    """(H, W) of values of 1 to 8 bits, W a multiple of 8, one of which is transparent."""
+    height, width = values.shape
+    rows = (np.packbits(np.unpackbits(row[:, None], axis=1)[:, -bits:]).tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    content = zlib.compress(b"".join(b"\0" + row for row in rows))
+    blank = b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xaeB`\x82"
+    chunks = (b"IHDR", head), (b"tRNS", struct.pack(">H", transparent)), (b"IDAT", content)
+    return png_with(blank, *chunks, before=b"IEND")
+
+
 DEEP = {
     "gray.png": (1, by_opencv),
     "rgb.png": (3, by_opencv),
@@ -94,6 +105,20 @@ def test_white_as_zero_and_other_depths_in_tiff(colours, tmp_path):
         tifffile.imwrite(tmp_path / f"{name}.tif", values)
         with pytest.raises(UserError, match=rf"{name}\.tif cannot be read as an image: .* has no fixed range, convert"):
             read_photo(tmp_path / f"{name}.tif")
+
+
+@pytest.mark.parametrize("white", [False, True])
+def test_tiff_that_pillow_does_not_read_carries_the_same(white, colours, tmp_path):
+    kind = {"photometric": "miniswhite"} if white else {"photometric": "rgb", "planarconfig": "separate"}
+    pixels = colours[..., 0] if white else np.ascontiguousarray(colours[..., :3].transpose(2, 0, 1))
+    tags = [(0x0110, 2, 0, "abc", True), (0x0112, 3, 1, 6, True)]
+    tifffile.imwrite(tmp_path / "a.tif", pixels, resolution=(300, 150), resolutionunit=2, extratags=tags, **kind)
+    photo = read_photo(tmp_path / "a.tif")
+    assert photo.pixels.shape[:2] == colours.shape[1::-1]
+    assert photo.dpi == pytest.approx((150, 300))
+    found = Image.Exif()
+    found.load(photo.exif)
+    assert (found[0x0110], found.get(0x0112, 1)) == ("abc", 1)
 
 
 def test_maps_of_sixteen_bits_have_their_full_range(colours, tmp_path):
@@ -262,6 +287,12 @@ def test_transparent_colours(colours, tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png", transparency=key)
         expected = np.where((np.atleast_3d(pixels) == np.array(key)).all(axis=2), 0, 255)
         assert np.array_equal(read_photo(tmp_path / f"{name}.png").alpha, expected)
+    for bits in (1, 2, 4, 8):
+        values = np.arange(32, dtype=np.uint8).reshape(4, 8) & (2**bits - 1)
+        (tmp_path / "few.png").write_bytes(gray_png(values, bits, transparent=1))
+        photo = read_photo(tmp_path / "few.png")
+        assert np.array_equal(photo.pixels[..., 0], values * (255 // (2**bits - 1)))
+        assert np.array_equal(photo.alpha, np.where(values == 1, 0, 255)), bits
     palette = Image.fromarray(rgb).quantize(20)
     palette.save(tmp_path / "palette.png", transparency=3)
     assert np.array_equal(read_photo(tmp_path / "palette.png").alpha, np.where(np.asarray(palette) == 3, 0, 255))
@@ -342,46 +373,6 @@ def test_further_frames_and_pages_are_counted(tmp_path):
     assert np.array_equal(read_photo(tmp_path / "a.tif").pixels, np.asarray(image))
 
 
-def bomb(width, height):
-    """A PNG file of a few bytes whose header promises much."""
-    small = bytes_of(Image.new("L", (1, 1)), "PNG")
-    header = small[12:16] + struct.pack(">II", width, height) + small[24:29]
-    return small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
-
-
-def tiff_bomb(tmp_path):
-    tifffile.imwrite(tmp_path / "x.tif", np.zeros((2, 2), np.uint16), photometric="miniswhite")
-    data = bytearray((tmp_path / "x.tif").read_bytes())
-    folder = struct.unpack_from("<I", data, 4)[0]
-    for place in range(folder + 2, folder + 2 + 12 * struct.unpack_from("<H", data, folder)[0], 12):
-        if struct.unpack_from("<H", data, place)[0] in (256, 257):
-            struct.pack_into("<HII", data, place + 2, 4, 1, 60_000)
-    return bytes(data)
-
-
-def test_headers_that_promise_too_much(tmp_path):
-    (tmp_path / "bomb.png").write_bytes(bomb(60_000, 60_000))
-    (tmp_path / "bomb.tif").write_bytes(tiff_bomb(tmp_path))
-    for name in ("bomb.png", "bomb.tif"):
-        with pytest.raises(UserError, match=r"bomb\.\w+ cannot be .*: its header promises 60000x60000 pixels, more"):
-            read_photo(tmp_path / name)
-    for read in (read_array, image_size):
-        with pytest.raises(UserError, match="restore apply and score read it by --max-pixels 3600000000"):
-            read(tmp_path / "bomb.png")
-    Image.new("RGB", (30, 20)).save(tmp_path / "small.png")
-    with pytest.raises(UserError, match="promises 30x20 pixels, more than 599"):
-        read_photo(tmp_path / "small.png", max_pixels=599)
-    assert read_photo(tmp_path / "small.png", max_pixels=600).pixels.shape == (20, 30, 3)
-
-
-def test_large_files_of_many_pixels_are_read(tmp_path):
-    """From the header, as far as it goes without as much memory."""
-    (tmp_path / "phone.png").write_bytes(bomb(16_320, 12_240))  # 200 megapixels
-    (tmp_path / "panorama.png").write_bytes(bomb(40_000, 20_000) + b"\0" * 8_000_000)
-    assert image_size(tmp_path / "phone.png") == (12_240, 16_320)
-    assert image_size(tmp_path / "panorama.png") == (20_000, 40_000)
-
-
 def test_other_formats_are_read(tmp_path):
     image = data.coffee()[:20, :30]
     for name, kind in (("a.jfif", "JPEG"), ("a.jp2", "JPEG2000"), ("a.tga", "TGA"), ("a.pcx", "PCX"), ("a.sgi", "SGI")):
@@ -401,37 +392,6 @@ def test_heic(tmp_path):
     assert np.abs(photo.pixels.astype(int) - image).mean() < 4
     assert (photo.icc, photo.exif) == (profile(), block)
     assert read_header(tmp_path / "a.HEIC") == Header(64, 96)
-
-
-def test_programs_are_not_started(tmp_path):
-    """What PostScript says is run by another program; it is no photograph."""
-    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(UserError, match=r"a\.png cannot be read as an image: it is no image of a kind that is known"):
-        read_photo(tmp_path / "a.png")
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp", "a.gif", "a.jp2", "a.avif", "a.pgm"])
-def test_damaged_files_are_named_whatever_is_wrong(name, tmp_path):
-    """Cut at every tenth, and bytes changed: an image or one line, never another error."""
-    whole = tmp_path / f"whole-{name}"
-    image = Image.fromarray(data.camera()[:40, :50] if name == "a.pgm" else data.coffee()[:40, :50])
-    image.save(whole, exif=exif_block((0x0112, 3, 1, short(6)))) if name != "a.pgm" else image.save(whole)
-    content = whole.read_bytes()
-    rng = np.random.default_rng(0)
-    lines = []
-    for number in range(60):
-        spoilt = bytearray(content[: len(content) * (number % 10) // 10] if number < 10 else content)
-        for place in rng.integers(0, min(len(spoilt), 400), 4) if number >= 10 else ():
-            spoilt[place] = rng.integers(256)
-        (tmp_path / name).write_bytes(spoilt)
-        for read in (read_photo, read_array, read_header):
-            try:
-                read(tmp_path / name)
-            except UserError as error:
-                lines.append(str(error))
-    assert len(lines) >= 20
-    assert all(line.startswith(f"{tmp_path / name} cannot be read as an image: ") for line in lines)
-    assert not any("\n" in line for line in lines)
 
 
 def test_content_instead_of_files(colours):

@@ -55,47 +55,86 @@ def test_gray_with_alpha(depth, colours, tmp_path):
         photo = read_photo(tmp_path / f"a{suffix}")
         assert np.array_equal(photo.pixels[..., 0], gray)
         assert np.array_equal(photo.alpha, alpha)
+    write_photo(carrying(gray[..., None], alpha, "GRAY"), tmp_path / "a.tif")
+    photo = read_photo(tmp_path / "a.tif")
+    assert (photo.icc, photo.xmp, photo.dpi) == (profile("GRAY"), XMP, (300.0, 150.0))
+    assert b"abc\0" in photo.exif
     assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), np.dstack([gray, alpha]))
     assert np.array_equal(by_opencv(tmp_path / "a.png")[..., 3], alpha)
 
 
 CARRIED = {
-    ".png": {"icc", "exif", "xmp", "dpi", "alpha"},
-    ".tif": {"icc", "exif", "xmp", "dpi", "alpha"},
+    ".png": {"deep", "gray", "icc", "exif", "xmp", "dpi", "alpha"},
+    ".tif": {"deep", "gray", "icc", "exif", "xmp", "dpi", "alpha"},
     ".webp": {"icc", "exif", "xmp", "alpha"},
     ".avif": {"icc", "exif", "xmp", "alpha"},
-    ".jpg": {"icc", "exif", "xmp", "dpi"},
-    ".jfif": {"icc", "exif", "xmp", "dpi"},
-    ".bmp": {"dpi"},
-    ".ppm": set(),
+    ".jpg": {"gray", "icc", "exif", "xmp", "dpi"},
+    ".jfif": {"gray", "icc", "exif", "xmp", "dpi"},
+    ".bmp": {"gray", "dpi"},
+    ".ppm": {"gray"},
+    ".pgm": {"gray"},
+}
+NAMES = {
+    "deep": "more than 8 bits",
+    "gray": "gray as one channel",
+    "alpha": "transparency",
+    "icc": "colour profile",
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "dpi": "resolution",
 }
 
 
 @pytest.mark.parametrize("suffix", CARRIED)
+@pytest.mark.parametrize("gray", [False, True])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_what_is_carried(suffix, depth, tmp_path):
-    """As Pillow reads it; what the format does not hold is told."""
+def test_what_is_carried(suffix, gray, depth, tmp_path):
+    """As Pillow and tifffile read it; what is not in the file is told, all of it."""
     image = data.coffee()[:20, :30].astype(depth) * (257 if depth == np.uint16 else 1)
-    photo = carrying(image, image[..., 0].copy())
-    lost = write_photo(photo, tmp_path / f"a{suffix}")
-    names = {"transparency": "alpha", "EXIF": "exif", "XMP": "xmp", "colour profile": "icc"}
-    deep = depth == np.uint16 and suffix not in (".png", ".tif")
-    assert set(lost) == {name for name, key in names.items() if key not in CARRIED[suffix]} | (
-        {"more than 8 bits"} if deep else set()
-    )
-    with Image.open(tmp_path / f"a{suffix}") as found:
+    alpha = None if gray and depth == np.uint16 else image[..., 0].copy()  # together Pillow reads them of no TIFF
+    photo = carrying(image[..., :1] if gray else image, alpha, "GRAY" if gray else "RGB ")
+    path = tmp_path / f"a{suffix}"
+    lost = write_photo(photo, path)
+    there = {"icc", "exif", "xmp", "dpi"}
+    there |= {
+        key for key, found in (("alpha", alpha is not None), ("gray", gray), ("deep", depth == np.uint16)) if found
+    }
+    kept = there & (CARRIED[suffix] | ({"deep"} if gray and suffix in (".ppm", ".pgm") else set()))
+    assert set(lost) == {NAMES[key] for key in there - kept}
+    photo = read_photo(path)
+    with Image.open(path) as found:
         found.load()
-        assert ("A" in found.getbands()) == ("alpha" in CARRIED[suffix])
-        if "icc" in CARRIED[suffix]:
-            assert found.info["icc_profile"] == profile()
-        if "exif" in CARRIED[suffix]:
-            exif = found.getexif()
+        assert ("A" in found.getbands()) == (photo.alpha is not None) == ("alpha" in kept)
+        assert photo.gray == ("gray" in kept)
+        assert (photo.pixels.dtype == np.uint16) == ("deep" in kept)
+        assert found.info.get("icc_profile") == (profile("GRAY" if gray else "RGB ") if "icc" in kept else None)
+        exif = found.getexif()
+        if "exif" in kept:
             assert (exif[0x0110], exif.get(0x0112, 1)) == ("abc", 1)
             assert exif.get_ifd(0x8769)[0x927C] == b"note"
-        if "xmp" in CARRIED[suffix]:
-            assert (found.info["xmp"].encode() if isinstance(found.info["xmp"], str) else found.info["xmp"]) == XMP
-        if "dpi" in CARRIED[suffix]:
+        assert (0x0110 in exif) == ("exif" in kept)
+        xmp = found.info.get("xmp")
+        assert (xmp.encode() if isinstance(xmp, str) else xmp) == (XMP if "xmp" in kept else None)
+        if "dpi" in kept:
             assert found.info["dpi"] == pytest.approx((300, 150), rel=1e-3)
+        assert ("dpi" in found.info) == ("dpi" in kept)
+    if suffix == ".tif":
+        with tifffile.TiffFile(path) as file:
+            page = file.pages[0]
+            assert page.tags[34675].value == profile("GRAY" if gray else "RGB ")
+            assert (page.bitspersample, page.tags[282].value) == (16 if "deep" in kept else 8, (300_000, 1000))
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".avif"])
+def test_a_resolution_in_exif_is_kept(suffix, tmp_path):
+    """These formats have no other place for it."""
+    block = exif_block((0x0110, 2, 4, b"abc\0"), (0x011A, 5, 1, (2).to_bytes(4, "little")))
+    assert (
+        write_photo(Photo(data.coffee()[:20, :30], None, None, block, None, (300.0, 300.0)), tmp_path / f"a{suffix}")
+        == []
+    )
+    with Image.open(tmp_path / f"a{suffix}") as found:
+        assert 0x011A in found.getexif()
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -124,7 +163,8 @@ def test_profiles_fit_the_colours(tmp_path):
     write_photo(carrying(gray, space="GRAY"), tmp_path / "b.png")
     assert read_photo(tmp_path / "b.png").pixels.shape == gray.shape
     assert read_photo(tmp_path / "b.png").icc == profile("GRAY")
-    write_photo(carrying(gray.repeat(3, axis=2), space="GRAY"), tmp_path / "c.png")
+    lost = write_photo(carrying(gray.repeat(3, axis=2), space="GRAY"), tmp_path / "c.png")
+    assert lost == ["colour profile of other colours"]
     assert read_photo(tmp_path / "c.png").icc is None
 
 
@@ -136,6 +176,8 @@ def test_what_jpeg_has_no_room_for_is_told(tmp_path):
     assert len(read_photo(tmp_path / "a.jpg").icc) == len(photo.icc)
     assert write_photo(photo, tmp_path / "a.png") == []
     assert len(read_photo(tmp_path / "a.png").exif) == len(block)
+    huge = Photo(pixels, None, profile() + b"\0" * 255 * 65519)
+    assert write_photo(huge, tmp_path / "b.jpg") == ["colour profile"]
 
 
 def test_quality(tmp_path):

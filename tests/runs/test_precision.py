@@ -75,6 +75,16 @@ def test_tensor_cores_unless_the_run_is_deterministic(cuda):
     assert torch.get_float32_matmul_precision() == "high"
 
 
+def test_tf32_is_of_cuda_devices_only(cuda):
+    for device, allowed in (("cuda:1", False), ("cpu", True), (torch.device("mps"), True)):
+        hardware.allow_tf32(device, allowed)
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.backends.cudnn.allow_tf32 is False
+    hardware.allow_tf32(torch.device("cuda"), True)
+    assert torch.get_float32_matmul_precision() == "high"
+    assert torch.backends.cudnn.allow_tf32 is True
+
+
 def test_float16_weights_are_refused():
     with pytest.raises(UserError, match=r"16-true: float16 has no room .* give bf16-mixed or 16-mixed"):
         chosen_precision(TRAINER | {"precision": "16-true"}, DRN())
