@@ -111,8 +111,18 @@ def read_checkpoint(path: str | Path) -> Any:
         UserError: There are none, or they cannot be read.
     """
     weights = find_weights(path)
+    kind = weights.place.suffix
+    if kind == ".safetensors":
+        raise UserError(
+            f"checkpoint {path} is a file of safetensors alone: of a bundle, name its folder; authors' files become"
+            " checkpoints by restore convert NETWORK FILE OUT"
+        )
     if weights.place.is_file():
-        return read_file(weights.place)
+        try:
+            return read_file(weights.place)
+        except UserError as error:
+            hint = "" if kind == ".ckpt" else "; authors' files become checkpoints by restore convert NETWORK FILE OUT"
+            raise UserError(f"{error}{hint}", error.exit_code) from error
     try:
         config, tensors = read_bundle(weights.place)
     except UserError as error:
@@ -169,8 +179,6 @@ def damage(path: Path) -> str:
         return "cannot be read: it is empty"
     if start == LFS_POINTER:
         return "cannot be read: it is Git LFS's pointer to the file; fetch the file by git lfs pull"
-    if start[8:9] == b"{" and start[:2] != b"PK":  # behind the length of its header
-        return "is a file of safetensors: of a bundle name the folder; authors' files become ours by restore convert"
     return "cannot be read: no checkpoint, a damaged one, or one with more than tensors and plain values"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, shortened_text
 
 
 def build(spec: dict[str, Any]) -> nn.Module:
@@ -19,8 +19,9 @@ def build(spec: dict[str, Any]) -> nn.Module:
     """
     try:
         network: nn.Module = _class_of(spec)(**_arguments(spec))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the network {spec.get('class_path')} cannot be built again: {error}") from error
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        line = shortened_text(" ".join(str(error).split()))
+        raise UserError(f"the network {spec.get('class_path')} cannot be built again: {line}") from error
     return network
 
 

@@ -62,7 +62,10 @@ def _licence(text: str | None) -> dict[str, str]:
 
 def _trained_on(config: Mapping[str, Any]) -> str:
     lines = [str(config[key]) for key in ("trained_on", "repository") if config.get(key)]
-    lines += [f"- {key}: {_inline(value)}" for key, value in (config.get("data") or {}).items() if value or value == 0]
+    data = dict(config.get("data") or {})
+    if data and not any(map(_inline, (data.get("root"), data.get("folders"), data.get("shards")))):
+        lines.append("Procedural scenes, degraded by restore-lightning.")
+    lines += [f"- {key}: {text}" for key, value in data.items() if (text := _inline(value))]
     if config.get("step"):
         lines.append(f"- optimiser steps: {config['step']}; weights: {config.get('weights') or 'current'}")
     return "\n".join(lines) or "Not recorded."
@@ -94,6 +97,11 @@ def _cell(value: Any) -> str:
 
 
 def _inline(value: Any) -> str:
+    """Plain values in one line, without those that say nothing."""
+    if value is None or value is False:
+        return ""
     if isinstance(value, Mapping):
-        return "; ".join(f"{key} {_inline(item)}" for key, item in value.items())
+        return "; ".join(f"{key} {text}" for key, item in value.items() if (text := _inline(item)))
+    if isinstance(value, list | tuple):
+        return ", ".join(text for item in value if (text := _inline(item)))
     return " ".join(str(value).split())
