@@ -9,7 +9,7 @@ from typing import Any
 from restore_lightning.errors import UserError
 from restore_lightning.shipped_weights import shipped_networks
 from restore_lightning.weights import read_config
-from restore_lightning.weights.card import LICENCE_UNKNOWN, score_line
+from restore_lightning.weights.card import LICENCE_UNKNOWN, one_line, score_line
 from restore_lightning.weights.hub import cached
 from restore_lightning.weights.sources import KINDS
 
@@ -44,7 +44,7 @@ def _listed(bundles: Mapping[str, Path]) -> list[str]:
     """Lines of each bundle that can be read: name, size, what it removes, licence, scores."""
     lines = []
     for name, folder in bundles.items():
-        with suppress(UserError, OSError, TypeError, ValueError, AttributeError):
+        with suppress(UserError, OSError):
             lines += _described(name, read_config(folder))
     return lines
 
@@ -53,4 +53,5 @@ def _described(name: str, config: Mapping[str, Any]) -> list[str]:
     size = f"{config['parameters']:,} parameters, {config['bytes'] / 1e6:.1f} MB"
     licence = config.get("licence") or LICENCE_UNKNOWN
     scores = [f"    {score_line(score)}" for score in config.get("scores") or []] or ["    no scores recorded"]
-    return [f"  {name}", f"    removes {', '.join(config['factors'])}; {size}; licence: {licence}", *scores]
+    described = one_line(f"removes {', '.join(config['factors'])}; {size}; licence: {licence}")
+    return [f"  {name}", f"    {described}", *scores]

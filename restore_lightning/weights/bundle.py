@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from restore_lightning.errors import UserError, shortened_text
+from restore_lightning.errors import UserError, shortened_list, shortened_text
 from restore_lightning.io.files import check_folder, json_text, write_text, written_beside
 from restore_lightning.weights.card import card_text
 
@@ -65,7 +65,29 @@ def read_config(folder: Path) -> dict[str, Any]:
             else f'of another program: it lacks "format": "{FORMAT}"; weights of others become ours by restore convert'
         )
         raise UserError(f"{path} is {hint}")
+    odd = _odd(config)
+    if odd:
+        raise UserError(f"{path} is damaged: {shortened_list(odd)} is missing or of another kind", exit_code=1)
     return config
+
+
+def _odd(config: Mapping[str, Any]) -> list[str]:
+    """Keys that do not hold what is written there; what builds the network is looked at where it is built."""
+    whole, text = (int, type(None)), (str, type(None))
+    kinds: dict[str, tuple[type, ...]] = {
+        **dict.fromkeys(("bytes", "parameters"), (int,)),
+        "step": whole,
+        "factors": (list,),
+        "scores": (list, type(None)),
+        "data": (dict, type(None)),
+        **dict.fromkeys(("colour", "weights", "precision", "licence", "trained_on", "repository"), text),
+    }
+    odd = [name for name, allowed in kinds.items() if not isinstance(config.get(name), allowed)]
+    named = all(isinstance(one, str) for one in config.get("factors") or [])
+    scored = all(
+        isinstance(one, dict) and isinstance(one.get("degraded"), dict | None) for one in config.get("scores") or []
+    )
+    return odd or ["factors"] * (not named) + ["scores"] * (not scored)
 
 
 def read_bundle(folder: Path) -> Bundle:

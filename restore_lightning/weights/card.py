@@ -45,10 +45,15 @@ def card_text(config: Mapping[str, Any]) -> str:
 
 def score_line(score: Mapping[str, Any]) -> str:
     """One set's scores, for a line: "Rain12 36.15 dB / 0.9605 (matlab-y, 12 images)"."""
-    return (
+    return one_line(
         f"{score.get('set')} {_number(score.get('psnr'), 2)} dB / {_number(score.get('ssim'), 4)}"
         f" ({score.get('protocol')}, {score.get('images')} images)"
     )
+
+
+def one_line(text: str) -> str:
+    """A text that others wrote, without line breaks and what else a terminal would obey."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _licence(text: str | None) -> dict[str, str]:
@@ -93,7 +98,7 @@ def _number(value: Any, digits: int) -> str:
 
 def _cell(value: Any) -> str:
     """For a table of Markdown."""
-    return "-" if value is None else " ".join(str(value).split()).replace("|", r"\|")
+    return "-" if value is None else one_line(str(value)).replace("|", r"\|")
 
 
 def _inline(value: Any) -> str:
@@ -104,4 +109,4 @@ def _inline(value: Any) -> str:
         return "; ".join(f"{key} {text}" for key, item in value.items() if (text := _inline(item)))
     if isinstance(value, list | tuple):
         return ", ".join(text for item in value if (text := _inline(item)))
-    return " ".join(str(value).split())
+    return one_line(str(value))
