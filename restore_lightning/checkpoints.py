@@ -1,9 +1,6 @@
-"""Networks out of checkpoints that `restore fit` wrote."""
+"""Networks out of checkpoints that `restore fit` wrote, and out of bundles of them."""
 
-import inspect
-import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from restore_lightning.errors import UserError, shortened_list
+from restore_lightning.network_specs import architecture_difference, build
 from restore_lightning.networks import network_info, set_size_multiple
+from restore_lightning.weights import find_weights, read_bundle, read_config
 
 SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
@@ -33,6 +32,12 @@ EARLIER_PRECISION = "32-true"
 """That of checkpoints which do not say it: Lightning's default, which was ours."""
 MULTIPLE = "size_multiple"
 """Key under which the size multiple is kept of a network that declares none."""
+ABOUT = "about"
+"""Key under which is kept what others say of weights: their licence, origin, training data, scores."""
+STEP = "global_step"
+"""Key under which Lightning keeps the optimiser steps that were done."""
+OURS = "restore_lightning.networks."
+"""What the classes of networks begin with that are built of weights which nobody here has looked at."""
 
 LFS_POINTER = b"version https://git-lfs"
 """What a file begins with that Git LFS left in the place of another."""
@@ -60,7 +65,7 @@ class Trained(NamedTuple):
 
 
 def load_trained(path: str | Path) -> Trained:
-    """The network of a checkpoint.
+    """The network of a checkpoint, a bundle, or other weights that `find_weights` finds.
 
     Only tensors and plain values are read from the file, and only a class derived from
     `torch.nn.Module` is built.
@@ -68,7 +73,11 @@ def load_trained(path: str | Path) -> Trained:
     Raises:
         UserError: No such file, no checkpoint of ours, or weights that do not fit.
     """
-    checkpoint = read_checkpoint(path)
+    return trained_of(read_checkpoint(path), path)
+
+
+def trained_of(checkpoint: Any, path: str | Path) -> Trained:
+    """The network of what `read_checkpoint` read; see `load_trained`."""
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(SPEC), dict):
         raise UserError(
             f"checkpoint {path} does not say how its network was built: it was not written by restore fit;"
@@ -96,14 +105,54 @@ def load_trained(path: str | Path) -> Trained:
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """What a checkpoint file holds; only tensors and plain values are read.
+    """What a checkpoint holds, or other weights that `find_weights` finds; only tensors and plain values are read.
+
+    Raises:
+        UserError: There are none, or they cannot be read.
+    """
+    weights = find_weights(path)
+    kind = weights.place.suffix
+    if kind == ".safetensors":
+        raise UserError(
+            f"checkpoint {path} is a file of safetensors alone: of a bundle, name its folder; authors' files become"
+            " checkpoints by restore convert NETWORK FILE OUT"
+        )
+    if weights.place.is_file():
+        try:
+            return read_file(weights.place)
+        except UserError as error:
+            hint = "" if kind == ".ckpt" else "; authors' files become checkpoints by restore convert NETWORK FILE OUT"
+            raise UserError(f"{error}{hint}", error.exit_code) from error
+    try:
+        config, tensors = read_bundle(weights.place)
+    except UserError as error:
+        raise UserError(f"checkpoint {error}", error.exit_code) from error
+    made = config.get(SPEC)
+    named = str(made.get("class_path")) if isinstance(made, Mapping) else ""
+    if weights.from_hub and not named.startswith(OURS):
+        raise UserError(
+            f"{weights.name} is of the network {named or made}, not of one of {OURS}*, and from the hub only these are"
+            f" built: look at it, and name its folder if you trust it ({weights.place})"
+        )
+    data = config.get("data")
+    return {
+        **{key: config.get(key) for key in (SPEC, ORDER, FACTOR, MULTIPLE, PRECISION)},
+        **({DATA: data} if isinstance(data, Mapping) else {}),
+        ABOUT: {key: config[key] for key in ("licence", "trained_on", "repository", "scores") if config.get(key)},
+        KIND: config.get(KIND) or CURRENT,
+        STEP: config.get("step") or 0,
+        "state_dict": {f"{WEIGHTS}{name}": tensor for name, tensor in tensors.items()},
+    }
+
+
+def read_file(path: str | Path) -> Any:
+    """What a file of torch holds; only tensors and plain values are read.
 
     Raises:
         UserError: No such file, or it cannot be read.
     """
     if not Path(path).is_file():
-        hint = "a folder, name a file, e.g. checkpoints/best.ckpt in it" if Path(path).is_dir() else "no such file"
-        raise UserError(f"checkpoint {path}: {hint}")
+        raise UserError(f"checkpoint {path}: {'a folder, name a file' if Path(path).is_dir() else 'no such file'}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -113,7 +162,10 @@ def read_checkpoint(path: str | Path) -> Any:
 def precision_of(path: str | Path) -> str | None:
     """What the network of a checkpoint was trained in; None: it cannot be read, which its reader will say."""
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        place = find_weights(path).place
+        if place.is_dir():
+            return str(read_config(place).get(PRECISION) or EARLIER_PRECISION)
+        checkpoint = torch.load(place, map_location="cpu", weights_only=True, mmap=True)
         return str(checkpoint.get(PRECISION) or EARLIER_PRECISION)
     except Exception:
         return None
@@ -198,23 +250,6 @@ def state_dict_mismatch(
     return "; ".join(lists) or None
 
 
-def build(spec: dict[str, Any]) -> nn.Module:
-    """A network from {"class_path": ..., "init_args": {...}}.
-
-    Raises:
-        UserError: The class cannot be imported or is no `torch.nn.Module`.
-    """
-    try:
-        network: nn.Module = _class_of(spec)(**_arguments(spec))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the network {spec.get('class_path')} cannot be built again: {error}") from error
-    return network
-
-
-def _arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {**(spec.get("init_args") or {}), **(spec.get("dict_kwargs") or {})}
-
-
 def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The network's tensors in a checkpoint."""
     state = checkpoint.get("state_dict")
@@ -225,91 +260,6 @@ def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     if odd:
         raise UserError(f"the checkpoint is damaged: its weights {shortened_list(odd)} are no tensors", exit_code=1)
     return found
-
-
-def check_serialisable(spec: dict[str, Any]) -> None:
-    """Refuse a network that could be trained, but not built again from what a checkpoint may hold.
-
-    Args:
-        spec: Its class and arguments.
-
-    Raises:
-        UserError: Arguments that are no plain values, or that are classes of their own.
-    """
-    odd = [f"{name} ({type(value).__name__})" for name, value in _arguments(spec).items() if not _is_plain(value)]
-    if odd:
-        raise UserError(
-            f"{spec['class_path']} could not be built again from a checkpoint: its arguments {', '.join(odd)} are no"
-            " plain numbers, texts, lists or mappings of them; let the class make such objects itself"
-        )
-
-
-def check_arguments(spec: dict[str, Any]) -> None:
-    """Refuse a network of which arguments without a default are left out; the config's parser gives None for them.
-
-    Args:
-        spec: Its class and arguments.
-
-    Raises:
-        UserError: Some are.
-    """
-    given = _arguments(spec)
-    parameters = inspect.signature(_class_of(spec)).parameters.values()
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    missing = [name for name in needed if given.get(name) is None]
-    if missing:
-        raise UserError(f"{spec['class_path']} needs {', '.join(missing)}: give --model.network.{missing[0]}")
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return "class_path" not in value and all(type(key) is str and _is_plain(item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return type(value) in (list, tuple) and all(map(_is_plain, value))
-    return value is None or type(value) in (bool, int, float, str)
-
-
-def _class_of(spec: dict[str, Any]) -> type[nn.Module]:
-    module, _, name = str(spec.get("class_path")).rpartition(".")
-    try:
-        network_class = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"the checkpoint's network class {spec.get('class_path')} cannot be imported: {error};"
-            " if it is a file of yours, set PYTHONPATH to its folder"
-        ) from error
-    if not (isinstance(network_class, type) and issubclass(network_class, nn.Module)):
-        raise UserError(f"the checkpoint names {spec.get('class_path')} as its network, which is no torch.nn.Module")
-    return network_class
-
-
-def architecture_difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
-    """Settings that make another network of theirs than of mine, or None; how weights were initialised does not.
-
-    A setting that an older checkpoint does not know has its default.
-    """
-    network_class = _loaded(mine)
-    if network_class is not _loaded(theirs):
-        return f"it is {mine['class_path']}, was {theirs['class_path']}"
-    parameters = inspect.signature(network_class).parameters.items() if network_class else ()
-    defaults = {name: parameter.default for name, parameter in parameters}
-    now, was = ({**defaults, **_arguments(spec)} for spec in (mine, theirs))
-    names = sorted((set(now) | set(was)) - {"init"})
-    differing = [name for name in names if _comparable(now.get(name)) != _comparable(was.get(name))]
-    return "; ".join(f"{name} is {now.get(name)}, was {was.get(name)}" for name in differing) or None
-
-
-def _loaded(spec: Mapping[str, Any]) -> Any:
-    """A spec's class if its module has been imported; a checkpoint's are not imported just to be compared."""
-    module, _, name = str(spec.get("class_path")).rpartition(".")
-    return getattr(sys.modules.get(module), name, None)
-
-
-def _comparable(value: Any) -> Any:
-    """None and an empty list or mapping are the same wherever both are allowed, and so are lists and tuples."""
-    if isinstance(value, list | tuple):
-        return [_comparable(item) for item in value] or None
-    return value if value != {} else None
 
 
 def read_initial_checkpoint(init_from: str, network: nn.Module, spec: dict[str, Any] | None) -> Trained:
@@ -323,11 +273,11 @@ def read_initial_checkpoint(init_from: str, network: nn.Module, spec: dict[str, 
     Raises:
         UserError: It cannot be read, or its network is another one.
     """
-    path = Path(init_from).expanduser()
-    if not path.is_file():
-        raise UserError(
-            f"model.init_from {path}: no such file; run step 1 first, or name the checkpoint of another run"
-        )
+    try:
+        path = find_weights(init_from, "model.init_from").name
+    except UserError as error:
+        hint = "; run step 1 first, or name the checkpoint of another run"
+        raise UserError(f"{error}{hint}", error.exit_code) from error
     trained = load_trained(path)
     problem = spec and architecture_difference(spec, trained.spec)
     problem = problem or state_dict_mismatch(shapes(network), trained.network.state_dict(), most=3)

@@ -26,12 +26,18 @@ train and score, by a config:
              Ctrl-C, SIGTERM and SIGUSR1 stop it after the next step, saved, with exit code 130, 143 and 138
 
 use a trained network:
-  apply      restore image files and folders
+  apply      restore image files and folders          restore apply WEIGHTS PHOTO --output DIR
+             WEIGHTS, here and elsewhere: a checkpoint, a bundle's folder, a shipped network, hub:owner/name[@revision]
   convert    a checkpoint that the papers' authors published -> one of ours
              restore convert DRN authors.pth drn.ckpt
   score      PSNR and SSIM of two folders, as the papers compute them
              restore score RESTORED CLEAN --protocol matlab-y
   table      a table of the papers beside your scores   restore table drn-1 --results runs
+
+share a trained network:
+  bundle     safetensors, config and model card in a folder   restore bundle CHECKPOINT FOLDER
+  push       upload a bundle to the Hugging Face hub          restore push FOLDER hub:owner/name
+  weights    the networks that are shipped or cached by name
 
 choose an architecture:
   search     the recurrent order, or the levels of the output branches

@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 
-from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, architecture_difference, load_trained
+from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference import network_outputs
+from restore_lightning.network_specs import architecture_difference
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.networks.durn import PRESETS
 from restore_lightning.published import NETWORKS, load_network

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import __version__ as lightning_version
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
@@ -51,13 +52,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read one of ours; only tensors and plain values, whatever torch or the call were told.
+        """Read one of ours, or a bundle; only tensors and plain values, whatever torch or the call were told.
 
         Raises:
             UserError: It is none, or damaged; then one beside it that is whole is named. Or more is to be read.
         """
         if weights_only is False:
             raise UserError("--weights_only false would run whatever a checkpoint holds: leave it out")
+        if not Path(path).is_file():  # what Lightning asks of a checkpoint without a state of training
+            return {"pytorch-lightning_version": lightning_version, "epoch": 0, **read_checkpoint(path)}
         try:
             checkpoint = super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
         except Exception as error:

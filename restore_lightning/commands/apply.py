@@ -12,6 +12,8 @@ from restore_lightning.commands.apply_plan import Job, Naming, Notes, plan
 from restore_lightning.commands.cpu_cores import usable_cores
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import user_path, with_home
+from restore_lightning.weights import find_weights
+from restore_lightning.weights.sources import KINDS
 
 if TYPE_CHECKING:
     from restore_lightning.io.image_files import Photo
@@ -28,8 +30,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "checkpoint",
         type=with_home,
-        metavar="CHECKPOINT",
-        help="written by restore fit, e.g. runs/mbn/checkpoints/best.ckpt",
+        metavar="WEIGHTS",
+        help=f"{KINDS}; e.g. runs/mbn/checkpoints/best.ckpt",
     )
     made.add_argument(
         "inputs",
@@ -120,7 +122,10 @@ def run(words: list[str]) -> int:
     from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
     from restore_lightning.io.photo_writing import write_photo
 
-    trained = Restorer.from_checkpoint(options.checkpoint)
+    weights = find_weights(options.checkpoint)
+    if weights.from_hub:
+        print(f"weights: {weights.name}", file=sys.stderr)
+    trained = Restorer.from_checkpoint(weights.name)
     order = choose_order(trained.factors, trained.order, options.factor, options.order)
     given = {name: getattr(options, name) for name in InferenceSettings.__dataclass_fields__}
     try:

@@ -43,7 +43,7 @@ def run(words: list[str]) -> int:
     import torch
     from lightning import __version__ as lightning_version
 
-    from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, WEIGHTS
+    from restore_lightning.checkpoints import ABOUT, FACTOR, MULTIPLE, ORDER, SPEC, WEIGHTS
     from restore_lightning.networks import network_info, parameters
     from restore_lightning.published import card, import_network
 
@@ -60,6 +60,7 @@ def run(words: list[str]) -> int:
         # Of a network that is told nothing one text, whatever it removes.
         FACTOR: None if factors else options.factor or (removes if isinstance(removes, str) else ", ".join(removes)),
         MULTIPLE: None,
+        ABOUT: {key: described[key] for key in ("licence", "trained_on", "repository")},
         # What Lightning reads of a checkpoint, for restore test --ckpt_path.
         "pytorch-lightning_version": lightning_version,
         "global_step": 0,

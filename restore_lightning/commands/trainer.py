@@ -28,7 +28,7 @@ from restore_lightning.callbacks import (
     ScoreReport,
     Scoring,
 )
-from restore_lightning.checkpoints import check_arguments, check_serialisable, precision_of
+from restore_lightning.checkpoints import precision_of
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.lightning_messages import leave_out_messages
 from restore_lightning.commands.parser_messages import one_line, refusal
@@ -36,6 +36,7 @@ from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError, shortened_text
 from restore_lightning.io.files import check_folder, with_home, write_text
+from restore_lightning.network_specs import check_arguments, check_serialisable
 from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
@@ -55,6 +56,8 @@ from restore_lightning.runs.settings import flatten_config
 from restore_lightning.runs.signals import STOPPED
 from restore_lightning.shipped_configs import find_config
 from restore_lightning.tasks import RestorationTask
+from restore_lightning.weights import find_weights
+from restore_lightning.weights.hub import HUB
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +124,11 @@ class RestoreCLI(LightningCLI):
             check_arguments(network.as_dict())
         if self.subcommand == "fit":
             config.trainer.default_root_dir = run_folder(config.trainer.default_root_dir)
+        initial = config.model.init_args.get("init_from")
+        if self.subcommand == "fit" and initial is not None and initial.startswith(HUB):
+            config.model.init_args.init_from = find_weights(
+                initial, "model.init_from"
+            ).name  # the commit, in config.yaml
         checkpoints = Path(config.trainer.default_root_dir, CHECKPOINTS)
         given = config.get("ckpt_path") and with_home(config["ckpt_path"])
         if self.subcommand == "fit":

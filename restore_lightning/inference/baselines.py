@@ -7,9 +7,10 @@ from restore_lightning.errors import UserError
 from restore_lightning.inference.recurrent_order import order_given
 from restore_lightning.inference.restorer import Restorer
 from restore_lightning.inference.settings import DEFAULT, InferenceSettings
+from restore_lightning.weights import find_weights
 
 Origin = str | dict[str, str]
-"""A checkpoint, or factor -> checkpoint for dedicated networks."""
+"""A checkpoint, or factor -> checkpoint for dedicated networks; each as `find_weights` takes them."""
 
 
 @dataclass
@@ -53,11 +54,19 @@ def read_baseline(name: str, baseline: Baseline) -> Compared:
         UserError: A checkpoint that cannot be used, or an order or inference that does not fit.
     """
     try:
-        restorer = Restorer.from_checkpoint(baseline.checkpoint)
+        origin = _exact(baseline.checkpoint)
+        restorer = Restorer.from_checkpoint(origin)
         order = restorer.order
         if baseline.order is not None:
             order = order_given(baseline.order, restorer.factors, restorer.order)
         restorer = replace(restorer, order=order, settings=baseline.inference)
     except ValueError as error:
         raise UserError(f"baseline {name!r}: {error}") from error
-    return Compared(restorer, name, baseline.checkpoint)
+    return Compared(restorer, name, origin)
+
+
+def _exact(origin: Origin) -> Origin:
+    """What names exactly the weights: on the hub, with their commit."""
+    if isinstance(origin, str):
+        return find_weights(origin).name
+    return {factor: find_weights(one).name for factor, one in origin.items()}

@@ -69,7 +69,8 @@ class Restorer:
         """Networks as they were trained to be used, in eval mode on the CPU.
 
         Args:
-            checkpoint: Written by `restore fit` or `convert`; or factor -> checkpoint, for dedicated networks.
+            checkpoint: Written by `restore fit` or `convert`, or other weights that `find_weights` finds; or factor ->
+                checkpoint, for dedicated networks.
 
         Raises:
             UserError: A checkpoint that cannot be read.

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import SPEC, read_checkpoint, state_dict_mismatch
-from restore_lightning.errors import LISTED, UserError
+from restore_lightning.checkpoints import SPEC, read_file, state_dict_mismatch
+from restore_lightning.errors import LISTED, UserError, shortened_error
 from restore_lightning.networks import DIN, DRN, MBN, DuRN, NAFNet, PromptIR, Restormer
 from restore_lightning.published import din, drn, durn, mbn, nafnet, promptir, restormer
 
@@ -48,8 +49,8 @@ def load_network(
 
     Args:
         name: One of `NETWORKS`.
-        source: The authors' file, or a state dict with their tensor names, alone or under one of `CONTAINERS`; the
-            prefixes `module.` of DataParallel and `net.` of Lightning modules are accepted.
+        source: The authors' file (of torch or safetensors), or a state dict with their tensor names, alone or under
+            one of `CONTAINERS`; the prefixes `module.` of DataParallel and `net.` of Lightning modules are accepted.
         hyperparameters: What shapes cannot tell: DRN's `T` and `R` (7 by default), `dilations` of a DuRN whose
             blocks are not the paper's, `train_size` of NAFNetLocal (256 by default).
 
@@ -132,8 +133,18 @@ def _checked(name: str, state: Mapping[Any, Any]) -> dict[str, Tensor]:
     return weights
 
 
+def _read(path: Path) -> Any:
+    """What a file of torch or of safetensors holds."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return read_file(path)
+    try:
+        return load_file(path)
+    except Exception as error:  # of its parser, and of what it makes of a damaged header
+        raise UserError(f"{path} cannot be read as safetensors: {shortened_error(error, 100)}", exit_code=1) from error
+
+
 def _state_dict(source: str | Path | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    loaded = source if isinstance(source, Mapping) else read_checkpoint(source)
+    loaded = source if isinstance(source, Mapping) else _read(Path(source))
     if isinstance(loaded, Mapping) and SPEC in loaded:
         raise UserError(f"{source} was written by restore fit or restore convert: use it as it is")
     state: Any = None

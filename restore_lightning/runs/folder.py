@@ -10,6 +10,7 @@ from filelock import FileLock
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import locked_exclusively, write_text
 from restore_lightning.runs.distributed import is_rank_zero
+from restore_lightning.weights import find_weights
 
 log = logging.getLogger(__name__)
 
@@ -103,19 +104,18 @@ def resume_point(checkpoints: Path, given: str | None) -> str | None:
 
     Args:
         checkpoints: The run's folder of them.
-        given: `--ckpt_path`: a file, "last", or None.
+        given: `--ckpt_path`: what `find_weights` finds, "last", or None.
 
     Raises:
-        UserError: The file does not exist.
+        UserError: There is no such checkpoint.
     """
     if given is None:
         return None
-    path = checkpoints / "last.ckpt" if given == "last" else Path(given)
-    if path.is_file():
+    last = checkpoints / "last.ckpt"
+    if given != "last" or last.is_file():
+        path = find_weights(last if given == "last" else given, "--ckpt_path").name
         log.info("resuming from %s", path)
-        return str(path)
-    if given != "last":
-        raise UserError(f"--ckpt_path {given}: no such file; give a checkpoint or 'last'")
+        return path
     log.info("no checkpoint in %s yet: starting anew", checkpoints)
     return None
 
@@ -125,14 +125,19 @@ def trained_checkpoint(checkpoints: Path, given: str | None, verb: str) -> str:
 
     Args:
         checkpoints: The run's folder of them.
-        given: `--ckpt_path`: a file, "best", "last", or None: the best one, or the last where there is no best.
+        given: `--ckpt_path`: what `find_weights` finds, "best", "last", or None: the best one, or the last where there
+            is no best.
         verb: For the message.
 
     Raises:
         UserError: There is none.
     """
     names = {None: ("best", "last"), "best": ("best",), "last": ("last",)}.get(given)
-    candidates = [Path(str(given))] if names is None else [checkpoints / f"{name}.ckpt" for name in names]
+    if names is None:
+        name = find_weights(str(given), "--ckpt_path").name
+        log.info("weights: %s", name)
+        return name
+    candidates = [checkpoints / f"{name}.ckpt" for name in names]
     for path in candidates:
         if path.is_file():
             log.info("weights: %s", path)

@@ -15,11 +15,11 @@ from restore_lightning.checkpoints import (
     PRECISION,
     SETTINGS,
     SPEC,
-    architecture_difference,
     network_state,
     state_dict_mismatch,
 )
 from restore_lightning.errors import UserError
+from restore_lightning.network_specs import architecture_difference
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +95,9 @@ RULES = (
         "a checkpoint without a state of training",
         ("optimizer_states",),
         "refused",
-        "`restore convert` wrote it, or it holds weights only: it is where a run starts (`model.init_from`)",
-        "--ckpt_path names a checkpoint without a state of training (restore convert wrote it?):"
+        "`restore convert` or `bundle` wrote it, or it holds weights only: it is where a run starts"
+        " (`model.init_from`)",
+        "--ckpt_path names a checkpoint without a state of training (restore convert or bundle wrote it?):"
         " give it as --model.init_from",
         difference=lambda was, now: None if was else "is missing",
     ),
@@ -208,7 +209,8 @@ def task_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def config_of(checkpoint: str | Path | None) -> str:
     """What a message calls the config of the run that a checkpoint is of: its path, where it is beside it."""
-    config = None if checkpoint is None else Path(checkpoint).parent.parent / "config.yaml"
+    path = None if checkpoint is None else Path(checkpoint)
+    config = path.parent.parent / "config.yaml" if path is not None and path.is_file() else None
     return str(config) if config is not None and config.is_file() else "config.yaml of its folder"
 
 

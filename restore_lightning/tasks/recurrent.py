@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from restore_lightning.inference import (
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import adam
 from restore_lightning.tasks.multi_branch import MultiBranchTask
+from restore_lightning.weights import find_weights
 
 log = logging.getLogger(__name__)
 
@@ -159,15 +159,17 @@ class RecurrentTask(MultiBranchTask):
         """The network of step 1, told the factor and in the same order, and the baselines."""
         if self.init_from is None:
             return super().compared()
-        if not Path(self.init_from).expanduser().is_file():
-            log.warning("model.init_from %s is not there: the tables lack step 1's network", self.init_from)
+        try:
+            origin = find_weights(self.init_from, "model.init_from").name
+        except UserError as error:
+            log.warning("%s: the tables lack step 1's network", error)
             return super().compared()
-        trained = read_initial_checkpoint(self.init_from, self.network, self.network_spec)
+        trained = read_initial_checkpoint(origin, self.network, self.network_spec)
         name = f"MBN{self.inference.plus}"
         told, before = (Restorer(trained.networks, order, self.inference) for order in (None, self.order))
         return super().compared() | {
-            "told": Compared(told, f"{name} (factor told)", self.init_from),
-            "before": Compared(before, f"{name} before step 2", self.init_from),
+            "told": Compared(told, f"{name} (factor told)", origin),
+            "before": Compared(before, f"{name} before step 2", origin),
         }
 
 

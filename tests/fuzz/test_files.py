@@ -1,5 +1,6 @@
 """Damaged files through the commands that read them."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from restore_lightning.cli import main
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.errors import UserError
 from tests.conftest import CONF
@@ -178,6 +180,34 @@ def test_checkpoint_values(seed, step_1, images, place):
         run = ("--config", TINY, "--trainer.default_root_dir", folder / "run", "--trainer.max_steps", 9)
         go_on = ("--trainer.limit_val_batches", 0, "--ckpt_path", folder / "last.ckpt")
         fuzzed("checkpoints, fit", "fit", *run, *go_on)
+
+
+@given(seed=SEEDS)
+def test_bundle_values(seed, bundle, place):
+    folder = place()
+    shutil.copytree(bundle, folder / "mine")
+    config = json.loads((bundle / "config.json").read_text())
+    (folder / "mine/config.json").write_bytes(as_json(damaged_value(config, seed)))
+    fuzzed("bundles, values", "bundle", folder / "mine", folder / "out", codes=(0, 1, 2))
+
+
+@given(seed=SEEDS)
+def test_bundle_bytes(seed, bundle, place):
+    """With the checksum of what is there."""
+    folder = place()
+    shutil.copytree(bundle, folder / "mine")
+    content = damaged_bytes((bundle / "model.safetensors").read_bytes(), seed)
+    (folder / "mine/model.safetensors").write_bytes(content)
+    config = json.loads((bundle / "config.json").read_text()) | {"sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "mine/config.json").write_text(json.dumps(config))
+    fuzzed("bundles, bytes", "bundle", folder / "mine", folder / "out", codes=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def bundle(step_1, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "mine"
+    assert main(["bundle", str(step_1), str(folder)]) == 0
+    return folder
 
 
 def _mapping(value):

@@ -1,0 +1,156 @@
+"""`restore bundle`: a checkpoint -> a folder of safetensors, config.json and a model card."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from restore_lightning.errors import UserError
+from restore_lightning.io.files import user_path, with_home
+from restore_lightning.weights import find_weights, write_bundle
+from restore_lightning.weights.bundle import MODEL, SHA256, check_bundle_place
+from restore_lightning.weights.sources import KINDS
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="restore bundle",
+        description="Write a network's weights as safetensors, what they are (config.json), and a model card"
+        " (README.md) into a folder that every verb takes in place of a checkpoint, and that restore push uploads.",
+        allow_abbrev=False,
+    )
+    made.add_argument("checkpoint", type=with_home, metavar="WEIGHTS", help=KINDS)
+    made.add_argument("folder", type=user_path, metavar="FOLDER", help="for the three files; others in it stay")
+    made.add_argument(
+        "--licence", metavar="NAME", help="of the weights, e.g. apache-2.0; default: that of a published network"
+    )
+    made.add_argument(
+        "--scores",
+        type=user_path,
+        metavar="FILE",
+        help="scores.json of restore test with this checkpoint; default: the run's, if it is of this checkpoint",
+    )
+    made.add_argument("--overwrite", action="store_true", help="replace a bundle in FOLDER")
+    return made
+
+
+def run(words: list[str]) -> int:
+    """Read the weights as every verb does, and write the bundle."""
+    options = parser().parse_args(words)
+    check_bundle_place(options.folder, options.overwrite)
+
+    from restore_lightning.checkpoints import (
+        ABOUT,
+        CURRENT,
+        DATA,
+        KIND,
+        MULTIPLE,
+        PRECISION,
+        STEP,
+        read_checkpoint,
+        trained_of,
+    )
+    from restore_lightning.networks import network_info, parameters
+
+    weights = find_weights(options.checkpoint)
+    checkpoint = read_checkpoint(weights.name)
+    trained = trained_of(checkpoint, weights.name)
+    info = network_info(trained.network)
+    known = dict(checkpoint.get(ABOUT) or {})
+    scores, note = _scores(options.scores, weights.place, checkpoint.get(STEP) or 0)
+    data = checkpoint.get(DATA)
+    config = write_bundle(
+        options.folder,
+        trained.network.state_dict(),
+        {
+            "network": trained.spec,
+            "factors": list(trained.networks),
+            "factor": trained.factor,
+            "order": trained.order,
+            MULTIPLE: checkpoint.get(MULTIPLE),
+            "channels": info.channels,
+            "scale": info.scale,
+            "colour": info.colour,
+            "parameters": parameters(trained.network),
+            PRECISION: checkpoint.get(PRECISION),
+            KIND: checkpoint.get(KIND) or CURRENT,
+            "step": checkpoint.get(STEP) or 0,
+            **known,
+            "data": public(data) if isinstance(data, Mapping) else None,
+            "licence": options.licence or known.get("licence"),
+            "scores": known.get("scores") or [] if scores is None else scores,
+        },
+    )
+    print(f"{trained.spec['class_path']}: {config['parameters']:,} parameters, removes {', '.join(config['factors'])}")
+    print(f"{options.folder / MODEL}: {config['bytes']:,} bytes, sha256 {config[SHA256]}")
+    if note:
+        print(f"scores: none in the card, {note}; give --scores FILE")
+    if not config["licence"]:
+        print("licence: not stated; give --licence NAME before others are to use it")
+    print(f"written: {options.folder}; next: restore apply {options.folder} PHOTO --output DIR")
+    return 0
+
+
+def public(value: Any) -> Any:
+    """Plain values without what they say of a machine: folders by their last name, addresses without a password."""
+    if isinstance(value, Mapping):
+        return {str(key): public(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [public(item) for item in value]
+    if not isinstance(value, str):
+        return value if isinstance(value, bool | int | float | None) else str(value)
+    if "://" in value:
+        url = urlsplit(value)
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    windows = PureWindowsPath(value)
+    if PurePosixPath(value).is_absolute() or windows.drive or value.startswith("~") or ".." in windows.parts:
+        return windows.name
+    return value
+
+
+def _scores(given: Path | None, checkpoint: Path, step: int) -> tuple[list[dict[str, Any]] | None, str | None]:
+    """The scores of a checkpoint, None where there are none to take, and then why.
+
+    Raises:
+        UserError: A file was named, and is not of this checkpoint.
+    """
+    from restore_lightning.reports.scores_json import DEGRADED, RESTORED, read_scores
+
+    if checkpoint.is_dir() and given is None:
+        return None, None  # a bundle has said its own
+    beside = [folder / "scores.json" for folder in (checkpoint.parent.parent, checkpoint.parent)]
+    path = given or next((one for one in beside if one.is_file()), None)
+    if path is None:
+        return [], f"there is no scores.json of its run ({beside[0]})"
+    found = read_scores(path)
+    of = found.restored.checkpoint
+    same_file = isinstance(of, str) and PureWindowsPath(of).name == checkpoint.name
+    if not same_file or (found.step is not None and found.step != step):
+        problem = f"{path} is of {of} at step {found.step}, not of {checkpoint.name} at step {step}"
+        if given is not None:
+            raise UserError(f"--scores {problem}: test this checkpoint")
+        return [], problem
+    return [
+        {
+            **{"set": name, "factor": one.factor, "protocol": one.protocol, "images": one.images},
+            **{"psnr": one.versions[RESTORED].psnr, "ssim": one.versions[RESTORED].ssim},
+            "degraded": {"psnr": one.versions[DEGRADED].psnr, "ssim": one.versions[DEGRADED].ssim}
+            if DEGRADED in one.versions
+            else None,
+            "inference": _inference(found.restored.inference or {}),
+        }
+        for name, one in found.sets.items()
+        if RESTORED in one.versions
+    ], None
+
+
+def _inference(settings: Mapping[str, Any]) -> str:
+    """How images were restored to be scored, e.g. "tile 512, overlap 64"."""
+    parts = [
+        name.replace("_", " ") if value is True else f"{name.replace('_', ' ')} {value}"
+        for name, value in settings.items()
+        if value
+    ]
+    return ", ".join(parts) or "whole images"

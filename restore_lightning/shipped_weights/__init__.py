@@ -1,0 +1,10 @@
+"""Networks that travel with the package: each folder here is a bundle of `restore bundle`, its name the network's."""
+
+from importlib.resources import files
+from pathlib import Path
+
+
+def shipped_networks() -> dict[str, Path]:
+    """Name -> the bundle's folder."""
+    here = Path(str(files(__name__)))
+    return {path.name: path for path in sorted(here.iterdir()) if (path / "config.json").is_file()}

@@ -1,0 +1,165 @@
+"""Bundles: a folder with a network's weights in safetensors, what they are, and a model card."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from restore_lightning.errors import UserError, shortened_list, shortened_text
+from restore_lightning.io.files import check_folder, json_text, write_text, written_beside
+from restore_lightning.weights.card import card_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MODEL, CONFIG, CARD = FILES = ("model.safetensors", "config.json", "README.md")
+"""The files of a bundle."""
+FORMAT = "restore-lightning/1"
+"""What a bundle's config.json says it is; the number changes when older versions could not read it."""
+SHA256 = "sha256"
+"""Key of a bundle's config.json for the checksum of its weights' file."""
+
+
+class Bundle(NamedTuple):
+    """What a bundle holds.
+
+    Args:
+        config: `config.json`: the network's class and arguments, and what is known of its weights.
+        tensors: Name -> tensor, on the CPU.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, "Tensor"]
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder holds what a bundle begins with; `read_config` says whether it is one."""
+    return (folder / CONFIG).is_file()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a bundle says of itself; its weights are not looked at.
+
+    Raises:
+        UserError: The folder is no bundle.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        held = next(
+            (one for one in ("checkpoints/best.ckpt", "best.ckpt", "last.ckpt") if (folder / one).is_file()), ""
+        )
+        hint = f"of a run, name a file: {folder / held}" if held else "restore bundle makes such folders"
+        raise UserError(f"{folder}: a folder without {CONFIG}, which is no bundle; {hint}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {shortened_text(str(error), 100)}", exit_code=1) from error
+    made = config.get("format") if isinstance(config, dict) else None
+    if made != FORMAT:
+        maker, _, version = str(made).partition("/")
+        ours = maker == FORMAT.partition("/")[0] and version.isdigit()
+        hint = (
+            f"of a later version ({made}): install that of restore-lightning"
+            if ours
+            else f'of another program: it lacks "format": "{FORMAT}"; weights of others become ours by restore convert'
+        )
+        raise UserError(f"{path} is {hint}")
+    odd = _odd(config)
+    if odd:
+        raise UserError(f"{path} is damaged: {shortened_list(odd)} is missing or of another kind", exit_code=1)
+    return config
+
+
+def _odd(config: Mapping[str, Any]) -> list[str]:
+    """Keys that do not hold what is written there; what builds the network is looked at where it is built."""
+    whole, text = (int, type(None)), (str, type(None))
+    kinds: dict[str, tuple[type, ...]] = {
+        **dict.fromkeys(("bytes", "parameters"), (int,)),
+        "step": whole,
+        "factors": (list,),
+        "scores": (list, type(None)),
+        "data": (dict, type(None)),
+        **dict.fromkeys(("colour", "weights", "precision", "licence", "trained_on", "repository"), text),
+    }
+    odd = [name for name, allowed in kinds.items() if not isinstance(config.get(name), allowed)]
+    named = all(isinstance(one, str) for one in config.get("factors") or [])
+    scored = all(
+        isinstance(one, dict) and isinstance(one.get("degraded"), dict | None) for one in config.get("scores") or []
+    )
+    return odd or ["factors"] * (not named) + ["scores"] * (not scored)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle; nothing in it is run, and its weights are those that its config was written with.
+
+    Raises:
+        UserError: It is none, or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config, path = read_config(folder), folder / MODEL
+    if not path.is_file():
+        raise UserError(f"{folder}: {MODEL} is missing beside {CONFIG}: fetch the whole bundle", exit_code=1)
+    stated, found = config.get(SHA256), checksum(path)
+    if found != stated:
+        raise UserError(
+            f"{path} is not the file that {CONFIG} was written with: its sha256 is {found}, stated is {stated};"
+            " fetch the bundle again",
+            exit_code=1,
+        )
+    try:
+        return Bundle(config, load_file(path))
+    except (SafetensorError, ValueError, TypeError, RuntimeError, KeyError) as error:
+        line = shortened_text(str(error), 100)
+        raise UserError(f"{path} cannot be read as safetensors: {line}", exit_code=1) from error
+
+
+def check_bundle_place(folder: Path, replace: bool) -> None:
+    """Refuse a folder for a bundle before anything is computed for it.
+
+    Args:
+        folder: Where it shall be; other files in it stay.
+        replace: Whether one that is there may be replaced.
+
+    Raises:
+        UserError: There is one, or a place where none can be.
+    """
+    check_folder("FOLDER", folder)
+    there = [name for name in FILES if (folder / name).exists()]
+    if there and not replace:
+        raise UserError(f"FOLDER {folder} holds {', '.join(there)} already: give --overwrite or another folder")
+
+
+def write_bundle(folder: Path, tensors: Mapping[str, "Tensor"], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the three files of a bundle.
+
+    A process that is killed within leaves one that is whole, or that its checksum refuses.
+
+    Args:
+        folder: Made where it is missing.
+        tensors: Name -> tensor.
+        about: Plain values; see `restore_lightning.commands.bundle` for what they say.
+
+    Returns:
+        What `config.json` says: `about`, and the format, size (bytes) and checksum of the weights' file.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    # Copies: safetensors takes no tensors that share memory, nor such as lie in it in another order.
+    held = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+    with written_beside(folder / MODEL) as beside:
+        save_file(held, beside, metadata={"format": "pt"})
+        facts = {"bytes": beside.stat().st_size, SHA256: checksum(beside)}
+    config = {"format": FORMAT, **about, **facts}
+    write_text(folder / CARD, card_text(config))
+    write_text(folder / CONFIG, json_text(config))
+    return config
+
+
+def checksum(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,64 @@
+"""WEIGHTS on a command line, in a config or in Python -> the file or folder that holds them."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+from restore_lightning.errors import UserError, shortened_list
+from restore_lightning.io.files import with_home
+from restore_lightning.shipped_weights import shipped_networks
+from restore_lightning.weights.bundle import is_bundle, read_config
+from restore_lightning.weights.hub import HUB, fetch
+
+KINDS = "a checkpoint, a bundle's folder, the name of a shipped network, or hub:owner/name[@revision]"
+"""What WEIGHTS may be, for help."""
+
+
+class Weights(NamedTuple):
+    """Weights that have been found.
+
+    Args:
+        name: What names exactly these: as given, on the hub with the commit.
+        place: A checkpoint's file, or a bundle's folder.
+    """
+
+    name: str
+    place: Path
+
+    @property
+    def from_hub(self) -> bool:
+        """Whether others wrote them, unseen."""
+        return self.name.startswith(HUB)
+
+
+def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
+    """Where weights are; those on the hub are fetched, unless they are cached.
+
+    Args:
+        weights: A checkpoint's file, a bundle's folder, the name of a shipped network, `hub:owner/name[@revision]`.
+        what: The flag or key that named them, for messages.
+
+    Raises:
+        UserError: There are none, or a folder is no bundle.
+    """
+    given = with_home(str(weights))
+    try:
+        if given.startswith(HUB):
+            return Weights(*fetch(given))
+        path, shipped = Path(given), shipped_networks()
+        if path.is_file() or is_bundle(path):
+            return Weights(given, path)
+        if given in shipped:
+            return Weights(given, shipped[given])
+        if path.is_dir():
+            read_config(path)  # says what is missing
+        raise UserError(f"{given}: no such file or folder, and {_no_such_name(given, list(shipped))}")
+    except UserError as error:
+        raise UserError(f"{what} {error}", error.exit_code) from error
+
+
+def _no_such_name(given: str, shipped: list[str]) -> str:
+    if not shipped:
+        return "no network is shipped by name"
+    near = "".join(f"; the nearest is {name}" for name in get_close_matches(given, shipped, n=1))
+    return f"no shipped network of this name (there are {shortened_list(shipped, 20)}{near})"
