@@ -4,6 +4,7 @@ import argparse
 import inspect
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,7 +49,7 @@ from restore_lightning.runs.folder import (
     trained_checkpoint,
 )
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
-from restore_lightning.runs.memory import is_out_of_memory, make_batches_smaller
+from restore_lightning.runs.memory import is_out_of_memory, too_little_memory
 from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
@@ -159,17 +160,8 @@ class RestoreCLI(LightningCLI):
             (run / STOPPED).unlink(missing_ok=True)
 
     def fit(self, **arguments: Any) -> None:
-        """Train; memory that does not suffice is an error that names what to make smaller.
-
-        Raises:
-            UserError: There is not enough memory.
-        """
-        try:
-            self.first_batch.run(self.trainer.fit, **arguments)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise UserError(make_batches_smaller(self.datamodule, self.model.last_factor), exit_code=1) from error
-            raise
+        """Train."""
+        self._run(self.trainer.fit, **arguments)
 
     def after_fit(self) -> None:
         """Say where everything is."""
@@ -182,15 +174,29 @@ class RestoreCLI(LightningCLI):
 
     def validate(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
-        self.first_batch.run(self.trainer.validate, verbose=False, **arguments)
+        self._run(self.trainer.validate, verbose=False, **arguments)
 
     def test(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
-        self.first_batch.run(self.trainer.test, verbose=False, **arguments)
+        self._run(self.trainer.test, verbose=False, **arguments)
 
     def predict(self, **arguments: Any) -> None:
         """Write restored images."""
-        self.first_batch.run(self.trainer.predict, **arguments)
+        self._run(self.trainer.predict, **arguments)
+
+    def _run(self, method: Callable[..., Any], **arguments: Any) -> None:
+        """Call a method of the Trainer; memory that does not suffice is an error that names what to make smaller.
+
+        Raises:
+            UserError: There is not enough memory.
+        """
+        try:
+            self.first_batch.run(method, **arguments)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                told = too_little_memory(self.datamodule, self.model, self.first_batch.failed_in)
+                raise UserError(told, exit_code=1) from error
+            raise
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
