@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
-from filelock import FileLock
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 
 from restore_lightning.callbacks import (
     AtomicCheckpointIO,
@@ -26,6 +25,8 @@ from restore_lightning.callbacks import (
     PredictionWriter,
     RemoveEarlierRun,
     ReportPage,
+    RunConfig,
+    RunFolder,
     ScoreReport,
     Scoring,
 )
@@ -36,16 +37,14 @@ from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError, shortened_text
-from restore_lightning.io.files import check_folder, with_home, write_text
-from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
+from restore_lightning.io.files import check_folder, with_home
+from restore_lightning.runs.distributed import configure_ddp, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
+    cut_short,
     earlier_run,
-    lock_run_folder,
-    remove_unfinished,
     resume_point,
     run_folder,
-    saved_checkpoints,
     trained_checkpoint,
 )
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
@@ -53,7 +52,6 @@ from restore_lightning.runs.memory import is_out_of_memory, too_little_memory
 from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
-from restore_lightning.runs.signals import STOPPED
 from restore_lightning.shipped_configs import find_config
 from restore_lightning.tasks import RestorationTask
 
@@ -71,27 +69,6 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 
-class RunConfig(SaveConfigCallback):
-    """Writes the complete config to `<run>/config.yaml` and to W&B once everything has been accepted."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Nothing: the checkpoint that the run goes on from may yet be refused."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the config: data, network and checkpoint have been accepted."""
-        if trainer.is_global_zero:
-            self.save_config(trainer, pl_module, "fit")
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write `config.yaml`; of `fit` only, the other verbs read a run."""
-        config = self.config.clone()
-        config["ckpt_path"] = None  # run again, the config starts anew
-        write_text(Path(trainer.default_root_dir, "config.yaml"), self.parser.dump(config, skip_unset=False))
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(config.as_dict())
-
-
 class RestoreCLI(LightningCLI):
     """The LightningCLI of this package: any task, one DataModule, the files of a run."""
 
@@ -100,8 +77,7 @@ class RestoreCLI(LightningCLI):
     first_batch: FirstBatch
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
-    lock: ClassVar[FileLock | None] = None
-    """Keeps others from writing to the run's folder."""
+    folder: ClassVar[RunFolder | None] = None
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -129,8 +105,7 @@ class RestoreCLI(LightningCLI):
             found = resume_point(checkpoints, given)
             config["ckpt_path"] = found
             self.resumed = found is not None and Path(found).resolve().parent == checkpoints.resolve()
-            # "last", and nothing was saved: a start that was cut short.
-            replace = self.overwrite or (given == "last" and not saved_checkpoints(checkpoints))
+            replace = self.overwrite or (given == "last" and cut_short(checkpoints.parent))
             self.earlier = [] if self.resumed else earlier_run(checkpoints.parent, replace)
         else:
             config["ckpt_path"] = trained_checkpoint(checkpoints, given, str(self.subcommand))
@@ -150,14 +125,9 @@ class RestoreCLI(LightningCLI):
             check_serialisable(self.model.network_spec)
 
     def before_fit(self) -> None:
-        """Read initial weights and take the run's folder, before loggers make files."""
+        """Read initial weights."""
         if self.config[self.subcommand].ckpt_path is None:
             self.model.load_initial_weights()
-        if is_rank_zero():
-            run = Path(self.trainer.default_root_dir)
-            RestoreCLI.lock = lock_run_folder(run)
-            remove_unfinished(run / CHECKPOINTS)
-            (run / STOPPED).unlink(missing_ok=True)
 
     def fit(self, **arguments: Any) -> None:
         """Train."""
@@ -214,8 +184,10 @@ class RestoreCLI(LightningCLI):
         use_tensor_cores(trainer)
         scoring = Scoring()
         self.first_batch = FirstBatch()
+        RestoreCLI.folder = RunFolder()
         own = [
             self.first_batch,
+            RestoreCLI.folder,
             RemoveEarlierRun(self.earlier),
             BestCheckpoint(),
             BranchTable(),
@@ -322,6 +294,6 @@ def run(verb: str, words: list[str]) -> int:
         sys.argv = argv
         sys.path.remove(str(cwd))
         finish_wandb()
-        if RestoreCLI.lock is not None:
-            RestoreCLI.lock.release()
+        if RestoreCLI.folder is not None:
+            RestoreCLI.folder.release()
     return 0

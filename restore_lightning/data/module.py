@@ -113,7 +113,7 @@ class RestorationData(LightningDataModule):
         return self._samples[factor].per_step
 
     def finer_division(self) -> int | None:
-        """The next larger number of accumulated batches that all factors' steps can be divided into, if there is one."""
+        """The next larger number of accumulated batches that divides all factors' steps, if there is one."""
         devices, accumulated = self._parts
         stated = [samples.number for samples in self._samples.values() if samples.per_step]
         numbers = range(accumulated + 1, min(stated, default=accumulated) // devices + 1)

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from restore_lightning.data.layouts.layout import layout
+from restore_lightning.data.layouts.matching import match_folder
 from restore_lightning.data.shards.packing import pack
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.data.shards.samples import Member
@@ -131,16 +133,30 @@ time.sleep(60)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_a_file_system_without_locks_is_named(root, restore, tmp_path, monkeypatch):
-    """As some network file systems are; nobody else is blamed for it."""
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks(number, root, restore, tmp_path, monkeypatch, caplog):
+    """As some network file systems are; nobody else is blamed for it, and no file is left that would block the next."""
 
     def refused(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", refused)
-    code, _, err = restore("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)
-    assert code == 1
-    assert "cannot be locked (No locks available): choose another file system" in line_of(err)
+    (tmp_path / ".set.packing.lock").touch()  # of a process that was killed
+    assert restore("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)[0] == 0
+    assert f"has no locks ({os.strerror(number)}): make sure that no other process packs there" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's list of open files")
+def test_packing_that_fails_releases_its_lock(photographs, tmp_path):
+    """Also while somebody holds the error, with all that it was raised in."""
+    samples = match_folder(layout("clean"), photographs).samples
+    (tmp_path / "set").mkdir()
+    with pytest.raises(UserError) as held:
+        pack(samples, tmp_path / "set", {})
+    opened = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    assert [path for path in opened if "packing.lock" in path] == [], held
+    assert not list(tmp_path.glob(".*.lock"))
 
 
 @pytest.mark.slow
@@ -157,7 +173,9 @@ def test_a_disk_that_is_full(workers, root, tmp_path):
         check=False,
     )
     assert limited.returncode == 1
-    assert "mend this and give the same command again" in line_of(limited.stderr)
+    told = line_of(limited.stderr)
+    assert "train-000000.tar: File too large: " in told
+    assert "mend this and give the same command again" in told
     assert not out.exists()
     left = [path.name for path in (tmp_path / ".set.packing").iterdir()]
     assert sorted(left) == ["test-000000.json", "test-000000.tar"]  # what fits
