@@ -10,7 +10,6 @@ from lightning.pytorch.loggers import WandbLogger
 from restore_lightning.io.files import write_text
 from restore_lightning.runs.folder import CHECKPOINTS, lock_run_folder, remove_unfinished
 from restore_lightning.runs.loggers import RunWandb
-from restore_lightning.runs.signals import STOPPED
 
 
 class RunFolder(Callback):
@@ -25,7 +24,6 @@ class RunFolder(Callback):
             run = Path(trainer.default_root_dir)
             self._lock = lock_run_folder(run)
             remove_unfinished(run / CHECKPOINTS)
-            (run / STOPPED).unlink(missing_ok=True)
         self.on_test_start(trainer, pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

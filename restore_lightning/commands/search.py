@@ -168,8 +168,10 @@ def _result(search: Search, candidate: Arrangement, config: dict[str, Any], outp
     if not scores.is_file():
         settings = output / f"{folder.name}.yaml"
         write_text(settings, yaml.safe_dump(_settings(search, candidate, config, folder), sort_keys=False))
+        saved = (folder / "checkpoints/last.ckpt").is_file()
+        go_on = ["--ckpt_path", "last"] if saved else ["--overwrite"]  # one that was cut short before it saved
         try:
-            run_trainer("fit", ["--config", str(settings), *words, "--ckpt_path", "last"])
+            run_trainer("fit", ["--config", str(settings), *words, *go_on])
             run_trainer("test", ["--config", str(folder / "config.yaml"), *search.testing])
         except UserError as error:
             raise UserError(f"{show(candidate)}: {error}", error.exit_code) from error

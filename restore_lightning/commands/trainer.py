@@ -38,7 +38,7 @@ from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError, shortened_text
 from restore_lightning.io.files import check_folder, with_home
-from restore_lightning.runs.distributed import configure_ddp, of_another_rank, starting_processes
+from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
     cut_short,
@@ -52,6 +52,7 @@ from restore_lightning.runs.memory import is_out_of_memory, too_little_memory
 from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
+from restore_lightning.runs.signals import STOPPED
 from restore_lightning.shipped_configs import find_config
 from restore_lightning.tasks import RestorationTask
 
@@ -77,7 +78,7 @@ class RestoreCLI(LightningCLI):
     first_batch: FirstBatch
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
-    folder: ClassVar[RunFolder | None] = None
+    folder: ClassVar = RunFolder()
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -125,7 +126,9 @@ class RestoreCLI(LightningCLI):
             check_serialisable(self.model.network_spec)
 
     def before_fit(self) -> None:
-        """Read initial weights."""
+        """Read initial weights, and forget what signal ended an earlier start: this one may fail before it trains."""
+        if is_rank_zero():
+            Path(self.trainer.default_root_dir, STOPPED).unlink(missing_ok=True)
         if self.config[self.subcommand].ckpt_path is None:
             self.model.load_initial_weights()
 
@@ -284,16 +287,13 @@ def run(verb: str, words: list[str]) -> int:
         config_given = any(word.startswith(("--config", "-c")) for word in words)
         raise UserError(refusal(str(error), verb, config_given)) from error
     except RuntimeError as error:
-        if of_another_rank(error):
-            line = shortened_text(" ".join(str(error).split()), 150)
-            raise UserError(
-                f"another process of this run ended, its own line says why ({line})", exit_code=1
-            ) from error
-        raise
+        if not of_another_rank(error):
+            raise
+        line = shortened_text(" ".join(str(error).split()), 150)
+        raise UserError(f"another process of this run ended, its own line says why ({line})", exit_code=1) from error
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))
         finish_wandb()
-        if RestoreCLI.folder is not None:
-            RestoreCLI.folder.release()
+        RestoreCLI.folder.release()
     return 0

@@ -16,8 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from restore_lightning.data.layouts.layout import layout
-from restore_lightning.data.layouts.matching import match_folder
 from restore_lightning.data.shards.packing import pack
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.data.shards.samples import Member
@@ -145,18 +143,6 @@ def test_a_file_system_without_locks(number, root, restore, tmp_path, monkeypatc
     assert restore("shards", "pack", "pairs", root, tmp_path / "set", "--workers", 0)[0] == 0
     assert f"has no locks ({os.strerror(number)}): make sure that no other process packs there" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's list of open files")
-def test_packing_that_fails_releases_its_lock(photographs, tmp_path):
-    """Also while somebody holds the error, with all that it was raised in."""
-    samples = match_folder(layout("clean"), photographs).samples
-    (tmp_path / "set").mkdir()
-    with pytest.raises(UserError) as held:
-        pack(samples, tmp_path / "set", {})
-    opened = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
-    assert [path for path in opened if "packing.lock" in path] == [], held
-    assert not list(tmp_path.glob(".*.lock"))
 
 
 @pytest.mark.slow
