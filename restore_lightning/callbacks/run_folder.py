@@ -1,4 +1,4 @@
-"""The run's folder is taken, and its config written, once data, network and checkpoint have been accepted."""
+"""The run's folder is taken once the data are found; its config is written once everything has been accepted."""
 
 from pathlib import Path
 
@@ -13,24 +13,25 @@ from restore_lightning.runs.loggers import RunWandb
 
 
 class RunFolder(Callback):
-    """Makes the run's folder and keeps others from writing to it; W&B begins then. A refused run leaves no file."""
+    """Makes the run's folder once its data are found, and keeps others from writing to it; W&B begins with the fit."""
 
     def __init__(self) -> None:
         self._lock: FileLock | None = None
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lock the folder, and remove what an earlier start left unfinished."""
-        if trainer.is_global_zero:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Lock the folder before a checkpoint is read from it, and remove what an earlier start left unfinished."""
+        if stage == "fit" and trainer.is_global_zero:
             run = Path(trainer.default_root_dir)
             self._lock = lock_run_folder(run)
             remove_unfinished(run / CHECKPOINTS)
-        self.on_test_start(trainer, pl_module)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let W&B begin."""
         for logger in trainer.loggers:
             if isinstance(logger, RunWandb):
                 logger.waiting = False
+
+    on_test_start = on_fit_start
 
     def release(self) -> None:
         """Let others write to the folder."""

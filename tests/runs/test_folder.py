@@ -36,7 +36,6 @@ def test_without_locks_a_killed_run_does_not_block_the_next(tmp_path, caplog, mo
         ("--data.factors.rain.shards", "MISTYPED"),
         ("--data.val_sets", "{v: {clean: MISTYPED, factor: rain}}"),
         ("--data.crop_size", 100, "--data.root", "PHOTOGRAPHS"),
-        ("--data.factors", "{rain: {}, snow: {degradation: {class_path: Rain}}}", "--model.network.width", 2),
     ],
     ids=lambda words: words[0],
 )
