@@ -10,6 +10,7 @@ from importlib import import_module
 from restore_lightning import __version__
 from restore_lightning.commands import COMMANDS, TRAINER_VERBS
 from restore_lightning.errors import UserError, shortened_error, shortened_text
+from restore_lightning.io.addresses import without_secrets
 from restore_lightning.runs.exits import leave
 from restore_lightning.runs.signals import receiving_signals
 
@@ -94,15 +95,20 @@ def _exit_code(words: list[str]) -> int:
         return 130
     except UserError as error:
         _debug(error)
-        print(f"restore {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        _say(words[0], " ".join(str(error).split()))
         return error.exit_code
     except Exception as error:
         _debug(error)
         if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
-            print(f"restore {words[0]}: {shortened_text(error.filename, 300)}: {error.strerror}", file=sys.stderr)
+            _say(words[0], f"{shortened_text(error.filename, 300)}: {error.strerror}")
             return 1
-        print(f"restore {words[0]}: {shortened_error(error)} (RESTORE_DEBUG=1 shows where)", file=sys.stderr)
+        _say(words[0], f"{shortened_error(error)} (RESTORE_DEBUG=1 shows where)")
         return 1
+
+
+def _say(verb: str, line: str) -> None:
+    """Tell the user why a command ends; what they typed may hold secrets."""
+    print(f"restore {verb}: {without_secrets(line)}", file=sys.stderr)
 
 
 def _run(words: list[str]) -> int:

@@ -150,11 +150,24 @@ class RaiseAt(Callback):
 
 
 class Allocate(Callback):
-    """Asks for more memory than any machine has, in the second batch."""
+    """Asks for more memory than any machine has: in the second step, or at the first image that is scored.
+
+    Args:
+        scoring: Whether at an image.
+    """
+
+    def __init__(self, scoring: bool = False) -> None:
+        self.scoring = scoring
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if batch_idx == 1:
+        if batch_idx == 1 and not self.scoring:
             torch.empty(2**55, dtype=torch.uint8)
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        if self.scoring:
+            torch.empty(2**55, dtype=torch.uint8)
+
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
 
 def members(group: int) -> list[str]:

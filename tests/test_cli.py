@@ -148,7 +148,7 @@ def test_a_resumed_run_ends_with_the_same_weights(workers, restore, tmp_path):
         return err
 
     fit(tmp_path / "whole")
-    assert "starting anew" in fit(tmp_path / "parts", "--trainer.max_steps", 5, "--ckpt_path", "last")
+    assert "STARTING ANEW" in fit(tmp_path / "parts", "--trainer.max_steps", 5, "--ckpt_path", "last")
     assert "resuming from" in fit(tmp_path / "parts", "--ckpt_path", "last")
     whole, parts = (
         torch.load(tmp_path / run / "checkpoints/last.ckpt", weights_only=True) for run in ("whole", "parts")

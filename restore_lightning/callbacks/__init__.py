@@ -9,6 +9,7 @@ from restore_lightning.callbacks.picture_grid import PictureGrid
 from restore_lightning.callbacks.prediction_writer import PredictionWriter
 from restore_lightning.callbacks.progress import FactorProgress
 from restore_lightning.callbacks.report_page import ReportPage
+from restore_lightning.callbacks.run_folder import RunConfig, RunFolder
 from restore_lightning.callbacks.score_report import ScoreReport
 from restore_lightning.callbacks.scoring import Scoring
 
@@ -24,6 +25,8 @@ __all__ = [
     "PredictionWriter",
     "RemoveEarlierRun",
     "ReportPage",
+    "RunConfig",
+    "RunFolder",
     "ScoreReport",
     "Scoring",
 ]

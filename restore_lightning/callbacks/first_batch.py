@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from restore_lightning.errors import UserError, shortened_error
 from restore_lightning.runs.distributed import of_another_rank
@@ -15,10 +15,13 @@ class FirstBatch(Callback):
 
     done = False
     stepped = False
+    begun = False
+    failed_in: str | None = None
+    """What the Trainer did when it failed; None: nothing had begun."""
 
     def on_train_start(self, *_: Any) -> None:
         """It is restored."""
-        self.done = True
+        self.done = self.begun = True
 
     on_validation_start = on_test_start = on_predict_start = on_train_start  # type: ignore[assignment]
 
@@ -30,6 +33,10 @@ class FirstBatch(Callback):
         """What the optimiser kept has served."""
         self.done = True
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Note the stage, which the Trainer forgets."""
+        self.failed_in = str(trainer.state.stage.value) if self.begun and trainer.state.stage else None
+
     def run(self, method: Callable[..., Any], **arguments: Any) -> None:
         """Call a method of the Trainer.
 
@@ -40,7 +47,7 @@ class FirstBatch(Callback):
         Raises:
             UserError: It fails as what is read from a damaged checkpoint fails, in no foreseeable place.
         """
-        self.done = self.stepped = False
+        self.done = self.stepped = self.begun = False
         try:
             method(**arguments)
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:

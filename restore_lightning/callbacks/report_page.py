@@ -25,7 +25,7 @@ from restore_lightning.metrics.scores import SetScores
 from restore_lightning.reports.charts import ImageScores
 from restore_lightning.reports.page import render_page
 from restore_lightning.reports.pictures import Picture, StepImage, make_picture, side_by_side
-from restore_lightning.runs.loggers import METRICS
+from restore_lightning.runs.folder import METRICS
 
 log = logging.getLogger(__name__)
 

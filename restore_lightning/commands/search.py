@@ -21,7 +21,7 @@ from restore_lightning.architecture_search import (
     show,
     stage_table,
 )
-from restore_lightning.commands.yaml_keys import load_yaml
+from restore_lightning.commands.yaml_keys import load_config
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import user_path, write_text
 from restore_lightning.reports.scores_json import RESTORED, mean_over_sets, read_scores
@@ -112,7 +112,7 @@ def _config(path: Path, what: str, max_steps: int | None) -> dict[str, Any]:
         UserError: It lacks something.
     """
     try:
-        config: dict[str, Any] = load_yaml(path.read_text(encoding="utf-8"), path)
+        config: dict[str, Any] = load_config(path.read_text(encoding="utf-8"), path)
         if max_steps is not None:
             config["trainer"]["max_steps"] = max_steps
         network = config["model"]["init_args"]["network"].setdefault("init_args", {})
@@ -168,8 +168,10 @@ def _result(search: Search, candidate: Arrangement, config: dict[str, Any], outp
     if not scores.is_file():
         settings = output / f"{folder.name}.yaml"
         write_text(settings, yaml.safe_dump(_settings(search, candidate, config, folder), sort_keys=False))
+        saved = (folder / "checkpoints/last.ckpt").is_file()
+        go_on = ["--ckpt_path", "last"] if saved else ["--overwrite"]  # one that was cut short before it saved
         try:
-            run_trainer("fit", ["--config", str(settings), *words, "--ckpt_path", "last"])
+            run_trainer("fit", ["--config", str(settings), *words, *go_on])
             run_trainer("test", ["--config", str(folder / "config.yaml"), *search.testing])
         except UserError as error:
             raise UserError(f"{show(candidate)}: {error}", error.exit_code) from error

@@ -4,15 +4,15 @@ import argparse
 import inspect
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
-from filelock import FileLock
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 
 from restore_lightning.callbacks import (
     AtomicCheckpointIO,
@@ -25,6 +25,8 @@ from restore_lightning.callbacks import (
     PredictionWriter,
     RemoveEarlierRun,
     ReportPage,
+    RunConfig,
+    RunFolder,
     ScoreReport,
     Scoring,
 )
@@ -35,21 +37,19 @@ from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.commands.yaml_keys import use_text_keys
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError, shortened_text
-from restore_lightning.io.files import check_folder, with_home, write_text
+from restore_lightning.io.files import check_folder, with_home
 from restore_lightning.network_specs import check_arguments, check_serialisable
 from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
+    cut_short,
     earlier_run,
-    lock_run_folder,
-    remove_unfinished,
     resume_point,
     run_folder,
-    saved_checkpoints,
     trained_checkpoint,
 )
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
-from restore_lightning.runs.memory import is_out_of_memory, make_batches_smaller
+from restore_lightning.runs.memory import is_out_of_memory, too_little_memory
 from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
@@ -73,27 +73,6 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 
-class RunConfig(SaveConfigCallback):
-    """Writes the complete config to `<run>/config.yaml` and to W&B once everything has been accepted."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Nothing: the checkpoint that the run goes on from may yet be refused."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the config: data, network and checkpoint have been accepted."""
-        if trainer.is_global_zero:
-            self.save_config(trainer, pl_module, "fit")
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write `config.yaml`; of `fit` only, the other verbs read a run."""
-        config = self.config.clone()
-        config["ckpt_path"] = None  # run again, the config starts anew
-        write_text(Path(trainer.default_root_dir, "config.yaml"), self.parser.dump(config, skip_unset=False))
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(config.as_dict())
-
-
 class RestoreCLI(LightningCLI):
     """The LightningCLI of this package: any task, one DataModule, the files of a run."""
 
@@ -102,8 +81,7 @@ class RestoreCLI(LightningCLI):
     first_batch: FirstBatch
     resumed: bool
     """Whether `fit` goes on with the run of its folder."""
-    lock: ClassVar[FileLock | None] = None
-    """Keeps others from writing to the run's folder."""
+    folder: ClassVar = RunFolder()
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """One seed for weights and data."""
@@ -136,8 +114,7 @@ class RestoreCLI(LightningCLI):
             found = resume_point(checkpoints, given)
             config["ckpt_path"] = found
             self.resumed = found is not None and Path(found).resolve().parent == checkpoints.resolve()
-            # "last", and nothing was saved: a start that was cut short.
-            replace = self.overwrite or (given == "last" and not saved_checkpoints(checkpoints))
+            replace = self.overwrite or (given == "last" and cut_short(checkpoints.parent))
             self.earlier = [] if self.resumed else earlier_run(checkpoints.parent, replace)
         else:
             config["ckpt_path"] = trained_checkpoint(checkpoints, given, str(self.subcommand))
@@ -157,27 +134,15 @@ class RestoreCLI(LightningCLI):
             check_serialisable(self.model.network_spec)
 
     def before_fit(self) -> None:
-        """Read initial weights and take the run's folder, before loggers make files."""
+        """Read initial weights, and forget what signal ended an earlier start: this one may fail before it trains."""
+        if is_rank_zero():
+            Path(self.trainer.default_root_dir, STOPPED).unlink(missing_ok=True)
         if self.config[self.subcommand].ckpt_path is None:
             self.model.load_initial_weights()
-        if is_rank_zero():
-            run = Path(self.trainer.default_root_dir)
-            RestoreCLI.lock = lock_run_folder(run)
-            remove_unfinished(run / CHECKPOINTS)
-            (run / STOPPED).unlink(missing_ok=True)
 
     def fit(self, **arguments: Any) -> None:
-        """Train; memory that does not suffice is an error that names what to make smaller.
-
-        Raises:
-            UserError: There is not enough memory.
-        """
-        try:
-            self.first_batch.run(self.trainer.fit, **arguments)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise UserError(make_batches_smaller(self.datamodule, self.model.last_factor), exit_code=1) from error
-            raise
+        """Train."""
+        self._run(self.trainer.fit, **arguments)
 
     def after_fit(self) -> None:
         """Say where everything is."""
@@ -190,15 +155,29 @@ class RestoreCLI(LightningCLI):
 
     def validate(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
-        self.first_batch.run(self.trainer.validate, verbose=False, **arguments)
+        self._run(self.trainer.validate, verbose=False, **arguments)
 
     def test(self, **arguments: Any) -> None:
         """Score, with our table instead of Lightning's."""
-        self.first_batch.run(self.trainer.test, verbose=False, **arguments)
+        self._run(self.trainer.test, verbose=False, **arguments)
 
     def predict(self, **arguments: Any) -> None:
         """Write restored images."""
-        self.first_batch.run(self.trainer.predict, **arguments)
+        self._run(self.trainer.predict, **arguments)
+
+    def _run(self, method: Callable[..., Any], **arguments: Any) -> None:
+        """Call a method of the Trainer; memory that does not suffice is an error that names what to make smaller.
+
+        Raises:
+            UserError: There is not enough memory.
+        """
+        try:
+            self.first_batch.run(method, **arguments)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                told = too_little_memory(self.datamodule, self.model, self.first_batch.failed_in)
+                raise UserError(told, exit_code=1) from error
+            raise
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -216,8 +195,10 @@ class RestoreCLI(LightningCLI):
         use_tensor_cores(trainer)
         scoring = Scoring()
         self.first_batch = FirstBatch()
+        RestoreCLI.folder = RunFolder()
         own = [
             self.first_batch,
+            RestoreCLI.folder,
             RemoveEarlierRun(self.earlier),
             BestCheckpoint(),
             BranchTable(),
@@ -314,16 +295,13 @@ def run(verb: str, words: list[str]) -> int:
         config_given = any(word.startswith(("--config", "-c")) for word in words)
         raise UserError(refusal(str(error), verb, config_given)) from error
     except RuntimeError as error:
-        if of_another_rank(error):
-            line = shortened_text(" ".join(str(error).split()), 150)
-            raise UserError(
-                f"another process of this run ended, its own line says why ({line})", exit_code=1
-            ) from error
-        raise
+        if not of_another_rank(error):
+            raise
+        line = shortened_text(" ".join(str(error).split()), 150)
+        raise UserError(f"another process of this run ended, its own line says why ({line})", exit_code=1) from error
     finally:
         sys.argv = argv
         sys.path.remove(str(cwd))
         finish_wandb()
-        if RestoreCLI.lock is not None:
-            RestoreCLI.lock.release()
+        RestoreCLI.folder.release()
     return 0

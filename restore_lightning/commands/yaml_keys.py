@@ -1,64 +1,20 @@
-"""Keys of configs and of mappings on the command line: text as it is written, each of them once."""
+"""Configs, and mappings on the command line, as `load_yaml` reads keys and the parser values."""
 
 from typing import Any
 
 import yaml
 from jsonargparse import get_loader, set_loader
 
-from restore_lightning.errors import UserError
+from restore_lightning.io.yaml_text import load_yaml
 
-TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
-_load = get_loader("yaml")
+_values = get_loader("yaml")
+
+
+def load_config(text: str, path: object = "") -> Any:
+    """See `load_yaml`; the parser takes more values for numbers than YAML does, 1e-4 is one."""
+    return load_yaml(text, path, _values)
 
 
 def use_text_keys() -> None:
-    """Let the parser read YAML by `load_yaml`."""
-    set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
-
-
-def load_yaml(text: str, path: object = "") -> Any:
-    """A YAML text; a key that YAML takes for a number, a boolean or nothing is the text that stands there.
-
-    Sets are called by their noise levels, and keys of factors, sets and baselines become names in files.
-
-    Args:
-        text: The YAML.
-        path: The file that it stands in; none: the command line.
-
-    >>> load_yaml("{25: {yes: 1}, 050: 2}")
-    {'25': {'yes': 1}, '050': 2}
-
-    Raises:
-        UserError: A key stands twice in a mapping; YAML takes the last one without a word.
-        yaml.YAMLError: It is no YAML.
-    """
-    root, changed = yaml.compose(text, Loader=yaml.SafeLoader), False
-    left, seen = [root], set[int]()
-    while left:
-        node = left.pop()
-        if id(node) in seen:  # an alias
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            left += node.value
-        elif isinstance(node, yaml.MappingNode):
-            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != MERGE]
-            _check_once(keys, str(path) or "an option's value")
-            left += [value for _, value in node.value]
-            for key in keys:
-                odd = key.tag != TEXT or not key.value[:1].isalpha()  # the parser reads 1e3 as a number too
-                if odd and key.style is None:
-                    key.tag, key.style, changed = TEXT, "'", True
-    return _load(yaml.serialize(root) if changed else text)
-
-
-def _check_once(keys: list[yaml.ScalarNode], where: str) -> None:
-    lines: dict[str, int] = {}
-    for key in keys:
-        line = key.start_mark.line + 1
-        if key.value in lines:
-            raise UserError(
-                f"{where}: {key.value!r} stands twice in one mapping, in lines {lines[key.value]} and {line}:"
-                " remove one"
-            )
-        lines[key.value] = line
+    """Let the parser read YAML by `load_config`."""
+    set_loader("yaml", load_config, exceptions=(yaml.YAMLError,))

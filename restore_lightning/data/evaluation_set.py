@@ -16,11 +16,11 @@ from restore_lightning.data.shards.reader import CLEAN, ShardSet
 from restore_lightning.data.sources.base import CleanImage, Pair
 from restore_lightning.data.sources.bundled import PHOTOGRAPHS, bundled_photograph
 from restore_lightning.data.sources.crops import sizes_of
-from restore_lightning.data.sources.folders import PairedFiles, photographs, scale_of
+from restore_lightning.data.sources.folders import PairedFiles, photographs, read_photograph, scale_of
 from restore_lightning.data.sources.local_shards import shard_pair
 from restore_lightning.data.sources.synthetic import degrade
 from restore_lightning.degradations import Degradation
-from restore_lightning.io.images import Colour, read_image
+from restore_lightning.io.images import Colour
 from restore_lightning.io.pixel_windows import Window
 from restore_lightning.runs.signals import ignore_signals_in_worker
 from restore_lightning.seeding import derive
@@ -182,7 +182,7 @@ def _clean_of_row(shards: ShardSet, row: int) -> CleanImage:
 
 
 def _clean_of_file(path: Path) -> CleanImage:
-    return CleanImage(read_image(path), None)
+    return CleanImage(read_photograph(path), None)
 
 
 def _bundled(photograph: str) -> CleanImage:

@@ -12,6 +12,7 @@ from restore_lightning.data.shards.reader import DEGRADED, MANIFEST, ShardSet
 from restore_lightning.data.sources.local_shards import TRAIN
 from restore_lightning.degradations import Mixture
 from restore_lightning.errors import UserError
+from restore_lightning.io.addresses import check_no_secret
 from restore_lightning.io.files import user_path
 from restore_lightning.io.image_folders import find_images
 
@@ -43,9 +44,15 @@ class Locations:
     Args:
         root: `data.root`: a folder of photographs or shards, a URL of shards, or None.
         factors: `data.factors`.
+
+    Raises:
+        UserError: An address with a secret.
     """
 
     def __init__(self, root: str | None, factors: Mapping[str, FactorConfig]) -> None:
+        check_no_secret("data.root", root or "")
+        for factor, given in factors.items():
+            check_no_secret(f"data.factors.{factor}.shards", given.shards or "")
         self.root = root
         self.factors = factors
         self.folder = None if root is None or is_url(root) else user_path(root)

@@ -112,6 +112,13 @@ class RestorationData(LightningDataModule):
         """Whether the config says what a factor's steps take on all devices together, not a batch on one."""
         return self._samples[factor].per_step
 
+    def finer_division(self) -> int | None:
+        """The next larger number of accumulated batches that divides all factors' steps, if there is one."""
+        devices, accumulated = self._parts
+        stated = [samples.number for samples in self._samples.values() if samples.per_step]
+        numbers = range(accumulated + 1, min(stated, default=accumulated) // devices + 1)
+        return next((n for n in numbers if all(number % (devices * n) == 0 for number in stated)), None)
+
     def _division(self) -> str:
         """How steps are divided, for people: one line for all factors, or each factor's."""
         devices, accumulated = self._parts

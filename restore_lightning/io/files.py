@@ -1,11 +1,12 @@
 """Files that appear whole or not at all, locks on files, and the text of JSON files."""
 
+import errno
 import json
 import os
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ from filelock import FileLock, Timeout
 
 from restore_lightning.errors import UserError
 
+FULL = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE") if hasattr(errno, name)
+)
+"""What writing fails with: no room, a limit, a read-only or a broken place."""
+NO_LOCKS = frozenset(
+    getattr(errno, name) for name in ("ENOSYS", "ENOLCK", "ENOTSUP", "EOPNOTSUPP") if hasattr(errno, name)
+)
+"""What locking fails with on file systems without locks, as some network file systems are."""
 LONGEST_NAME = 255
 """Bytes of a name, on all file systems in use."""
 
@@ -22,14 +31,30 @@ def written_beside(path: Path) -> Iterator[Path]:
     """A path to write to, beside `path` and with its suffix; renamed to it when the block ends without an error.
 
     Folders are made. A process killed within leaves `path` as it was.
+
+    Raises:
+        OSError: It cannot be written; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
+    with _named(path, beside):
+        try:
+            yield beside
+            beside.replace(path)
+        finally:
+            with suppress(OSError):  # of a read-only file system: there is none
+                beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path, written: Path) -> Iterator[None]:
+    """Within the block errors of writing a file name `path`: the system names what is opened, not what is written."""
     try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename not in (None, str(written), written) or (error.filename is None and error.errno not in FULL):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _beside(path: Path) -> Path:
@@ -104,9 +129,10 @@ def locked_exclusively(path: Path) -> FileLock | None:
         The lock; None: it is held already.
 
     Raises:
-        OSError: The file system has no locks, or the file cannot be made.
+        OSError: The file system has no locks (`NO_LOCKS`), or the file cannot be made.
     """
-    lock = FileLock(path, thread_local=False)
+    # What filelock has in the place of missing locks, a file that stays, would outlive a process that is killed.
+    lock = FileLock(path, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -119,6 +145,23 @@ def write_text(path: Path, text: str) -> None:
     with written_beside(path) as beside:
         # File names that are not UTF-8 are shown as far as they can be.
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add to a text file, in UTF-8 on every system: all of the text, or nothing where there is no room for it.
+
+    Raises:
+        OSError: It cannot be written; it names `path`.
+    """
+    left = memoryview(text.encode())
+    with _named(path, path), path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def json_text(value: Any) -> str:

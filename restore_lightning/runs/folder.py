@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import locked_exclusively, write_text
+from restore_lightning.io.files import NO_LOCKS, locked_exclusively, write_text
 from restore_lightning.runs.distributed import is_rank_zero
 from restore_lightning.weights import find_weights
 
@@ -27,6 +27,7 @@ def lock_run_folder(folder: Path) -> FileLock:
 
     Raises:
         UserError: Another process holds it, other than this Slurm job's on a node where it ran before.
+        OSError: Nothing can be written to the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / HOLDER
@@ -45,7 +46,11 @@ def lock_run_folder(folder: Path) -> FileLock:
                 )
             log.warning("%s is still locked by this job's earlier start, %s: going on", folder, holder)
     except OSError as error:
-        log.warning("%s cannot be locked (%s): make sure that no other job writes to it", folder, error.strerror)
+        if error.errno not in NO_LOCKS:
+            raise
+        log.warning(
+            "the file system of %s has no locks (%s): make sure that no other job writes to it", folder, error.strerror
+        )
     write_text(path, f"{f'job {job}, ' if job else ''}process {os.getpid()} on {host}\n")
     return lock or FileLock(folder / LOCK)
 
@@ -59,11 +64,13 @@ def run_folder(chosen: str) -> str:
     return str(Path(chosen, run_of_sweep)) if run_of_sweep else chosen
 
 
+METRICS = "metrics.csv"
+"""What a run's folder calls the logged numbers."""
 CHECKPOINTS = "checkpoints"
 """The folder in a run's that holds `last.ckpt`, `best.ckpt`, and what callbacks of the user keep."""
 RUN_FILES = (
     *(f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/best.ckpt"),
-    *("metrics.csv", "scores.json", "scores.csv", "report/index.html"),
+    *(METRICS, "scores.json", "scores.csv", "report/index.html"),
 )
 """What a run leaves in its folder that a new one there would replace, beside checkpoints of other names."""
 
@@ -79,6 +86,12 @@ def remove_unfinished(checkpoints: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def cut_short(run: Path) -> bool:
+    """Whether a run left nothing that anybody would miss: neither checkpoints nor scores, at most some numbers."""
+    kept = [name for name in RUN_FILES if (run / name).exists() and name != METRICS]
+    return not kept and not saved_checkpoints(run / CHECKPOINTS)
+
+
 def earlier_run(run: Path, replace: bool) -> list[Path]:
     """Files of an earlier run in this folder, which the new one replaces.
 
@@ -92,9 +105,11 @@ def earlier_run(run: Path, replace: bool) -> list[Path]:
     existing = [run / name for name in RUN_FILES if (run / name).exists()]
     existing += [path for path in saved_checkpoints(run / CHECKPOINTS) if path not in existing]
     if existing and not replace:
+        saved = any(path.suffix == ".ckpt" for path in existing)
+        go_on = "go on with --ckpt_path last, choose" if saved else "it has no checkpoint to go on from; choose"
         raise UserError(
-            f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): go on with --ckpt_path last,"
-            " choose another --trainer.default_root_dir, or start over with --overwrite"
+            f"{run} holds an earlier run ({', '.join(path.name for path in existing)}): {go_on}"
+            " another --trainer.default_root_dir, or start over with --overwrite"
         )
     return existing
 
@@ -116,7 +131,12 @@ def resume_point(checkpoints: Path, given: str | None) -> str | None:
         path = find_weights(last if given == "last" else given, "--ckpt_path").name
         log.info("resuming from %s", path)
         return path
-    log.info("no checkpoint in %s yet: starting anew", checkpoints)
+    if is_rank_zero():
+        log.warning(
+            "STARTING ANEW, from step 0: --ckpt_path last found no checkpoint in %s. If there should be one, stop this"
+            " (Ctrl-C) and check --trainer.default_root_dir",
+            checkpoints,
+        )
     return None
 
 

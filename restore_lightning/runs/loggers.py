@@ -18,15 +18,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from restore_lightning.errors import shortened_error
-from restore_lightning.io.files import write_text
+from restore_lightning.io.files import append_text, write_text
 from restore_lightning.runs.distributed import is_rank_zero
 from restore_lightning.runs.exits import done_within
+from restore_lightning.runs.folder import METRICS
 from restore_lightning.runs.signals import received_signal
 
 log = logging.getLogger(__name__)
-
-METRICS = "metrics.csv"
-"""What a run's folder calls the logged numbers."""
 
 
 class MetricsCSV(Logger):
@@ -56,8 +54,9 @@ class MetricsCSV(Logger):
         if not row.keys() <= set(columns):
             columns = sorted({*columns, *row})
             self._rewrite(columns, lambda _: True)
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, columns).writerow(row)
+        text = io.StringIO()
+        csv.DictWriter(text, columns).writerow(row)
+        append_text(self.path, text.getvalue())
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None) -> None:
@@ -108,12 +107,14 @@ class RunWandb(WandbLogger):
         super().__init__(**arguments)
         self.arguments = arguments
         self.failed = False
+        self.waiting = False
+        """Whether the run may yet be refused: nothing is logged or written before it is not."""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """W&B's run, or what takes everything and does nothing."""
-        if self.failed or received_signal() == signal.SIGTERM:
+        if self.failed or self.waiting or received_signal() == signal.SIGTERM:
             return DummyLogger().experiment
         try:
             return super().experiment
@@ -193,18 +194,17 @@ def finish_wandb() -> None:
 
 
 def run_loggers(run: Path, resumed: bool = False) -> list[Logger]:
-    """CSV and W&B for a run's folder.
+    """CSV and W&B for a run's folder, which need not be there yet.
 
     Args:
         run: The folder.
         resumed: The run goes on: so does what W&B has of it.
     """
-    run.mkdir(parents=True, exist_ok=True)
     return [MetricsCSV(run), wandb_logger(run, recorded_run(run) if resumed else None)]
 
 
 def wandb_logger(run: Path, recorded: str | None = None) -> WandbLogger:
-    """W&B for a run's folder; without an API key it writes there only.
+    """W&B for a run's folder; without an API key it writes there only. It waits for the run to begin.
 
     Args:
         run: The folder.
@@ -222,9 +222,11 @@ def wandb_logger(run: Path, recorded: str | None = None) -> WandbLogger:
     # Not `offline=True`: it works by an environment variable, which wandb has read by now.
     settings: dict[str, Any] = {} if chosen else {"mode": "offline"}
     given = {"WANDB_RUN_ID", "WANDB_SWEEP_ID"} & os.environ.keys()
-    return RunWandb(
+    logger = RunWandb(
         name=run.name, save_dir=run, project="restore-lightning", id=None if given else recorded, **settings
     )
+    logger.waiting = True
+    return logger
 
 
 def recorded_run(run: Path) -> str | None:

@@ -19,6 +19,7 @@ from restore_lightning.checkpoints import (
     state_dict_mismatch,
 )
 from restore_lightning.errors import UserError
+from restore_lightning.io.addresses import without_secrets
 from restore_lightning.network_specs import architecture_difference
 
 log = logging.getLogger(__name__)
@@ -245,7 +246,7 @@ def check_resumed(
                     if how:
                         warnings.append(rule.message.format(name=part, was=values[0], difference=how, config=config))
     for warning in warnings:
-        log.warning(warning)
+        log.warning(without_secrets(warning))  # earlier versions kept addresses with all that was in them
 
 
 def continue_batches(checkpoint: dict[str, Any], accumulate: int) -> None:

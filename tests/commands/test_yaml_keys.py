@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from restore_lightning.commands.yaml_keys import load_yaml
+from restore_lightning.commands.yaml_keys import load_config
 from restore_lightning.errors import UserError
 from tests.conftest import CONF
 
@@ -25,7 +25,7 @@ from tests.conftest import CONF
     ],
 )
 def test_keys_are_text(text, expected):
-    assert load_yaml(text) == expected
+    assert load_config(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_keys_are_text(text, expected):
 )
 def test_a_key_that_stands_twice(text, key, lines):
     with pytest.raises(UserError, match=f"my.yaml: '{key}' stands twice in one mapping, in lines {lines}"):
-        load_yaml(text, "my.yaml")
+        load_config(text, "my.yaml")
 
 
 def test_a_config_with_a_key_twice_is_refused(restore, tmp_path):

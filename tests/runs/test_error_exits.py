@@ -11,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 from tests.conftest import CONF
-from tests.killing import Allocate, RaiseAt, added, members, waited
+from tests.killing import RaiseAt, members, waited
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +125,3 @@ def test_an_interrupt_of_training_saves(more, ended, tmp_path):
     assert "Traceback" not in text
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
     assert (tmp_path / "run/.stopped").read_text() == "SIGINT\n"
-
-
-def test_too_little_memory_names_what_to_make_smaller(restore, tmp_path):
-    run = ("--trainer.default_root_dir", tmp_path, *added(Allocate))
-    code, _, err = restore("fit", "--config", CONF / "single.yaml", *run)
-    assert code == 1
-    assert "restore fit: not enough memory for a batch of 2 crops of 16 pixels of factor rain: make" in err

@@ -6,7 +6,8 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
-from restore_lightning.runs.loggers import METRICS, MetricsCSV
+from restore_lightning.runs.folder import METRICS
+from restore_lightning.runs.loggers import MetricsCSV
 
 ROWS = [
     (1, {"lr": 1e-4, "cycle": 0.0, "train/rain/loss": -0.8161056637763977}),

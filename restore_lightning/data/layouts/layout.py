@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from restore_lightning.errors import UserError
+from restore_lightning.io.yaml_text import load_yaml
 
 FIELD = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[\d,]+\})+))?\}")
 
@@ -86,7 +87,7 @@ def layout(name: str) -> Layout:
 
 def _read(path: Path) -> dict[str, Layout]:
     try:
-        stored: Mapping[str, Mapping[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stored: Mapping[str, Mapping[str, Any]] = load_yaml(path.read_text(encoding="utf-8"), path)
         return {name: _layout(name, **entry) for name, entry in stored.items()}
     except (OSError, ValueError, TypeError, AttributeError, IndexError, re.error, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as a layout: {error}") from error

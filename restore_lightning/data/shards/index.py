@@ -186,6 +186,8 @@ def _check(index: Index) -> None:
     for split in index.splits:
         if not SPLIT.fullmatch(split):
             raise ValueError(f"{split!r} is no name of a split")
+    if len(np.unique(samples["split"])) < len(index.splits) or len(set(index.splits)) < len(index.splits):
+        raise ValueError("a split has no samples, or stands twice")
     for version in index.versions:
         if not VERSION.fullmatch(version):
             raise ValueError(f"{version!r} is no name of a version")

@@ -4,6 +4,7 @@ Finished shards, each beside its notes (`train-000000.json`), are kept in `.NAME
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -20,7 +22,9 @@ from restore_lightning.data.shards.reader import is_set
 from restore_lightning.data.shards.samples import Sample
 from restore_lightning.data.shards.writer import Packed, write_index, write_shard
 from restore_lightning.errors import LISTED, UserError, shortened_list, shortened_text
-from restore_lightning.io.files import locked_exclusively, write_text
+from restore_lightning.io.files import NO_LOCKS, locked_exclusively, write_text
+
+log = logging.getLogger(__name__)
 
 SHARD_BYTES = 2**28
 """A shard is closed before it would hold more than this."""
@@ -82,7 +86,7 @@ def pack(
             check_set_folder(output, overwrite)  # it may have appeared meanwhile
         except BaseException:
             if not _finished_shards(work, plan):
-                shutil.rmtree(work)
+                shutil.rmtree(work, ignore_errors=True)
             raise
         replaced = work.with_name(f"{work.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
@@ -122,8 +126,7 @@ def _write_missing_shards(
             packed = write_index(work, list(plan), about)
     except (OSError, UserError) as error:
         done = f"{_finished_shards(work, plan)} of {len(plan)} shards are finished and kept in {work}"
-        cause = getattr(error, "strerror", error)
-        raise UserError(f"{cause}: {done}; mend this and give the same command again", exit_code=1) from error
+        raise UserError(f"{_told(error)}: {done}; mend this and give the same command again", exit_code=1) from error
     if len(problems) > allowed:
         for shard in flawed:
             (work / f"{shard}.json").unlink()
@@ -144,20 +147,27 @@ def _finished_shards(work: Path, plan: Plan) -> int:
 
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """Keep the folder for this process."""
+    """Keep the folder for this process; where the file system has no locks, say so."""
     path = work.with_name(f"{work.name}.lock")  # beside it: Windows renames no folder with an open file in it
     try:
         lock = locked_exclusively(path)
     except OSError as error:
-        raise UserError(f"{work} cannot be locked ({error.strerror}): choose another file system", 1) from error
+        if error.errno not in NO_LOCKS:
+            raise
+        log.warning(
+            "the file system of %s has no locks (%s): make sure that no other process packs there",
+            work.parent,
+            error.strerror,
+        )
+        lock = FileLock(path)
     if lock is None:
         raise UserError(f"another process is writing {work}: wait for it, or choose another folder", 1)
-    with lock:
-        try:
-            yield
-        finally:
-            with suppress(PermissionError):  # on Windows the lock itself removes it
-                path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(PermissionError):  # on Windows the lock itself removes it
+            path.unlink(missing_ok=True)
+        lock.release()
 
 
 def _plan(samples: Sequence[Sample], shard_bytes: int) -> dict[str, list[Sample]]:
@@ -194,6 +204,13 @@ def _check_space(work: Path, plan: Plan) -> None:
         )
 
 
+def _told(error: OSError | UserError) -> str:
+    """What went wrong, with the file."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def _unchanged(value: Any) -> Any:
     """Keeps a DataLoader from converting a worker's answer."""
     return value
@@ -216,17 +233,17 @@ class _ShardWriter(Dataset[list[str]]):
         try:
             state = sha256(repr([FORMAT, *(sample.state() for sample in samples)]).encode()).hexdigest()
         except OSError as error:
-            raise UserError(f"{error.filename}: {error.strerror}", exit_code=1) from error
+            raise UserError(_told(error), exit_code=1) from error
         try:
             kept = json.loads(notes.read_text(encoding="utf-8"))
             if kept["state"] == state and kept["bytes"] == path.stat().st_size:
                 return list(kept["problems"])
         except (OSError, ValueError):
             pass
-        notes.unlink(missing_ok=True)
         try:
+            notes.unlink(missing_ok=True)
             written = {"state": state, **write_shard(path, samples)}
             write_text(notes, json.dumps(written))
         except OSError as error:
-            raise UserError(f"{error.filename or path.name}: {error.strerror or error}", exit_code=1) from error
+            raise UserError(_told(error), exit_code=1) from error
         return list(written["problems"])

@@ -20,6 +20,7 @@ from restore_lightning.data.shards.index import DTYPES, FILE, INDEX, SHARD, STAR
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.file_views import read_whole
 from restore_lightning.io.pixel_windows import Window
+from restore_lightning.io.waiting import read_patiently
 
 MANIFEST = "manifest.jsonl"
 CLEAN, DEGRADED = "clean", "degraded"
@@ -159,6 +160,9 @@ class ShardSet:
     def _bytes(self, shard: int, start: int, count: int) -> memoryview:
         """A part of a shard, until the next one is read."""
         path = self.folder / self.index.shards[shard].name
+        return read_patiently(lambda: self._bytes_now(path, shard, start, count), path)
+
+    def _bytes_now(self, path: Path, shard: int, start: int, count: int) -> memoryview:
         kept = getattr(self._scratch, "bytes", bytearray())
         if len(kept) < count:
             kept = self._scratch.bytes = bytearray(count)
@@ -166,6 +170,7 @@ class ShardSet:
         try:
             read = _read_at(self._opened(shard), buffer, start)
         except OSError as error:
+            self._opened.cache_clear()  # where the file system was away, open files stay unreadable
             raise UserError(f"{path} cannot be read: {error.strerror}", exit_code=1) from error
         if read != count:
             raise UserError(f"{path} is cut short: pack the data again", exit_code=1)

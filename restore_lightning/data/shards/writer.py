@@ -112,7 +112,10 @@ def write_index(folder: Path, names: Sequence[str], about: Mapping[str, Any]) ->
     samples: list[tuple[int, ...]] = []
     members: list[tuple[int, ...]] = []
     sample_names: list[str] = []
-    with (folder / MANIFEST).open("w", encoding="utf-8", newline="\n") as manifest:
+    with (
+        written_beside(folder / MANIFEST) as beside,
+        beside.open("w", encoding="utf-8", newline="\n") as manifest,
+    ):
         manifest.write(json.dumps({"format": FORMAT, **about}) + "\n")
         for name in names:
             notes = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor
+
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import CleanImage, Pair
@@ -13,6 +15,7 @@ from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_folders import find_images, left_out, match, no_images
 from restore_lightning.io.images import Colour, in_colour, read_image
 from restore_lightning.io.pixel_windows import Window
+from restore_lightning.io.waiting import read_patiently
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class PairedFiles(NamedTuple):
 
     def read(self, factor: str, colour: Colour = "rgb") -> Pair:
         """Both images."""
-        degraded, clean = (in_colour(read_image(path), colour) for path in (self.degraded, self.clean))
+        degraded, clean = (in_colour(read_photograph(path), colour) for path in (self.degraded, self.clean))
         return Pair(degraded, clean, (factor,))
 
 
@@ -120,9 +123,14 @@ class CleanFolder:
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:
         """See `CleanSource`; photographs have no depth."""
-        image = read_image(self.paths[shuffled_index(number, len(self.paths), seed)])
+        image = read_photograph(self.paths[shuffled_index(number, len(self.paths), seed)])
         outer, inner = random_window(image.shape[1:], size, number, seed).with_margin(margin, *image.shape[1:])
         return CleanImage(outer.cut(image), None), inner
+
+
+def read_photograph(path: Path) -> Tensor:
+    """An image file as (3, H, W) uint8; see `read_patiently`."""
+    return read_patiently(lambda: read_image(path), path)
 
 
 def photographs(root: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from restore_lightning.data.sources.crops import random_window
 from restore_lightning.data.sources.local_shards import TRAIN, version_of
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.errors import UserError
+from restore_lightning.io.addresses import file_in, with_variables, without_secrets
 from restore_lightning.io.images import in_colour
 from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import derive, generator
@@ -67,7 +68,7 @@ class RemoteShards:
     """The training samples of remote shards, over and over, in an order of each process's own.
 
     Args:
-        url: Of the folder.
+        url: Of the folder; `${NAME}` in it is an environment variable, where secrets are kept.
 
     Raises:
         UserError: It cannot be read, or holds no arrays for training.
@@ -76,7 +77,7 @@ class RemoteShards:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         with self._open(INDEX) as file:
-            index = read_index(io.BytesIO(file.read()), f"{self.url}/{INDEX}")
+            index = read_index(io.BytesIO(file.read()), file_in(self.url, INDEX))
         if TRAIN not in index.splits:
             raise UserError(f"{url} has no training images, only {', '.join(index.splits)}")
         members = index.members[index.samples["split"][index.members["sample"]] == index.splits.index(TRAIN)]
@@ -121,19 +122,32 @@ class RemoteShards:
                 except Exception as error:  # each protocol has its own
                     failed += 1
                     if failed == ATTEMPTS:
-                        raise UserError(f"{self.url}: {failed} shards in a row cannot be read: {error}", 1) from error
-                    log.warning("the rest of %s/%s is left out of this round: %s", self.url, shard, error)
+                        raise UserError(
+                            f"{self.url}: {failed} shards in a row cannot be read: {self._shown(error)}", exit_code=1
+                        ) from error
+                    left_out = file_in(self.url, shard)
+                    log.warning("the rest of %s is left out of this round: %s", left_out, self._shown(error))
                     time.sleep(WAIT * failed)
 
     def _open(self, name: str) -> Any:
         # A web server that cannot serve parts of a file is read from start to end, too.
         options = {"block_size": 0} if self.url.startswith("http") else {}
+        place = file_in(with_variables(self.url), name)
         try:
-            return fsspec.open(f"{self.url}/{name}", "rb", **options).open()
+            return fsspec.open(place, "rb", **options).open()
         except ImportError as error:
             raise UserError(f"{self.url}: {error}") from error
         except Exception as error:
-            raise UserError(f"{self.url}/{name} cannot be read: {error_name(error)}", exit_code=1) from error
+            raise UserError(
+                f"{file_in(self.url, name)} cannot be read: {self._shown(error_name(error))}", exit_code=1
+            ) from error
+
+    def _shown(self, error: object) -> str:
+        """What a library says, which may repeat the address."""
+        said = str(error)
+        for part, filled in zip(self.url.split("/"), with_variables(self.url).split("/"), strict=False):
+            said = said.replace(filled, part) if filled != part else said
+        return without_secrets(said)
 
 
 class StreamPairs:

@@ -42,3 +42,12 @@ def test_wrong_keys_of_a_layout(key, tmp_path):
     mine.write_text(f"mine:\n  about: x\n  parts: [{{split: train, degraded: 'd/{{i}}', clean: 'c/{{i}}'}}]\n  {key}\n")
     with pytest.raises(UserError, match="cannot be read as a layout"):
         layout(str(mine))
+
+
+def test_a_key_that_stands_twice(restore, photographs, tmp_path):
+    """YAML takes the last one without a word."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("mine:\n  about: ours\n  border: 1\n  parts: [{split: test, clean: '{image}'}]\n  border: 2\n")
+    code, _, err = restore("shards", "pack", path, photographs, tmp_path / "set")
+    assert code == 2
+    assert f"{path}: 'border' stands twice in one mapping, in lines 3 and 5: remove one" in err

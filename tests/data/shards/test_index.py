@@ -72,6 +72,8 @@ EIGHT = "a\nb\nc\nd\ne\nf\ng\n"
         ({"names": names("h\x1b[2J\n" + EIGHT)}, "a name holds control characters"),
         ({"names": names("h\n" + EIGHT)[::-1]}, "it does not have a name for each sample"),
         ({"versions": ["degraded", "clean"]}, "a sample does not begin with its clean image"),
+        ({"splits": ["train", "test", "val"]}, "a split has no samples, or stands twice"),
+        ({"splits": ["train", "train"]}, "a split has no samples, or stands twice"),
         ({"names": names(EIGHT)}, "it does not have a name for each sample"),
     ],
 )

@@ -1,5 +1,6 @@
 """Shards that are kept elsewhere: real servers over HTTP and S3."""
 
+import base64
 import functools
 import http.server
 import logging
@@ -41,6 +42,9 @@ def folder(tmp_path_factory):
     return where
 
 
+PASSWORD = f"Basic {base64.b64encode(b'me:s3cret').decode()}"
+
+
 @pytest.fixture(scope="module")
 def web(folder):
     """The folder on a web server (without ranges, as simple ones are)."""
@@ -48,6 +52,13 @@ def web(folder):
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
+
+        def do_GET(self):
+            """Below /private/ it asks for a password and a signature."""
+            if self.path.startswith("/private/"):
+                asked = self.headers.get("Authorization") == PASSWORD and self.path.endswith("?v=1&sig=s3cret")
+                self.path = self.path.removeprefix("/private") if asked else "/no"
+            super().do_GET()
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -131,6 +142,37 @@ def test_a_run_trains_from_remote_shards(web, restore, tmp_path):
     )
     assert code == 0, err
     assert (tmp_path / "run/checkpoints/last.ckpt").exists()
+
+
+def test_secrets_come_from_the_environment_and_are_kept_nowhere(web, restore, tmp_path, monkeypatch):
+    """A password and a signature: neither in the run's files nor in what is said, whatever goes wrong."""
+    from tests.conftest import CONF
+
+    host = web.removeprefix("http://")
+    run = ("fit", "--config", CONF / "single.yaml", "--trainer.max_steps", 1, "--trainer.limit_val_batches", 0)
+    run += ("--trainer.default_root_dir", tmp_path / "run")
+    code, _, err = restore(*run, "--data.root", f"http://me:s3cret@{host}/private/photos?v=1&sig=s3cret")
+    assert code == 2
+    assert "data.root http://***@" in err
+    assert "put it into an environment variable, e.g. SHARDS_SECRET, and write ${SHARDS_SECRET}" in err
+    assert not list(tmp_path.iterdir())
+    said = err
+    address = "http://me:${SHARDS_SECRET}@HOST/private/WHERE?v=1&sig=${SHARDS_SECRET}".replace("HOST", host)
+    code, _, err = restore(*run, "--data.root", address.replace("WHERE", "photos"))
+    assert code == 2
+    assert "there is no environment variable SHARDS_SECRET, set it" in err
+    monkeypatch.setenv("SHARDS_SECRET", "s3cret")
+    code, out, err = restore(*run, "--data.root", address.replace("WHERE", "photos"))
+    assert code == 0, err
+    said += out + err
+    code, out, err = restore(*run, "--overwrite", "--data.root", address.replace("WHERE", "nowhere"))
+    assert code == 1
+    assert "http://me:${SHARDS_SECRET}@" not in err  # a user's name need not be read either
+    assert "/private/nowhere/index.npz?v=***&sig=${SHARDS_SECRET} cannot be read: " in err
+    assert "s3cret" not in said + out + err
+    assert "${SHARDS_SECRET}" in (tmp_path / "run/config.yaml").read_text()
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert b"s3cret" not in path.read_bytes(), path
 
 
 @pytest.mark.parametrize(

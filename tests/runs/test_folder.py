@@ -1,0 +1,71 @@
+"""A run's folder: what is made when, what keeps others from it, and runs that have nothing to go on from."""
+
+import errno
+import logging
+import os
+
+import pytest
+
+from restore_lightning.runs.folder import lock_run_folder
+from tests.conftest import CONF
+
+SINGLE = CONF / "single.yaml"
+
+
+def test_without_locks_a_killed_run_does_not_block_the_next(tmp_path, caplog, monkeypatch):
+    """It never released its folder; some network file systems have no locks."""
+
+    def flock(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    monkeypatch.setattr(logging.getLogger("restore_lightning"), "propagate", True)
+    killed = lock_run_folder(tmp_path)
+    next_one = lock_run_folder(tmp_path)
+    told = f"the file system of {tmp_path} has no locks (Function not implemented): make sure that no other job writes"
+    assert caplog.text.count(told) == 2
+    for lock in (killed, next_one):
+        lock.release()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--data.root", "MISTYPED"),
+        ("--data.factors.rain.clean", "MISTYPED"),
+        ("--data.factors.rain.shards", "MISTYPED"),
+        ("--data.val_sets", "{v: {clean: MISTYPED, factor: rain}}"),
+        ("--data.crop_size", 100, "--data.root", "PHOTOGRAPHS"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_nothing_is_made_for_data_that_are_not_there(words, photographs, restore, tmp_path):
+    words = [str(word).replace("PHOTOGRAPHS", str(photographs)) for word in words]
+    code, _, err = restore(
+        "fit", "--config", SINGLE, "--trainer.default_root_dir", tmp_path / "run", "--trainer.logger", "true", *words
+    )
+    assert code in (1, 2), err
+    assert not list(tmp_path.iterdir()), err
+
+
+def test_last_without_a_checkpoint_starts_anew_and_says_so(restore, tmp_path):
+    """A job's first start gives it too, and is no failure; what an earlier start of it logged is replaced."""
+    run = ("fit", "--config", SINGLE, "--trainer.default_root_dir", tmp_path, "--ckpt_path", "last")
+    (tmp_path / "metrics.csv").write_text("step,val/psnr\r\n7,1.0\r\n")
+    code, _, err = restore(*run)
+    assert code == 0
+    assert err.count("STARTING ANEW, from step 0: --ckpt_path last found no checkpoint in ") == 1
+    assert not (tmp_path / "metrics.csv").exists()
+    code, _, err = restore(*run)
+    assert code == 0
+    assert "STARTING ANEW" not in err
+
+
+def test_last_without_a_checkpoint_does_not_replace_scores(restore, tmp_path):
+    """Somebody removed the checkpoints of a run that is done."""
+    (tmp_path / "scores.json").write_text("{}")
+    run = ("fit", "--config", SINGLE, "--trainer.default_root_dir", tmp_path)
+    code, _, err = restore(*run, "--ckpt_path", "last")
+    assert code == 2
+    assert "holds an earlier run (scores.json): it has no checkpoint to go on from; choose another" in err
+    assert (tmp_path / "scores.json").read_text() == "{}"
