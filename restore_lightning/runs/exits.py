@@ -64,8 +64,14 @@ def done_within(seconds: float, work: Callable[[], None]) -> bool:
 
 
 def leave(code: int) -> None:
-    """End the process with an exit code if something hangs in it that would not let it end; else nothing."""
-    if _hanging:
+    """End the process with an exit code if something in it would not let it end so; else nothing.
+
+    Something that hangs, or, behind an error, the connections to the run's other processes: closing them waits for
+    what the others never send, or aborts.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    connected = distributed is not None and distributed.is_available() and distributed.is_initialized()
+    if _hanging or (code != 0 and connected):
         sys.stdout.flush()
         sys.stderr.flush()
         end_workers()
