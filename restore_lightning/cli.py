@@ -27,6 +27,8 @@ train and score, by a config:
 
 use a trained network:
   apply      restore image files and folders
+  export     an ONNX file, or one of torch.export, that runs without this package
+             restore export CHECKPOINT OUT.onnx --factor rain
   convert    a checkpoint that the papers' authors published -> one of ours
              restore convert DRN authors.pth drn.ckpt
   score      PSNR and SSIM of two folders, as the papers compute them

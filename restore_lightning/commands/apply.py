@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         "checkpoint",
         type=with_home,
         metavar="CHECKPOINT",
-        help="written by restore fit, e.g. runs/mbn/checkpoints/best.ckpt",
+        help="written by restore fit, e.g. runs/mbn/checkpoints/best.ckpt, or by restore export: *.onnx",
     )
     made.add_argument(
         "inputs",
@@ -109,6 +109,7 @@ def run(words: list[str]) -> int:
     import torch
     from tqdm import tqdm
 
+    from restore_lightning.export.onnx_network import restorer_of
     from restore_lightning.inference import InferenceSettings, Restorer
     from restore_lightning.inference.batches import batch_size
     from restore_lightning.inference.pipeline import run_pipeline
@@ -116,7 +117,7 @@ def run(words: list[str]) -> int:
     from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
     from restore_lightning.io.photo_writing import write_photo
 
-    trained = Restorer.from_checkpoint(options.checkpoint)
+    trained = restorer_of(options)
     order = choose_order(trained.factors, trained.order, options.factor, options.order)
     given = {name: getattr(options, name) for name in InferenceSettings.__dataclass_fields__}
     try:
