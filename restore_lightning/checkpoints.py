@@ -104,11 +104,6 @@ def read_checkpoint(path: str | Path) -> Any:
     if not Path(path).is_file():
         hint = "a folder, name a file, e.g. checkpoints/best.ckpt in it" if Path(path).is_dir() else "no such file"
         raise UserError(f"checkpoint {path}: {hint}")
-    if Path(path).suffix in (".onnx", ".pt2"):
-        raise UserError(
-            f"checkpoint {path} is an exported network: restore apply takes .onnx, torch.export.load takes .pt2;"
-            " name the checkpoint that it was exported from"
-        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -126,6 +121,11 @@ def precision_of(path: str | Path) -> str | None:
 
 def damage(path: Path) -> str:
     """What may be wrong with a file that cannot be read as a checkpoint, for people."""
+    if path.suffix in (".onnx", ".pt2"):
+        return (
+            "cannot be read: it is an exported network, restore apply takes .onnx and torch.export.load .pt2; name the"
+            " checkpoint that it was exported from"
+        )
     with path.open("rb") as file:
         start = file.read(len(LFS_POINTER))
     if not start:
