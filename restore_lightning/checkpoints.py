@@ -173,6 +173,11 @@ def precision_of(path: str | Path) -> str | None:
 
 def damage(path: Path) -> str:
     """What may be wrong with a file that cannot be read as a checkpoint, for people."""
+    if path.suffix in (".onnx", ".pt2"):
+        return (
+            "cannot be read: it is an exported network, restore apply takes .onnx and torch.export.load .pt2; name the"
+            " checkpoint that it was exported from"
+        )
     with path.open("rb") as file:
         start = file.read(len(LFS_POINTER))
     if not start:

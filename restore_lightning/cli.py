@@ -29,6 +29,8 @@ train and score, by a config:
 use a trained network:
   apply      restore image files and folders          restore apply WEIGHTS PHOTO --output DIR
              WEIGHTS, here and elsewhere: a checkpoint, a bundle's folder, a shipped network, hub:owner/name[@revision]
+  export     an ONNX file, or one of torch.export, that runs without this package
+             restore export WEIGHTS OUT.onnx --factor rain
   convert    a checkpoint that the papers' authors published -> one of ours
              restore convert DRN authors.pth drn.ckpt
   score      PSNR and SSIM of two folders, as the papers compute them

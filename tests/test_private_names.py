@@ -18,6 +18,7 @@ OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
 ALLOWED = {
     ("runs/distributed.py", "_ddp_kwargs"): "Lightning makes the strategy; its arguments cannot be added in public",
     ("runs/exits.py", "_exit"): "public in spite of its name: nothing else leaves a process whose threads hang",
+    ("networks/info.py", "_check"): "public in spite of its name: the way to tell torch.export what holds of a size",
     ("commands/trainer.py", "_signal_connector"): "Lightning's handler of SIGTERM cannot be switched off in public",
 }
 """File and name -> why there is no public way."""

@@ -16,6 +16,7 @@ from restore_lightning.weights import find_weights
 from restore_lightning.weights.sources import KINDS
 
 if TYPE_CHECKING:
+    from restore_lightning.inference import Restorer
     from restore_lightning.io.image_files import Photo
 
 ROWS = 1024
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "checkpoint",
         type=with_home,
         metavar="WEIGHTS",
-        help=f"{KINDS}; e.g. runs/mbn/checkpoints/best.ckpt",
+        help=f"{KINDS}, or a file that restore export wrote (.onnx); e.g. runs/mbn/checkpoints/best.ckpt",
     )
     made.add_argument(
         "inputs",
@@ -122,10 +123,7 @@ def run(words: list[str]) -> int:
     from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
     from restore_lightning.io.photo_writing import write_photo
 
-    weights = find_weights(options.checkpoint)
-    if weights.from_hub:
-        print(f"weights: {weights.name}", file=sys.stderr)
-    trained = Restorer.from_checkpoint(weights.name)
+    trained = _restorer(options)
     order = choose_order(trained.factors, trained.order, options.factor, options.order)
     given = {name: getattr(options, name) for name in InferenceSettings.__dataclass_fields__}
     try:
@@ -203,6 +201,20 @@ def run(words: list[str]) -> int:
         f" ({device}, {str(precision).removeprefix('torch.')}){there}"
     )
     return 1 if failures else 0
+
+
+def _restorer(options: argparse.Namespace) -> "Restorer":
+    """The networks that the command line names; of an exported one it says the rest too."""
+    from restore_lightning.inference import Restorer
+
+    if options.checkpoint.endswith(".onnx"):
+        from restore_lightning.export.onnx_network import exported_restorer
+
+        return exported_restorer(options)
+    weights = find_weights(options.checkpoint)
+    if weights.from_hub:
+        print(f"weights: {weights.name}", file=sys.stderr)
+    return Restorer.from_checkpoint(weights.name)
 
 
 def _told(job: Job, error: Exception, tile: int | None, restoring: bool) -> str:

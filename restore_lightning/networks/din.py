@@ -196,7 +196,8 @@ class DIN(nn.Module):
         if self.scale == 1:
             return image
         mode = "bilinear" if self.released else "bicubic"
-        return functional.interpolate(image, scale_factor=self.scale, mode=mode, align_corners=False)
+        size = [self.scale * side for side in image.shape[2:]]  # not by a factor, which an exported graph must round
+        return functional.interpolate(image, size, mode=mode, align_corners=False)
 
 
 def _activated(states: Sequence[Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from restore_lightning.networks.statistics import GlobalStatistics
@@ -22,8 +23,25 @@ class SizeRule:
         >>> SizeRule(multiple=16, minimum=64).padded(65)
         80
         """
+        if isinstance(size, torch.SymInt):
+            return self._padded_in_graph(size)
         size = max(size, self.minimum)
         return size + -size % self.multiple
+
+    def _padded_in_graph(self, size: int) -> int:
+        """`padded` while torch.export traces a size that it leaves open.
+
+        A number that is read from a tensor is a symbol of its own, so that the result is known to be a multiple. As an
+        expression of the size torch could not prove what layers ask of it.
+        """
+        untyped: Any = torch
+        # By positive numbers: ONNX rounds quotients towards zero.
+        steps = (untyped.sym_max(size, self.minimum) + self.multiple - 1) // self.multiple
+        count = untyped.full((), steps, dtype=torch.int64).item()
+        untyped._check(count >= self.padded(1) // self.multiple)
+        untyped._check(count * self.multiple >= size)
+        padded: int = count * self.multiple
+        return padded
 
 
 @dataclass(frozen=True)

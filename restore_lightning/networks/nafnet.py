@@ -118,7 +118,7 @@ class NAFNet(nn.Module):
         # It pads by zeros itself.
         self.info = NetworkInfo(channels=image_channels, scale=1, sizes=SizeRule(1, 1), channels_last=True)
         levels = len(encoders)
-        self.multiple = 2**levels
+        self.padding = SizeRule(2**levels, 1)
         sides = [_side(train_size, level, levels) for level in range(levels + 1)]
         channels = [width * 2**level for level in range(levels + 1)]
 
@@ -147,7 +147,8 @@ class NAFNet(nn.Module):
             The same shape, not clamped.
         """
         height, width = image.shape[2:]
-        image = functional.pad(image, (0, -width % self.multiple, 0, -height % self.multiple))
+        below, right = (self.padding.padded(side) - side for side in (height, width))
+        image = functional.pad(image, (0, right, 0, below))
         x = self.intro(image)
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):

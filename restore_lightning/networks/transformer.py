@@ -39,7 +39,7 @@ class ChannelAttentionHeads(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
         parts = self.qkv_dwconv(self.qkv(x)).chunk(3, dim=1)
-        q, k, v = (part.reshape(len(x), self.heads, -1, part[0, 0].numel()) for part in parts)
+        q, k, v = (part.reshape(x.shape[0], self.heads, -1, x.shape[2] * x.shape[3]) for part in parts)
         q, k = (functional.normalize(at_least_float32(part), dim=-1).to(part.dtype) for part in (q, k))
         weights = (q @ k.transpose(-2, -1) * self.temperature).softmax(dim=-1)
         return self.project_out((weights.to(v.dtype) @ v).reshape(x.shape))
