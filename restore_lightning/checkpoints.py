@@ -34,6 +34,12 @@ EARLIER_PRECISION = "32-true"
 MULTIPLE = "size_multiple"
 """Key under which the size multiple is kept of a network that declares none."""
 
+EXPORTED = (".onnx", ".pt2")
+"""Suffixes of the files that `restore export` writes."""
+NO_CHECKPOINT = (
+    "it is an exported network, restore apply takes .onnx and torch.export.load .pt2;"
+    " name the checkpoint that it was exported from"
+)
 LFS_POINTER = b"version https://git-lfs"
 """What a file begins with that Git LFS left in the place of another."""
 
@@ -121,11 +127,8 @@ def precision_of(path: str | Path) -> str | None:
 
 def damage(path: Path) -> str:
     """What may be wrong with a file that cannot be read as a checkpoint, for people."""
-    if path.suffix in (".onnx", ".pt2"):
-        return (
-            "cannot be read: it is an exported network, restore apply takes .onnx and torch.export.load .pt2; name the"
-            " checkpoint that it was exported from"
-        )
+    if path.suffix in EXPORTED:
+        return f"cannot be read: {NO_CHECKPOINT}"
     with path.open("rb") as file:
         start = file.read(len(LFS_POINTER))
     if not start:
