@@ -1,8 +1,11 @@
 """The shipped configs, and how a name on the command line becomes a file."""
 
+import logging
 from pathlib import Path
 
 from restore_lightning.errors import UserError
+
+log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent
 # In a wheel the configs travel inside the package; in a checkout they lie beside it.
@@ -33,3 +36,23 @@ def find_config(name: str) -> Path:
     if path.is_dir():
         raise UserError(f"--config {name}: a folder; name a file, e.g. {path / 'config.yaml'} of a run")
     raise UserError(f"--config {name}: no such file, and no shipped config of this name ({', '.join(shipped())})")
+
+
+def with_found_configs(words: list[str]) -> list[str]:
+    """The command line with every --config replaced by the file it stands for.
+
+    Raises:
+        UserError: As `find_config`; or there is no name.
+    """
+    found = list(words)
+    for i, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag not in ("--config", "-c"):
+            continue
+        place = i if equals else i + 1
+        if place >= len(words):
+            raise UserError("--config: name a file or a shipped config")
+        path = find_config(value if equals else words[place])
+        log.info("config: %s", path)
+        found[place] = f"{flag}={path}" if equals else str(path)
+    return found

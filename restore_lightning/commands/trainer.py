@@ -54,7 +54,7 @@ from restore_lightning.runs.precision import chosen_benchmark, chosen_precision,
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
 from restore_lightning.runs.signals import STOPPED
-from restore_lightning.shipped_configs import find_config
+from restore_lightning.shipped_configs import with_found_configs
 from restore_lightning.tasks import RestorationTask
 from restore_lightning.weights import find_weights
 from restore_lightning.weights.hub import HUB
@@ -237,22 +237,6 @@ class RestoreCLI(LightningCLI):
         return [wandb_logger(run, recorded)] if recorded else False
 
 
-def _with_found_configs(words: list[str]) -> list[str]:
-    """The command line with every --config replaced by the file it stands for."""
-    found = list(words)
-    for i, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag not in ("--config", "-c"):
-            continue
-        place = i if equals else i + 1
-        if place >= len(words):
-            raise UserError("--config: name a file or a shipped config")
-        path = find_config(value if equals else words[place])
-        log.info("config: %s", path)
-        found[place] = f"{flag}={path}" if equals else str(path)
-    return found
-
-
 def _types_in_order() -> None:
     """Let `--trainer.limit_val_batches 1` mean one batch.
 
@@ -277,7 +261,7 @@ def run(verb: str, words: list[str]) -> int:
         raise UserError(f"checkpoint {path} cannot be read: {NO_CHECKPOINT}")  # Lightning reads it before we do
     parser = {"allow_abbrev": False, "exit_on_error": False}
     # Lightning starts the processes of other GPUs with these words.
-    argv, sys.argv = sys.argv, [sys.argv[0], verb, *_with_found_configs(words)]
+    argv, sys.argv = sys.argv, [sys.argv[0], verb, *with_found_configs(words)]
     # Networks of the user's own lie beside the configs that name them; last, so that they hide nothing.
     cwd = Path.cwd()
     sys.path.append(str(cwd))
