@@ -134,6 +134,12 @@ def test_a_file_says_what_it_does_and_nothing_of_this_machine(drn_onnx):
 
 
 @pytest.mark.slow
+def test_bfloat16_in_onnx_has_nothing_to_be_compared_with(restore, tmp_path, drn):
+    code, _, err = restore("export", drn, tmp_path / "half.onnx", "--precision", "bf16")
+    assert code == 2
+    assert "give fp16, OUT.pt2, or --no-verify" in err
+
+
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_half_precision(restore, tmp_path, drn, precision):
     code, out, err = restore("export", drn, tmp_path / "half.pt2", "--precision", precision)
