@@ -39,12 +39,6 @@ STEP = "global_step"
 OURS = "restore_lightning.networks."
 """What the classes of networks begin with that are built of weights which nobody here has looked at."""
 
-EXPORTED = (".onnx", ".pt2")
-"""Suffixes of the files that `restore export` writes."""
-NO_CHECKPOINT = (
-    "it is an exported network, restore apply takes .onnx and torch.export.load .pt2;"
-    " name the checkpoint that it was exported from"
-)
 LFS_POINTER = b"version https://git-lfs"
 """What a file begins with that Git LFS left in the place of another."""
 
@@ -179,8 +173,11 @@ def precision_of(path: str | Path) -> str | None:
 
 def damage(path: Path) -> str:
     """What may be wrong with a file that cannot be read as a checkpoint, for people."""
-    if path.suffix in EXPORTED:
-        return f"cannot be read: {NO_CHECKPOINT}"
+    if path.suffix in (".onnx", ".pt2"):
+        return (
+            "cannot be read: it is an exported network, restore apply takes .onnx and torch.export.load .pt2; name the"
+            " checkpoint that it was exported from"
+        )
     with path.open("rb") as file:
         start = file.read(len(LFS_POINTER))
     if not start:

@@ -60,8 +60,8 @@ def run(words: list[str]) -> int:
         raise UserError(f"--opset {options.opset} is of ONNX: give OUT.onnx, or leave it out")
     if options.precision == "bf16" and output.suffix == ".onnx" and options.verify:
         raise UserError(
-            "--precision bf16: onnxruntime's CPU has no convolutions in bfloat16 to compare with; give fp16, OUT.pt2, or"
-            " --no-verify for a device that has them"
+            "--precision bf16: onnxruntime's CPU has no convolutions in bfloat16 to compare with; give fp16, OUT.pt2,"
+            " or --no-verify for a device that has them"
         )
     check_output("OUT", output, options.overwrite)
 

@@ -30,7 +30,7 @@ from restore_lightning.callbacks import (
     ScoreReport,
     Scoring,
 )
-from restore_lightning.checkpoints import EXPORTED, NO_CHECKPOINT, precision_of
+from restore_lightning.checkpoints import precision_of, read_checkpoint
 from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.lightning_messages import leave_out_messages
 from restore_lightning.commands.parser_messages import one_line, refusal
@@ -91,6 +91,13 @@ class RestoreCLI(LightningCLI):
         """`--checkpoint.every_n_train_steps`, and the seed of the data."""
         parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
         parser.link_arguments("seed_everything", "data.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Refuse a checkpoint that cannot be read: Lightning, which reads it next, would not say what to do."""
+        super().parse_arguments(parser, args)
+        path = self.config[self.config.subcommand].get("ckpt_path")
+        if path and Path(path).is_file():
+            read_checkpoint(path)
 
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint that the verb starts from; protect an earlier run."""
@@ -257,8 +264,6 @@ def run(verb: str, words: list[str]) -> int:
     words = [word for word in words if word != "--overwrite" or verb != "fit"]
     if RestoreCLI.overwrite and any(word.startswith("--ckpt_path") for word in words):
         raise UserError("--overwrite starts over, --ckpt_path goes on: give one of them")
-    for path in (word.rpartition("=")[2] for word in words if word.endswith(EXPORTED)):
-        raise UserError(f"checkpoint {path} cannot be read: {NO_CHECKPOINT}")  # Lightning reads it before we do
     parser = {"allow_abbrev": False, "exit_on_error": False}
     # Lightning starts the processes of other GPUs with these words.
     argv, sys.argv = sys.argv, [sys.argv[0], verb, *with_found_configs(words)]

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import pickle
 
 import pytest
 
@@ -46,6 +47,18 @@ def test_nothing_is_made_for_data_that_are_not_there(words, photographs, restore
     )
     assert code in (1, 2), err
     assert not list(tmp_path.iterdir()), err
+
+
+@pytest.mark.parametrize("verb", ["fit", "test"])
+@pytest.mark.parametrize("content", [b"hello", b"", pickle.dumps(print)], ids=["text", "empty", "pickle"])
+def test_a_file_that_is_no_checkpoint_is_refused_before_anything_is_made(verb, content, restore, tmp_path):
+    (tmp_path / "weights.pth").write_bytes(content)
+    words = ("--ckpt_path", tmp_path / "weights.pth", "--trainer.default_root_dir", tmp_path / "run")
+    code, _, err = restore(verb, "--config", SINGLE, *words)
+    assert code in (1, 2)
+    assert "weights.pth" in err.splitlines()[-1]
+    assert "weights_only" not in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_last_without_a_checkpoint_starts_anew_and_says_so(restore, tmp_path):
