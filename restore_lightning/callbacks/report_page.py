@@ -101,11 +101,6 @@ class ReportPage(Callback):
                 _log(logger, pictures, task.steps_trained)
 
 
-def shown_of_each(sets: int) -> int:
-    """How many images of each set are shown, where it has so many."""
-    return min(MOST, max(LEAST, ALL // max(1, sets)))
-
-
 def chosen_images(scores: Mapping[str, Mapping[int, Scores]]) -> list[tuple[str, int, str]]:
     """The images to show: of each set those whose PSNR gained least and most.
 
@@ -115,7 +110,8 @@ def chosen_images(scores: Mapping[str, Mapping[int, Scores]]) -> list[tuple[str,
     Returns:
         Set, number, and why. The worst and the best of every set come first, then the second ones.
     """
-    ranked = [list(_ranked(name, found, shown_of_each(len(scores)))) for name, found in scores.items()]
+    number = min(MOST, max(LEAST, ALL // max(1, len(scores))))
+    ranked = [list(_ranked(name, found, number)) for name, found in scores.items()]
     return [one for one in chain.from_iterable(zip_longest(*ranked)) if one is not None]
 
 
