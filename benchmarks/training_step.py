@@ -11,7 +11,7 @@ Progress on standard error, one JSON object on standard output. For each case, w
 `seconds` (the median over rounds), `images_per_s`, `tflop_per_s` (counted operations of convolutions and matrix
 products, forward and backward), `share_of_peak` (of the best rate of a large matrix product in the way's precision,
 measured in the same run), `peak_MiB` (memory above what was in use before: of the allocator on a GPU; of the process on
-Linux). `ratio` is plain over product seconds: of each cycle, at the top of the full MBN's. With `--profile` also
+Linux). `ratio` is plain over product seconds: of each cycle, at the top level of the full MBN's. With `--profile` also
 `profile`: the share that each kind of operation has of a cycle of the product's.
 """
 
@@ -253,12 +253,12 @@ def main() -> None:
             cases[name]["profile"] = profiled(CASES[name], device)
         print(f"{name}: plain over product {cases[name]['ratio']:.2f}", file=sys.stderr, flush=True)
     report = {
-        "ratio": cases.get("MBN", cases[options.cases[0]])["ratio"],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "peak_tflop_per_s": {str(kind).removeprefix("torch."): rate / 1e12 for kind, rate in peaks.items()},
         "cases": cases,
+        "ratio": cases.get("MBN", cases[options.cases[0]])["ratio"],
     }
     print(json.dumps(report, indent=2))
 
