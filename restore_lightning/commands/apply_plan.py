@@ -150,8 +150,10 @@ def plan(inputs: Sequence[Path], naming: Naming, overwrite: bool = False, skip_e
         files = find_images(given, without=within)
         jobs += [Job(source, naming.target(source, given)) for source in files.images]
         others += files.others
-    earlier = [source for source in _earlier_outputs(jobs) if source not in inputs] if naming.suffix else []
-    jobs = [job for job in jobs if job.source not in set(earlier)]
+    named = set(inputs)
+    earlier = [source for source in _earlier_outputs(jobs) if source not in named] if naming.suffix else []
+    left_aside = set(earlier)
+    jobs = [job for job in jobs if job.source not in left_aside]
     if not jobs:
         holds = f" ({left_out(others)})" if others else ""
         raise UserError(f"no images in {', '.join(map(str, inputs))}{holds}")
@@ -171,8 +173,8 @@ def plan(inputs: Sequence[Path], naming: Naming, overwrite: bool = False, skip_e
             f"{len(existing)} outputs exist already, e.g. {existing[0].target}: give --overwrite, --skip-existing or"
             " another --output"
         )
-    skipped = existing if skip_existing else []
-    left = [job for job in jobs if job not in set(skipped)]
+    skipped = set(existing if skip_existing else ())
+    left = [job for job in jobs if job not in skipped]
     converted = [job.source for job in left if naming.form == "same" and _other_format(job)]
     return Plan(left, len(skipped), others, converted, earlier)
 

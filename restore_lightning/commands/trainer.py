@@ -39,7 +39,7 @@ from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError, shortened_text
 from restore_lightning.io.files import check_folder, with_home
 from restore_lightning.network_specs import check_arguments, check_serialisable
-from restore_lightning.runs.distributed import configure_ddp, is_rank_zero, of_another_rank, starting_processes
+from restore_lightning.runs.distributed import configure_ddp, of_another_rank, starting_processes
 from restore_lightning.runs.folder import (
     CHECKPOINTS,
     cut_short,
@@ -53,7 +53,6 @@ from restore_lightning.runs.memory import is_out_of_memory, too_little_memory
 from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
-from restore_lightning.runs.signals import STOPPED
 from restore_lightning.shipped_configs import with_found_configs
 from restore_lightning.tasks import RestorationTask
 from restore_lightning.weights import find_weights
@@ -141,9 +140,7 @@ class RestoreCLI(LightningCLI):
             check_serialisable(self.model.network_spec)
 
     def before_fit(self) -> None:
-        """Read initial weights, and forget what signal ended an earlier start: this one may fail before it trains."""
-        if is_rank_zero():
-            Path(self.trainer.default_root_dir, STOPPED).unlink(missing_ok=True)
+        """Read initial weights."""
         if self.config[self.subcommand].ckpt_path is None:
             self.model.load_initial_weights()
 

@@ -143,9 +143,11 @@ def _fitting(photo: Photo, suffix: str) -> tuple[Photo, list[str]]:
         xmp=None if XMP in lost else photo.xmp,
         dpi=None if DPI in lost else photo.dpi,
     )
-    if photo.icc and photo.icc[16:20] == b"RGB " and photo.gray:  # a profile of colours needs them
+    of_colours = photo.icc is not None and photo.icc[16:20] == b"RGB "
+    if photo.gray and of_colours:  # a profile of colours needs them
         photo = replace(photo, pixels=photo.pixels.repeat(3, axis=2))
-    elif photo.icc and photo.icc[16:20] != (b"GRAY" if photo.gray else b"RGB "):
+        lost += [GRAY] if GRAY not in lost else []
+    elif photo.icc and not of_colours and not (photo.gray and GRAY not in lost and photo.icc[16:20] == b"GRAY"):
         photo = replace(photo, icc=None)
         lost.append("colour profile of other colours")
     return photo, lost

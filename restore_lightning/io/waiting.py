@@ -37,7 +37,7 @@ def read_patiently(read: Callable[[], Found], path: Path, waits: Sequence[float]
         waits: Seconds before each further attempt.
 
     Raises:
-        UserError: The file's folder did not come back.
+        UserError: The file's folder did not come back; or it is there, and the file still cannot be read.
         Exception: Any other error of `read`.
     """
     for wait in (*waits, None):
@@ -47,6 +47,12 @@ def read_patiently(read: Callable[[], Found], path: Path, waits: Sequence[float]
             cause = _system_error(error)
             if cause is None or not _passes(cause, path):
                 raise
+            if wait is None and _holds_files(path.parent):
+                raise UserError(
+                    f"{path} cannot be read ({cause.strerror}) {len(waits) + 1} times, though its folder is there:"
+                    " check its disk, put a good copy in its place and start again; fit goes on with --ckpt_path last",
+                    exit_code=1,
+                ) from error
             if wait is None:
                 raise UserError(
                     f"{path.parent} was away for {sum(waits):g} seconds, {path.name} in it cannot be read"
@@ -67,11 +73,12 @@ def _system_error(error: BaseException | None) -> OSError | None:
 
 def _passes(error: OSError, path: Path) -> bool:
     """Whether waiting may help; a network file system that is unmounted leaves no folder, or an empty one."""
-    if error.errno in PASSING:
-        return True
-    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-        return False
+    return error.errno in PASSING or (error.errno in (errno.ENOENT, errno.ENOTDIR) and not _holds_files(path.parent))
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether it can be listed, and is no empty one."""
     try:
-        return not any(path.parent.iterdir())
+        return any(folder.iterdir())
     except OSError:
-        return True
+        return False

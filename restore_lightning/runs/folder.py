@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -53,6 +54,16 @@ def lock_run_folder(folder: Path) -> FileLock:
         )
     write_text(path, f"{f'job {job}, ' if job else ''}process {os.getpid()} on {host}\n")
     return lock or FileLock(folder / LOCK)
+
+
+def unlock_run_folder(lock: FileLock) -> None:
+    """Let others write to a folder; where nothing has been written, the lock's own files go."""
+    folder = Path(lock.lock_file).parent
+    with suppress(OSError):  # it may be gone, or away
+        if lock.is_locked and {path.name for path in folder.iterdir()} <= {LOCK, HOLDER}:
+            (folder / HOLDER).unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)  # still locked: a next one makes its own; Windows does it itself
+    lock.release()
 
 
 def run_folder(chosen: str) -> str:

@@ -74,3 +74,17 @@ def test_a_server_that_does_not_answer(number, path):
     failures.append(OSError(errno.EACCES, "Permission denied"))
     with pytest.raises(PermissionError):
         read_patiently(read, path, [1000.0])
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_file_that_cannot_be_read_in_a_folder_that_is_there(number, path):
+    def read():
+        raise OSError(number, os.strerror(number))
+
+    told = f"{path} cannot be read \\({os.strerror(number)}\\) 3 times, though its folder is there: check its disk"
+    with pytest.raises(UserError, match=told) as error:
+        read_patiently(read, path, [0.0] * 2)
+    assert error.value.exit_code == 1
+    path.parent.rename(path.parent.with_name("away"))
+    with pytest.raises(UserError, match=f"{path.parent} was away"):
+        read_patiently(read, path, [0.0] * 2)

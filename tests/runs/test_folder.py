@@ -61,6 +61,40 @@ def test_a_file_that_is_no_checkpoint_is_refused_before_anything_is_made(verb, c
     assert not (tmp_path / "run").exists()
 
 
+def test_a_checkpoint_of_another_network_is_refused_and_leaves_no_folder(step_1, restore, tmp_path):
+    """Lightning reads it once the folder is locked."""
+    run = tmp_path / "runs/a"
+    words = ("--ckpt_path", step_1, "--trainer.default_root_dir", run, "--trainer.logger", "true")
+    code, _, err = restore("fit", "--config", SINGLE, *words)
+    assert code != 0
+    assert not list(tmp_path.iterdir()), err
+    run.mkdir(parents=True)
+    assert restore("fit", "--config", SINGLE, *words)[0] == code
+    assert not list(run.iterdir())
+    (run / "notes").touch()  # of the user, whose folder it is
+    assert restore("fit", "--config", SINGLE, *words)[0] == code
+    assert (run / "notes").exists()
+
+
+def test_a_start_that_is_refused_leaves_the_signal_of_the_run_that_goes_on(restore, tmp_path):
+    """By it the other one's job is requeued."""
+    holder = lock_run_folder(tmp_path)
+    (tmp_path / ".stopped").write_text("SIGUSR1\n")
+    words = ("--trainer.default_root_dir", tmp_path, "--trainer.max_steps", 1)
+    code, _, err = restore("fit", "--config", SINGLE, *words)
+    assert code == 2, err
+    assert "is in use by" in err
+    assert (tmp_path / ".stopped").read_text() == "SIGUSR1\n"
+    assert lock_files(tmp_path) == [".lock", ".lock.holder"]
+    holder.release()
+    assert restore("fit", "--config", SINGLE, *words)[0] == 0
+    assert not (tmp_path / ".stopped").exists()
+
+
+def lock_files(folder):
+    return sorted(path.name for path in folder.glob(".lock*"))
+
+
 def test_last_without_a_checkpoint_starts_anew_and_says_so(restore, tmp_path):
     """A job's first start gives it too, and is no failure; what an earlier start of it logged is replaced."""
     run = ("fit", "--config", SINGLE, "--trainer.default_root_dir", tmp_path, "--ckpt_path", "last")

@@ -28,7 +28,7 @@ from restore_lightning.data.sources.crops import random_window
 from restore_lightning.data.sources.local_shards import TRAIN, version_of
 from restore_lightning.data.sources.synthetic import SyntheticPairs
 from restore_lightning.errors import UserError
-from restore_lightning.io.addresses import file_in, with_variables, without_secrets
+from restore_lightning.io.addresses import file_in, with_names, with_variables, without_secrets
 from restore_lightning.io.images import in_colour
 from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import derive, generator
@@ -144,10 +144,7 @@ class RemoteShards:
 
     def _shown(self, error: object) -> str:
         """What a library says, which may repeat the address."""
-        said = str(error)
-        for part, filled in zip(self.url.split("/"), with_variables(self.url).split("/"), strict=False):
-            said = said.replace(filled, part) if filled != part else said
-        return without_secrets(said)
+        return without_secrets(with_names(str(error), self.url))
 
 
 class StreamPairs:
