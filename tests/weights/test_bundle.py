@@ -23,6 +23,7 @@ from restore_lightning.metrics import MeanScores
 from restore_lightning.network_specs import architecture_difference
 from restore_lightning.published import card
 from restore_lightning.reports.scores_json import Method, RunScores, SetResult, write_scores
+from restore_lightning.weights.card import card_text
 from tests.conftest import CONF
 from tests.published.test_load import SMALL, random_weights
 from tests.test_security import Evil
@@ -107,12 +108,27 @@ def test_scores_of_another_checkpoint_are_left_out(checkpoint, step, restore, st
     shutil.copy(step_1, tmp_path / "last.ckpt")
     scored(tmp_path, Path("runs/x/checkpoints", checkpoint), step)
     out = made(restore, tmp_path / "last.ckpt", tmp_path / "mine")
-    assert f"is of runs/x/checkpoints/{checkpoint} at step {step}, not of last.ckpt at step 8" in out
+    assert f"is of runs/x/checkpoints/{checkpoint} at step {step}, not of {tmp_path / 'last.ckpt'} at step 8" in out
     assert "None recorded" in header_of(tmp_path / "mine")[1]
     words = ("--scores", tmp_path / "scores.json", "--overwrite")
     code, _, err = restore("bundle", tmp_path / "last.ckpt", tmp_path / "mine", *words)
     assert code == 2
     assert "test this checkpoint" in err
+
+
+def test_scores_of_another_run(restore, step_1, tmp_path):
+    """Whose checkpoint has the same name, and took as many steps."""
+    for run in ("mine", "other"):
+        (tmp_path / run / "checkpoints").mkdir(parents=True)
+        shutil.copy(step_1, tmp_path / run / "checkpoints/last.ckpt")
+    ours, theirs = (tmp_path / run / "checkpoints/last.ckpt" for run in ("mine", "other"))
+    scored(tmp_path / "other", theirs, 8)
+    words = ("--scores", tmp_path / "other/scores.json")
+    code, _, err = restore("bundle", ours, tmp_path / "bundle", *words)
+    assert code == 2
+    assert f"is of {theirs} at step 8, not of {ours} at step 8" in err
+    theirs.unlink()  # it was moved, as far as anybody knows
+    made(restore, ours, tmp_path / "bundle", *words)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +140,7 @@ def test_scores_of_another_checkpoint_are_left_out(checkpoint, step, restore, st
         (r"C:\Users\me\GoPro", "GoPro"),
         ("~/GoPro", "GoPro"),
         ("https://me:secret@host/sets/x?signature=y", "https://host/sets/x"),
+        ("file:///home/me/GoPro", "GoPro"),
         ({"rain": [None, 1, "/a/b"]}, {"rain": [None, 1, "b"]}),
     ],
 )
@@ -131,13 +148,37 @@ def test_what_is_published_says_nothing_of_the_machine(given, shown):
     assert public(given) == shown
 
 
+def test_places_of_training_data_are_cut_where_they_are_relative(restore, step_1, tmp_path):
+    checkpoint = torch.load(step_1, weights_only=True)
+    checkpoint["RestorationData"] |= {
+        "root": "of_me/customer/photographs",
+        "folders": {"rain": ["of_me/a/rainy", "of_me/a/clean", None], "blur": [None, None, "https://host/sets/blur"]},
+    }
+    torch.save(checkpoint, tmp_path / "mine.ckpt")
+    made(restore, tmp_path / "mine.ckpt", tmp_path / "mine")
+    data = json.loads((tmp_path / "mine/config.json").read_text())["data"]
+    assert data["root"] == "photographs"
+    assert data["folders"] == {"rain": ["rainy", "clean", None], "blur": [None, None, "https://host/sets/blur"]}
+    assert not any("of_me" in (tmp_path / "mine" / name).read_text() for name in ("config.json", "README.md"))
+
+
+@pytest.mark.parametrize("held", ["README.md", "config.json"])
+def test_files_that_are_of_no_bundle_are_not_overwritten(held, restore, step_1, tmp_path):
+    (tmp_path / held).write_text('{"model_type": "gpt2"}')
+    code, _, err = restore("bundle", step_1, tmp_path, "--overwrite")
+    assert code == 2
+    assert f"holds {held} without a config.json of restore bundle" in err
+    assert [path.name for path in tmp_path.iterdir()] == [held]
+    assert (tmp_path / held).read_text() == '{"model_type": "gpt2"}'
+
+
 def test_nothing_is_overwritten(restore, bundle, step_1, step_2):
-    (bundle / "config.json").unlink()
+    (bundle / "model.safetensors").unlink()
     (bundle / "mine.txt").write_text("mine")
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     code, _, err = restore("bundle", step_1, bundle)
     assert code == 2
-    assert "holds model.safetensors, README.md already: give --overwrite" in err
+    assert "holds config.json, README.md already: give --overwrite" in err
     assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
     made(restore, step_1, bundle, "--overwrite")
     assert load_trained(bundle).order is None
@@ -249,6 +290,14 @@ def test_names_that_there_are_not(restore, step_1, photographs, tmp_path):
         assert err.count("\n") == 1
 
 
+def test_init_from_the_hub_is_of_no_step(restore, tmp_path):
+    words = ("--trainer.default_root_dir", tmp_path / "run", "--model.init_from", "hub:nothing")
+    code, _, err = restore("fit", "--config", CONF / "recurrent.yaml", *words)
+    assert code == 2
+    assert "model.init_from hub:nothing: give hub:owner/name" in err
+    assert "step 1" not in err
+
+
 def test_apply(restore, bundle, step_2, photographs, tmp_path):
     for name, weights in (("a", bundle), ("b", step_2)):
         assert restore("apply", weights, photographs, "--output", tmp_path / name)[0] == 0
@@ -290,10 +339,30 @@ def test_the_licence_of_a_published_network(restore, tmp_path):
     assert card("NAFNet")["trained_on"] in body
     assert card("NAFNet")["repository"] in body
     made(restore, tmp_path / "our.ckpt", tmp_path / "mine", "--overwrite", "--licence", "My own, for all")
-    assert (
-        header_of(tmp_path / "mine")[0] | {"license": "other", "license_name": "my-own-for-all"}
-        == (header_of(tmp_path / "mine")[0])
-    )
+    assert {"license": "other", "license_name": "my-own-for-all"}.items() <= header_of(tmp_path / "mine")[0].items()
+
+
+@pytest.mark.parametrize(
+    ("licence", "header"),
+    [
+        ("GPL-3.0", {"license": "gpl-3.0"}),
+        ("proprietary", {"license": "other", "license_name": "proprietary"}),  # no identifier of the hub's
+        ("Apache 2.0", {"license": "other", "license_name": "apache-2.0"}),
+        ("许可", {"license": "other", "license_name": "other"}),
+        ("not stated", {"license": "unknown"}),
+    ],
+)
+def test_licences_as_the_hub_spells_them(licence, header):
+    config = {
+        "network": {"class_path": "a.B"},
+        "factors": [],
+        "parameters": 1,
+        "colour": "rgb",
+        "bytes": 1,
+        "sha256": "",
+    }
+    read = yaml.safe_load(card_text(config | {"licence": licence}).split("---\n")[1])
+    assert {key: value for key, value in read.items() if key.startswith("license")} == header
 
 
 @pytest.mark.slow
