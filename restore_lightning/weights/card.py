@@ -72,10 +72,10 @@ def _licence(text: str | None) -> dict[str, str]:
     """As the hub's header spells it: an identifier, or "other" and the name."""
     if not text or text == LICENCE_UNKNOWN:
         return {"license": "unknown"}
-    if text.lower() in LICENCES:
-        return {"license": text.lower()}
-    name = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")
-    return {"license": "other", "license_name": name or "other"}
+    word = text.lower()
+    name = re.sub(r"[^a-z0-9.]+", "-", word).strip("-.") or "other"
+    known = next((one for one in (word, name) if one in LICENCES), None)
+    return {"license": known} if known else {"license": "other", "license_name": name}
 
 
 def _trained_on(config: Mapping[str, Any]) -> str:

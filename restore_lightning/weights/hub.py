@@ -159,10 +159,12 @@ def _api() -> "HfApi":
 def _answer(error: "HfHubHTTPError") -> str:
     """Status of an answer, what the hub says of it, and what to do."""
     status = error.response.status_code
-    hint = "try again later" if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500 else "see what the token may do"
+    hint = "; try again later" if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500 else ""
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        hint = "; see what the token may do"
     said = " ".join((error.server_message or "").split())
     named = " ".join(filter(None, [str(status), error.response.reason_phrase]))
-    return f"{named}{f' ({shortened_text(said, 100)})' if said else ''}: {hint}"
+    return f"{named}{f' ({shortened_text(said, 100)})' if said else ''}{hint}"
 
 
 @contextmanager

@@ -180,7 +180,7 @@ def test_what_is_refused(hub, commands, bundle, photographs, tmp_path):
         ("apply", "hub:me/nothing"): "hub:me/nothing: no such repository",
         ("apply", "hub:me/good@v9"): "hub:me/good@v9: no such branch, tag or commit",
         ("apply", "hub:me/gated"): "hub:me/gated: its owner asks for consent",
-        ("apply", "hub:me/forbidden"): "hub:me/forbidden: the hub answers 403 Forbidden: see what the token may do",
+        ("apply", "hub:me/forbidden"): "hub:me/forbidden: the hub answers 403 Forbidden; see what the token may do",
         ("apply", "hub:me/cards"): "it holds no config.json",
         ("apply", "hub:me/llm"): "hub:me/llm is no bundle of ours",
         ("apply", "hub:me/changed"): f"stated is {config['sha256']}",
