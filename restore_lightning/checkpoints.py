@@ -11,6 +11,7 @@ from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.network_specs import architecture_difference, build
 from restore_lightning.networks import network_info, set_size_multiple
 from restore_lightning.weights import find_weights, read_bundle, read_config
+from restore_lightning.weights.hub import HUB
 
 SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
@@ -281,7 +282,7 @@ def read_initial_checkpoint(init_from: str, network: nn.Module, spec: dict[str, 
     try:
         path = find_weights(init_from, "model.init_from").name
     except UserError as error:
-        hint = "; run step 1 first, or name the checkpoint of another run"
+        hint = "" if init_from.startswith(HUB) else "; run step 1 first, or name the checkpoint of another run"
         raise UserError(f"{error}{hint}", error.exit_code) from error
     trained = load_trained(path)
     problem = spec and architecture_difference(spec, trained.spec)

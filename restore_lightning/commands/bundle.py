@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import user_path, with_home
-from restore_lightning.weights import find_weights, write_bundle
+from restore_lightning.weights import Weights, find_weights, write_bundle
 from restore_lightning.weights.bundle import MODEL, SHA256, check_bundle_place
 from restore_lightning.weights.sources import KINDS
+
+PLACES = frozenset(("root", "folders"))
+"""What a checkpoint says of its data that names places."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +62,7 @@ def run(words: list[str]) -> int:
     trained = trained_of(checkpoint, weights.name)
     info = network_info(trained.network)
     known = dict(checkpoint.get(ABOUT) or {})
-    scores, note = _scores(options.scores, weights.place, checkpoint.get(STEP) or 0)
+    scores, note = _scores(options.scores, weights, checkpoint.get(STEP) or 0)
     data = checkpoint.get(DATA)
     config = write_bundle(
         options.folder,
@@ -78,7 +81,7 @@ def run(words: list[str]) -> int:
             KIND: checkpoint.get(KIND) or CURRENT,
             "step": checkpoint.get(STEP) or 0,
             **known,
-            "data": public(data) if isinstance(data, Mapping) else None,
+            "data": public_data(data) if isinstance(data, Mapping) else None,
             "licence": options.licence or known.get("licence"),
             "scores": known.get("scores") or [] if scores is None else scores,
         },
@@ -93,24 +96,33 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def public(value: Any) -> Any:
-    """Plain values without what they say of a machine: folders by their last name, addresses without a password."""
+def public_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of its data, without what that says of a machine."""
+    return {str(key): public(value, place=key in PLACES) for key, value in data.items()}
+
+
+def public(value: Any, place: bool = False) -> Any:
+    """Plain values without what they say of a machine: folders by their last name, addresses without a password.
+
+    Args:
+        value: Plain values.
+        place: Whether its texts are places, relative ones too; else what looks like the path of a folder is one.
+    """
     if isinstance(value, Mapping):
-        return {str(key): public(item) for key, item in value.items()}
+        return {str(key): public(item, place) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [public(item) for item in value]
+        return [public(item, place) for item in value]
     if not isinstance(value, str):
         return value if isinstance(value, bool | int | float | None) else str(value)
-    if "://" in value:
+    if "://" in value and not value.startswith("file:"):
         url = urlsplit(value)
         return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
     windows = PureWindowsPath(value)
-    if PurePosixPath(value).is_absolute() or windows.drive or value.startswith("~") or ".." in windows.parts:
-        return windows.name
-    return value
+    absolute = PurePosixPath(value).is_absolute() or windows.drive or value.startswith(("~", "file:"))
+    return windows.name if place or absolute or ".." in windows.parts else value
 
 
-def _scores(given: Path | None, checkpoint: Path, step: int) -> tuple[list[dict[str, Any]] | None, str | None]:
+def _scores(given: Path | None, weights: Weights, step: int) -> tuple[list[dict[str, Any]] | None, str | None]:
     """The scores of a checkpoint, None where there are none to take, and then why.
 
     Raises:
@@ -118,17 +130,16 @@ def _scores(given: Path | None, checkpoint: Path, step: int) -> tuple[list[dict[
     """
     from restore_lightning.reports.scores_json import DEGRADED, RESTORED, read_scores
 
-    if checkpoint.is_dir() and given is None:
+    if weights.place.is_dir() and given is None:
         return None, None  # a bundle has said its own
-    beside = [folder / "scores.json" for folder in (checkpoint.parent.parent, checkpoint.parent)]
+    beside = [folder / "scores.json" for folder in (weights.place.parent.parent, weights.place.parent)]
     path = given or next((one for one in beside if one.is_file()), None)
     if path is None:
         return [], f"there is no scores.json of its run ({beside[0]})"
     found = read_scores(path)
     of = found.restored.checkpoint
-    same_file = isinstance(of, str) and PureWindowsPath(of).name == checkpoint.name
-    if not same_file or (found.step is not None and found.step != step):
-        problem = f"{path} is of {of} at step {found.step}, not of {checkpoint.name} at step {step}"
+    if not _same(of, weights) or (found.step is not None and found.step != step):
+        problem = f"{path} is of {of} at step {found.step}, not of {weights.name} at step {step}"
         if given is not None:
             raise UserError(f"--scores {problem}: test this checkpoint")
         return [], problem
@@ -144,6 +155,16 @@ def _scores(given: Path | None, checkpoint: Path, step: int) -> tuple[list[dict[
         for name, one in found.sets.items()
         if RESTORED in one.versions
     ], None
+
+
+def _same(tested: str | Mapping[str, str] | None, weights: Weights) -> bool:
+    """Whether weights are those that scores name; a file that was moved since then is known by its name alone."""
+    if not isinstance(tested, str) or tested == weights.name or weights.from_hub:
+        return tested == weights.name
+    path = Path(with_home(tested))
+    if path.exists():
+        return path.resolve() == weights.place.resolve()
+    return PureWindowsPath(tested).name == weights.place.name
 
 
 def _inference(settings: Mapping[str, Any]) -> str:

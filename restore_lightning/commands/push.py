@@ -18,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("folder", type=user_path, metavar="FOLDER", help="of restore bundle")
     made.add_argument("name", metavar="hub:OWNER/NAME", help="the repository; it is made where there is none")
     made.add_argument("--message", default="Upload by restore push", metavar="TEXT", help="of the commit")
-    made.add_argument("--private", action="store_true", help="a repository that is made is private")
+    made.add_argument(
+        "--private", action="store_true", help="a repository that is made is private, one that is public is refused"
+    )
     made.add_argument("--overwrite", action="store_true", help="replace a bundle there; it stays under its commit")
     return made
 

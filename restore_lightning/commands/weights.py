@@ -2,13 +2,13 @@
 
 import argparse
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from restore_lightning.errors import UserError
 from restore_lightning.shipped_weights import shipped_networks
 from restore_lightning.weights import read_config
+from restore_lightning.weights.bundle import OfOthersError
 from restore_lightning.weights.card import LICENCE_UNKNOWN, one_line, score_line
 from restore_lightning.weights.hub import cached
 from restore_lightning.weights.sources import KINDS
@@ -25,28 +25,36 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(words: list[str]) -> int:
-    """List them, without reading weights."""
+    """List them, without reading weights; 1: one of them cannot be read."""
     parser().parse_args(words)
-    shipped, fetched = shipped_networks(), cached()
+    (shipped, damaged), (fetched, also_damaged) = (_listed(bundles) for bundles in (shipped_networks(), cached()))
     if shipped:
-        print("shipped:", *_listed(shipped), sep="\n")
+        print("shipped:", *shipped, sep="\n")
     else:
         print(
             "no network is shipped with this version: train one (restore fit), convert a published one (restore"
             " convert), or name one on the hub (hub:owner/name)"
         )
     if fetched:
-        print("cached from the hub:", *_listed(fetched), sep="\n")
-    return 0
+        print("cached from the hub:", *fetched, sep="\n")
+    return 1 if damaged or also_damaged else 0
 
 
-def _listed(bundles: Mapping[str, Path]) -> list[str]:
-    """Lines of each bundle that can be read: name, size, what it removes, licence, scores."""
-    lines = []
+def _listed(bundles: Mapping[str, Path]) -> tuple[list[str], bool]:
+    """Lines of each bundle (name, size, what it removes, licence, scores, or why it cannot be read), and if one cannot.
+
+    What other programs have in the hub's cache is left out.
+    """
+    lines, damaged = [], False
     for name, folder in bundles.items():
-        with suppress(UserError, OSError):
+        try:
             lines += _described(name, read_config(folder))
-    return lines
+        except OfOthersError:
+            continue
+        except UserError as error:
+            lines += [f"  {name}", f"    {one_line(str(error))}"]
+            damaged = True
+    return lines, damaged
 
 
 def _described(name: str, config: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,10 @@ SHA256 = "sha256"
 """Key of a bundle's config.json for the checksum of its weights' file."""
 
 
+class OfOthersError(UserError):
+    """A `config.json` of another program."""
+
+
 class Bundle(NamedTuple):
     """What a bundle holds.
 
@@ -56,15 +60,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON: {shortened_text(str(error), 100)}", exit_code=1) from error
     made = config.get("format") if isinstance(config, dict) else None
-    if made != FORMAT:
-        maker, _, version = str(made).partition("/")
-        ours = maker == FORMAT.partition("/")[0] and version.isdigit()
-        hint = (
-            f"of a later version ({made}): install that of restore-lightning"
-            if ours
-            else f'of another program: it lacks "format": "{FORMAT}"; weights of others become ours by restore convert'
+    if not _is_ours(made):
+        raise OfOthersError(
+            f'{path} is of another program: it lacks "format": "{FORMAT}"; weights of others become ours by restore'
+            " convert"
         )
-        raise UserError(f"{path} is {hint}")
+    if made != FORMAT:
+        raise UserError(f"{path} is of a later version ({made}): install that of restore-lightning")
     odd = _odd(config)
     if odd:
         raise UserError(f"{path} is damaged: {shortened_list(odd)} is missing or of another kind", exit_code=1)
@@ -124,18 +126,39 @@ def check_bundle_place(folder: Path, replace: bool) -> None:
         replace: Whether one that is there may be replaced.
 
     Raises:
-        UserError: There is one, or a place where none can be.
+        UserError: There is one, or a place where none can be, or files of these names that are of no bundle.
     """
     check_folder("FOLDER", folder)
     there = [name for name in FILES if (folder / name).exists()]
     if there and not replace:
         raise UserError(f"FOLDER {folder} holds {', '.join(there)} already: give --overwrite or another folder")
+    if there and not _says_bundle(folder):
+        raise UserError(
+            f"FOLDER {folder} holds {', '.join(there)} without a {CONFIG} of restore bundle, and --overwrite replaces"
+            " bundles only: give another folder, or move what is there"
+        )
+
+
+def _says_bundle(folder: Path) -> bool:
+    """Whether a folder's config.json says that it is of a bundle, of any version, damaged or not."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and _is_ours(config.get("format"))
+
+
+def _is_ours(made: Any) -> bool:
+    """Whether a bundle's format is one of ours, of any version."""
+    maker, _, version = str(made).partition("/")
+    return maker == FORMAT.partition("/")[0] and version.isdigit()
 
 
 def write_bundle(folder: Path, tensors: Mapping[str, "Tensor"], about: Mapping[str, Any]) -> dict[str, Any]:
     """Write the three files of a bundle.
 
-    A process that is killed within leaves one that is whole, or that its checksum refuses.
+    All are written beside before the first takes its place: where there is no room, what was there stays. A process
+    that is killed within leaves a bundle that is whole, or that its checksum refuses.
 
     Args:
         folder: Made where it is missing.
@@ -144,18 +167,28 @@ def write_bundle(folder: Path, tensors: Mapping[str, "Tensor"], about: Mapping[s
 
     Returns:
         What `config.json` says: `about`, and the format, size (bytes) and checksum of the weights' file.
+
+    Raises:
+        UserError: The weights' file cannot be written.
+        OSError: One of the others cannot.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     # Copies: safetensors takes no tensors that share memory, nor such as lie in it in another order.
     held = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    with written_beside(folder / MODEL) as beside:
-        save_file(held, beside, metadata={"format": "pt"})
-        facts = {"bytes": beside.stat().st_size, SHA256: checksum(beside)}
-    config = {"format": FORMAT, **about, **facts}
-    write_text(folder / CARD, card_text(config))
-    write_text(folder / CONFIG, json_text(config))
+    # Each takes its place when its block ends: config.json first, by which a bundle is known and its weights checked.
+    with written_beside(folder / MODEL) as model:
+        try:
+            save_file(held, model, metadata={"format": "pt"})
+        except SafetensorError as error:  # hides the system's error
+            line = shortened_text(str(error), 100)
+            raise UserError(f"{folder / MODEL} cannot be written: {line}", exit_code=1) from error
+        config = {"format": FORMAT, **about, "bytes": model.stat().st_size, SHA256: checksum(model)}
+        with written_beside(folder / CARD) as card:
+            card.write_text(card_text(config), encoding="utf-8", errors="backslashreplace")
+            write_text(folder / CONFIG, json_text(config))
     return config
 
 

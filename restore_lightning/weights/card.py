@@ -6,6 +6,18 @@ from typing import Any
 
 import yaml
 
+LICENCES = frozenset(
+    """
+    afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0 bigscience-openrail-m bsd
+    bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0
+    cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0
+    cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0
+    creativeml-openrail-m deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 gemma gfdl gpl gpl-2.0
+    gpl-3.0 isc lgpl lgpl-2.1 lgpl-3.0 lgpl-lr llama2 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail
+    openrail++ osl-3.0 pddl postgresql unknown unlicense wtfpl zlib
+    """.split()  # noqa: SIM905
+)
+"""The hub's identifiers of licences; it refuses other words, unless they are the name of one that is "other"."""
 LICENCE_UNKNOWN = "not stated"
 """What is said where nobody has given a licence."""
 
@@ -60,9 +72,10 @@ def _licence(text: str | None) -> dict[str, str]:
     """As the hub's header spells it: an identifier, or "other" and the name."""
     if not text or text == LICENCE_UNKNOWN:
         return {"license": "unknown"}
-    if re.fullmatch(r"[A-Za-z0-9.+-]+", text):
-        return {"license": text.lower()}
-    return {"license": "other", "license_name": re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")}
+    word = text.lower()
+    name = re.sub(r"[^a-z0-9.]+", "-", word).strip("-.") or "other"
+    known = next((one for one in (word, name) if one in LICENCES), None)
+    return {"license": known} if known else {"license": "other", "license_name": name}
 
 
 def _trained_on(config: Mapping[str, Any]) -> str:

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from yaml import YAMLError
+
 from restore_lightning import __version__
-from restore_lightning.errors import UserError, shortened_error
-from restore_lightning.weights.bundle import CONFIG, FILES, MODEL, is_bundle, read_config
+from restore_lightning.errors import UserError, shortened_error, shortened_text
+from restore_lightning.weights.bundle import CARD, CONFIG, FILES, MODEL, is_bundle, read_config
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
 HUB = "hub:"
 """What names of bundles on the hub begin with."""
@@ -95,18 +99,21 @@ def push(folder: Path, text: str, message: str, private: bool, replace: bool) ->
         folder: The bundle's.
         text: "hub:owner/name".
         message: Of the commit.
-        private: Whether a repository that is made is private.
+        private: Whether a repository that is made is private, and one that is public is refused.
         replace: Whether a bundle that is there may be replaced; it stays under its commit.
 
     Returns:
         The name with the commit.
 
     Raises:
-        UserError: No token, a bundle that is there already, or the hub refuses.
+        UserError: No whole bundle, no token, a bundle that is there already, a public repository, or the hub refuses.
     """
     path, revision = repository(text)
     if revision is not None:
         raise UserError(f"{text}: a push makes a commit of its own, leave @{revision} out")
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise UserError(f"{folder} lacks {', '.join(missing)} of a bundle: make it anew by restore bundle")
     with _told(text):
         from huggingface_hub import CommitOperationAdd, get_token
 
@@ -118,10 +125,28 @@ def push(folder: Path, text: str, message: str, private: bool, replace: bool) ->
             raise UserError(
                 f"{text} holds {', '.join(there)} already: give --overwrite (what is there stays under its commit)"
             )
+        _check_card(folder / CARD)
         api.create_repo(path, private=private or None, exist_ok=True)
+        # Asked afterwards: whoever made the repository, what is uploaded now would be seen.
+        if private and not api.repo_info(path).private:
+            raise UserError(f"{text} is public: leave --private out, or make it private on its page first")
         files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in FILES]
         commit = api.create_commit(path, files, commit_message=message)
     return f"{HUB}{path}@{commit.oid}"
+
+
+def _check_card(path: Path) -> None:
+    """Have the hub check a card's header, before there is a repository for it.
+
+    Raises:
+        UserError: It cannot be read, or the hub would not take it.
+    """
+    from huggingface_hub import ModelCard
+
+    try:
+        ModelCard.load(path).validate()
+    except (ValueError, YAMLError) as error:
+        raise UserError(f"{path}: the hub does not take its header: {shortened_text(str(error), 200)}") from error
 
 
 def _api() -> "HfApi":
@@ -131,6 +156,17 @@ def _api() -> "HfApi":
     return HfApi(library_name="restore-lightning", library_version=__version__)
 
 
+def _answer(error: "HfHubHTTPError") -> str:
+    """Status of an answer, what the hub says of it, and what to do."""
+    status = error.response.status_code
+    hint = "; try again later" if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500 else ""
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        hint = "; see what the token may do"
+    said = " ".join((error.server_message or "").split())
+    named = " ".join(filter(None, [str(status), error.response.reason_phrase]))
+    return f"{named}{f' ({shortened_text(said, 100)})' if said else ''}{hint}"
+
+
 @contextmanager
 def _told(text: str) -> Iterator[None]:
     """Say in one line what huggingface_hub raises within."""
@@ -138,6 +174,7 @@ def _told(text: str) -> Iterator[None]:
         from huggingface_hub import errors
     except ImportError as error:
         raise UserError(f"{text} {MISSING}") from error
+    unreached = (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)
     # The first that fits counts: each may be a special case of a later one.
     lines: Sequence[tuple[type[Exception] | tuple[Any, ...], str]] = (
         (
@@ -150,7 +187,7 @@ def _told(text: str) -> Iterator[None]:
         ),
         (errors.RevisionNotFoundError, "no such branch, tag or commit"),
         (
-            (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError),
+            unreached,
             "it is not cached, and the hub cannot be reached: check the network, and that HF_HUB_OFFLINE is not set",
         ),
         (errors.EntryNotFoundError, f"it holds no {CONFIG} and {MODEL}, it is no bundle of restore bundle"),
@@ -160,7 +197,10 @@ def _told(text: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # of three libraries for HTTP, one after the other, in huggingface_hub's versions
+        answer = error.__cause__ if isinstance(error, unreached) else error
         line = next((line for kind, line in lines if isinstance(error, kind)), None)
+        if isinstance(answer, errors.HfHubHTTPError) and (line is None or answer is not error):
+            line = f"the hub answers {_answer(answer)}"
         if line is None:
             line = f"the hub cannot be used: {shortened_error(error, 200)}"
         raise UserError(f"{text}: {line}", exit_code=1) from error

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from restore_lightning.errors import UserError
 from restore_lightning.io.files import append_text, write_text
 from restore_lightning.io.images import write_image
 from restore_lightning.runs.loggers import MetricsCSV
+from restore_lightning.weights import write_bundle
 from tests.conftest import CONF, fitted
 
 
@@ -84,6 +86,25 @@ def test_a_read_only_folder(kind, small, tmp_path):
         WRITERS[kind](path)
     assert str(path) in str(error.value)
     assert path.read_bytes() == b"step,a\r\n"
+
+
+def test_a_bundle(small):
+    """Whichever of its files there is no room for: one error, and the bundle of before."""
+    about = {"network": {"class_path": "a.B"}, "factors": ["rain"], "parameters": 1, "colour": "rgb", "scores": None}
+    write_bundle(small, {"a": torch.zeros(3)}, about)
+    before = {path.name: path.read_bytes() for path in small.iterdir()}
+    for leave, name, kinds in (
+        (1, "model.safetensors", UserError),
+        (4, "README.md", OSError),
+        (5, "config.json", OSError),
+    ):
+        fill(small, leave)
+        with pytest.raises(kinds, match=r"No space left on device") as error:
+            write_bundle(small, {"a": torch.ones(4000)}, about | {"step": 3})
+        assert str(small / name) in str(error.value)
+        assert getattr(error.value, "exit_code", 1) == 1
+        (small / "filler").unlink()
+        assert {path.name: path.read_bytes() for path in small.iterdir()} == before
 
 
 LIMITED = """

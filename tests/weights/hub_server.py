@@ -18,12 +18,17 @@ class Hub:
         commits: "owner/name" -> its commits, oldest first: name of a file -> content.
         uploads: Checksum -> content, of what was uploaded and not committed yet.
         requests: (method, path, user agent, authorization) of each.
+        gated: Names of those whose owner asks for consent.
+        private: Names of those that are private.
+        refused: "owner/name" -> status that its files are answered with.
     """
 
     commits: dict[str, list[dict[str, bytes]]] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str, str, str | None]] = field(default_factory=list)
     gated: set[str] = field(default_factory=set)
+    private: set[str] = field(default_factory=set)
+    refused: dict[str, int] = field(default_factory=dict)
     endpoint: str = ""
 
     def commit(self, name: str, files: dict[str, bytes]) -> str:
@@ -69,6 +74,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":  # as to a signed address
             self.hub.uploads[path.rpartition("/")[2]] = body
             return self.answer(200)
+        if path == "/api/validate-yaml":
+            errors = (
+                [{"message": '"license" must be one of'}] if "license: nobodys" in json.loads(body)["content"] else []
+            )
+            return self.answer(400 if errors else 200, {"errors": errors, "warnings": []})
         if authorization != f"Bearer {TOKEN}":
             return self.answer(401, {"error": "Invalid username or password."})
         return self.written(path, body)
@@ -76,9 +86,13 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = handle_one  # noqa: N815  (the library's names)
 
     def resolved(self, path):
+        if (name := path.removeprefix("/api/models/")) in self.hub.commits:
+            return self.answer(200, {"id": name, "private": name in self.hub.private})
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if found is None or found[1] not in self.hub.commits:
             return self.answer(404, X_Error_Code="RepoNotFound")
+        if found[1] in self.hub.refused:
+            return self.answer(self.hub.refused[found[1]])
         if found[1] in self.hub.gated:
             return self.answer(403, X_Error_Code="GatedRepo")
         there = self.hub.files(found[1], found[2])
@@ -95,9 +109,9 @@ class Handler(BaseHTTPRequestHandler):
             name = f"{asked['organization']}/{asked['name']}"
             there = name in self.hub.commits
             self.hub.commits.setdefault(name, [])
+            if not there and (asked.get("private") or asked.get("visibility") == "private"):
+                self.hub.private.add(name)
             return self.answer(409 if there else 200, {"url": f"{self.hub.endpoint}/{name}", "name": name})
-        if path == "/api/validate-yaml":
-            return self.answer(200, {"errors": [], "warnings": []})
         if path.endswith("/preupload/main"):
             modes = [
                 {"path": one["path"], "uploadMode": "lfs" if one["path"].endswith("tensors") else "regular"}

@@ -11,20 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import restore_lightning
-from restore_lightning.checkpoints import load_trained
-from restore_lightning.commands.bundle import public
+from restore_lightning.checkpoints import load_trained, read_initial_checkpoint
 from restore_lightning.errors import UserError
-from restore_lightning.metrics import MeanScores
 from restore_lightning.network_specs import architecture_difference
-from restore_lightning.published import card
-from restore_lightning.reports.scores_json import Method, RunScores, SetResult, write_scores
 from tests.conftest import CONF
-from tests.published.test_load import SMALL, random_weights
 from tests.test_security import Evil
 
 
@@ -41,21 +35,6 @@ def bundle(restore, step_2, tmp_path):
     return tmp_path / "mine"
 
 
-def scored(run, checkpoint, step):
-    """A `scores.json` of a checkpoint in the folder of its run."""
-    versions = {"degraded": MeanScores(20, 0.5), "restored": MeanScores(25.125, 0.75)}
-    sets = {"a|b": SetResult("rain", "durn-y", 12, versions, "folder /home/me/sets")}
-    settings = {"tile": 512, "overlap": 64, "self_ensemble": True, "local_statistics": None}
-    write_scores(
-        run / "scores.json", RunScores(sets, {"restored": Method("MBN", str(checkpoint), settings)}, step=step)
-    )
-
-
-def header_of(folder):
-    _, header, body = (folder / "README.md").read_text().split("---\n", 2)
-    return yaml.safe_load(header), body
-
-
 def test_the_same_network_and_the_same_bytes(restore, bundle, step_2, tmp_path):
     ours, theirs = load_trained(bundle), load_trained(step_2)
     assert ours.order == theirs.order == ["haze", "jpeg", "rain", "blur"]
@@ -70,74 +49,23 @@ def test_the_same_network_and_the_same_bytes(restore, bundle, step_2, tmp_path):
     assert set(tensors) == set(theirs.network.state_dict())
 
 
-def test_the_card_and_the_config(restore, step_1, tmp_path):
-    run = tmp_path / "run"
-    (run / "checkpoints").mkdir(parents=True)
-    shutil.copy(step_1, run / "checkpoints/last.ckpt")
-    scored(run, run / "checkpoints/last.ckpt", 8)
-    out = made(restore, run / "checkpoints/last.ckpt", tmp_path / "mine", "--licence", "Apache-2.0")
-    header, body = header_of(tmp_path / "mine")
-    assert header == {
-        "license": "apache-2.0",
-        "library_name": "restore-lightning",
-        "pipeline_tag": "image-to-image",
-        "tags": ["image-restoration", "blur", "haze", "jpeg", "rain"],
-        "metrics": ["psnr", "ssim"],
-    }
-    sha256 = hashlib.sha256((tmp_path / "mine/model.safetensors").read_bytes()).hexdigest()
-    assert sha256 in out
-    assert sha256 in body
-    assert (
-        r"| a\|b | rain | durn-y | 12 | 20.00 / 0.5000 | 25.12 / 0.7500 | tile 512, overlap 64, self ensemble |" in body
-    )
-    assert "Procedural scenes" in body
-    assert "optimiser steps: 8" in body
-    config = json.loads((tmp_path / "mine/config.json").read_text())
-    assert config["sha256"] == sha256
-    assert config["network"]["class_path"] == "restore_lightning.networks.MBN"
-    assert config["network"]["init_args"]["width"] == 2
-    assert (config["factors"], config["order"], config["colour"]) == (["rain", "blur", "jpeg", "haze"], None, "rgb")
-    assert config["data"]["minibatches"] == {"rain": 1, "blur": 1, "jpeg": 1, "haze": 1}
-    assert config["scores"][0]["psnr"] == 25.125
-    assert "/home" not in (tmp_path / "mine/config.json").read_text() + body
-
-
-@pytest.mark.parametrize(("checkpoint", "step"), [("best.ckpt", 8), ("last.ckpt", 4)])
-def test_scores_of_another_checkpoint_are_left_out(checkpoint, step, restore, step_1, tmp_path):
-    shutil.copy(step_1, tmp_path / "last.ckpt")
-    scored(tmp_path, Path("runs/x/checkpoints", checkpoint), step)
-    out = made(restore, tmp_path / "last.ckpt", tmp_path / "mine")
-    assert f"is of runs/x/checkpoints/{checkpoint} at step {step}, not of last.ckpt at step 8" in out
-    assert "None recorded" in header_of(tmp_path / "mine")[1]
-    words = ("--scores", tmp_path / "scores.json", "--overwrite")
-    code, _, err = restore("bundle", tmp_path / "last.ckpt", tmp_path / "mine", *words)
+@pytest.mark.parametrize("held", ["README.md", "config.json"])
+def test_files_that_are_of_no_bundle_are_not_overwritten(held, restore, step_1, tmp_path):
+    (tmp_path / held).write_text('{"model_type": "gpt2"}')
+    code, _, err = restore("bundle", step_1, tmp_path, "--overwrite")
     assert code == 2
-    assert "test this checkpoint" in err
-
-
-@pytest.mark.parametrize(
-    ("given", "shown"),
-    [
-        ("/home/me/sets/GoPro", "GoPro"),
-        ("sets/GoPro", "sets/GoPro"),
-        ("../GoPro", "GoPro"),
-        (r"C:\Users\me\GoPro", "GoPro"),
-        ("~/GoPro", "GoPro"),
-        ("https://me:secret@host/sets/x?signature=y", "https://host/sets/x"),
-        ({"rain": [None, 1, "/a/b"]}, {"rain": [None, 1, "b"]}),
-    ],
-)
-def test_what_is_published_says_nothing_of_the_machine(given, shown):
-    assert public(given) == shown
+    assert f"holds {held} without a config.json of restore bundle" in err
+    assert [path.name for path in tmp_path.iterdir()] == [held]
+    assert (tmp_path / held).read_text() == '{"model_type": "gpt2"}'
 
 
 def test_nothing_is_overwritten(restore, bundle, step_1, step_2):
-    (bundle / "config.json").unlink()
+    (bundle / "model.safetensors").unlink()
     (bundle / "mine.txt").write_text("mine")
     before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     code, _, err = restore("bundle", step_1, bundle)
     assert code == 2
-    assert "holds model.safetensors, README.md already: give --overwrite" in err
+    assert "holds config.json, README.md already: give --overwrite" in err
     assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
     made(restore, step_1, bundle, "--overwrite")
     assert load_trained(bundle).order is None
@@ -249,6 +177,11 @@ def test_names_that_there_are_not(restore, step_1, photographs, tmp_path):
         assert err.count("\n") == 1
 
 
+def test_weights_from_the_hub_are_of_no_step():
+    with pytest.raises(UserError, match=r"^model.init_from hub:nothing: give [^;]*$"):
+        read_initial_checkpoint("hub:nothing", torch.nn.Identity(), None)
+
+
 def test_apply(restore, bundle, step_2, photographs, tmp_path):
     for name, weights in (("a", bundle), ("b", step_2)):
         assert restore("apply", weights, photographs, "--output", tmp_path / name)[0] == 0
@@ -278,22 +211,6 @@ def test_the_trainers_verbs(restore, bundle, step_2, photographs, tmp_path):
     code, _, err = restore("fit", "--config", CONF / "recurrent.yaml", *run, *order, "--ckpt_path", bundle)
     assert code == 2
     assert "without a state of training (restore convert or bundle wrote it?)" in err
-
-
-def test_the_licence_of_a_published_network(restore, tmp_path):
-    save_file(random_weights("NAFNet", **SMALL["NAFNet"]), tmp_path / "their.safetensors")
-    code, _, err = restore("convert", "NAFNet", tmp_path / "their.safetensors", tmp_path / "our.ckpt")
-    assert code == 0, err
-    made(restore, tmp_path / "our.ckpt", tmp_path / "mine")
-    header, body = header_of(tmp_path / "mine")
-    assert header["license"] == "mit"
-    assert card("NAFNet")["trained_on"] in body
-    assert card("NAFNet")["repository"] in body
-    made(restore, tmp_path / "our.ckpt", tmp_path / "mine", "--overwrite", "--licence", "My own, for all")
-    assert (
-        header_of(tmp_path / "mine")[0] | {"license": "other", "license_name": "my-own-for-all"}
-        == (header_of(tmp_path / "mine")[0])
-    )
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Bundles on the hub, through the real huggingface_hub and a server that answers as the hub does."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from restore_lightning.metrics import MeanScores
+from restore_lightning.reports.scores_json import Method, RunScores, SetResult, write_scores
 from tests.conftest import CONF
 from tests.weights.hub_server import TOKEN
 
@@ -100,6 +103,65 @@ def test_what_a_run_says_of_its_weights_names_the_commit(hub, commands, bundle, 
 
 
 @pytest.mark.slow
+def test_what_a_push_checks_before_there_is_a_repository(hub, commands, bundle, tmp_path):
+    """And that what shall be private is not uploaded to where everybody sees it."""
+    hub.commit("me/public", {"notes.txt": b""})
+    odd, cut = (shutil.copytree(bundle, tmp_path / name) for name in ("odd", "cut"))
+    (odd / "README.md").write_text((odd / "README.md").read_text().replace("license: mit", "license: nobodys"))
+    (cut / "README.md").unlink()
+    public, private, wrong, short = commands(
+        ("push", bundle, "hub:me/public", "--private"),
+        ("push", bundle, "hub:me/private", "--private"),
+        ("push", odd, "hub:me/odd"),
+        ("push", cut, "hub:me/cut"),
+        HF_TOKEN=TOKEN,
+    )
+    assert public[0] == 2, public
+    assert "hub:me/public is public: leave --private out" in public[2]
+    assert hub.files("me/public", "main")[1] == {"notes.txt": b""}
+    assert private[0] == 0, private
+    assert "me/private" in hub.private
+    assert wrong[0] == 2, wrong
+    assert "README.md: the hub does not take its header" in wrong[2]
+    assert '"license' in wrong[2].replace("\\", "")
+    assert short[0] == 2, short
+    assert "lacks README.md of a bundle" in short[2]
+    assert not {"me/odd", "me/cut"} & set(hub.commits)
+
+
+@pytest.mark.slow
+def test_scores_of_a_bundle_on_the_hub_and_bundles_that_cannot_be_read(hub, commands, bundle, tmp_path):
+    name = f"hub:me/scored@{hub.commit('me/scored', contents(bundle))}"
+    for file, tested in {"right": name, "wrong": name[:-1]}.items():
+        versions = {"restored": MeanScores(25.0, 0.75)}
+        scores = RunScores({"a": SetResult("rain", "durn-y", 1, versions)}, {"restored": Method("MBN", tested)}, step=8)
+        write_scores(tmp_path / f"{file}.json", scores)
+    right, wrong, listed = commands(
+        ("bundle", "hub:me/scored", tmp_path / "right", "--scores", tmp_path / "right.json"),
+        ("bundle", "hub:me/scored", tmp_path / "wrong", "--scores", tmp_path / "wrong.json"),
+        ("weights",),
+    )
+    assert right[0] == 0, right
+    assert json.loads((tmp_path / "right/config.json").read_text())["scores"][0]["psnr"] == 25.0
+    assert wrong[0] == 2
+    assert f"is of {name[:-1]} at step 8, not of {name} at step 8" in wrong[2]
+    assert listed[0] == 0, listed
+    # One of a later version, and one of another program, which is none of ours to list.
+    (config,) = (tmp_path / "hf").rglob("config.json")
+    later = config.parents[1] / ("0" * 40)
+    other = config.parents[1] / ("1" * 40)
+    for folder, made in ((later, "restore-lightning/9"), (other, "gpt2")):
+        shutil.copytree(config.parent, folder)
+        (folder / "config.json").write_text(json.dumps({"format": made}))
+    (listed,) = commands(("weights",))
+    assert listed[0] == 1, listed
+    told = listed[1].splitlines()
+    assert "is of a later version (restore-lightning/9)" in told[told.index(f"  hub:me/scored@{'0' * 40}") + 1]
+    assert f"  {name}" in told
+    assert "1" * 40 not in listed[1]
+
+
+@pytest.mark.slow
 def test_what_is_refused(hub, commands, bundle, photographs, tmp_path):
     files = contents(bundle)
     config = json.loads(files["config.json"])
@@ -111,11 +173,14 @@ def test_what_is_refused(hub, commands, bundle, photographs, tmp_path):
     hub.commit("me/code", files | {"config.json": other.encode()})
     hub.commit("me/gated", files)
     hub.gated.add("me/gated")
+    hub.commit("me/forbidden", files)
+    hub.refused["me/forbidden"] = 403  # of others, as 429, huggingface_hub asks again for some seconds
     (tmp_path / "empty").mkdir()
     cases = {
         ("apply", "hub:me/nothing"): "hub:me/nothing: no such repository",
         ("apply", "hub:me/good@v9"): "hub:me/good@v9: no such branch, tag or commit",
         ("apply", "hub:me/gated"): "hub:me/gated: its owner asks for consent",
+        ("apply", "hub:me/forbidden"): "hub:me/forbidden: the hub answers 403 Forbidden; see what the token may do",
         ("apply", "hub:me/cards"): "it holds no config.json",
         ("apply", "hub:me/llm"): "hub:me/llm is no bundle of ours",
         ("apply", "hub:me/changed"): f"stated is {config['sha256']}",
