@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--format",
+        type=lambda word: {"jpg": "jpeg", "tif": "tiff"}.get(word, word),
         choices=("png", "same", "jpeg", "tiff", "webp"),
         default="png",
         help="png (default), or another; same: the input's. What a photo carries is kept as far as the format holds it:"
@@ -187,15 +188,21 @@ def run(words: list[str]) -> int:
         threads=min(8, usable_cores()),
     )
     progress = tqdm(total=len(planned.jobs), unit="image", desc=", ".join(order), disable=None)
-    with progress, closing(done), torch.inference_mode():
-        for job, failure in done:
-            progress.update()
-            if failure is not None:
-                read_before = carried.pop(job, None) is not None  # and not yet being written
-                failures.append(_told(job, failure, options.tile, read_before))
+    finished = 0
+    try:
+        with progress, closing(done), torch.inference_mode():
+            for job, failure in done:
+                finished += 1
+                progress.update()
+                if failure is not None:
+                    read_before = carried.pop(job, None) is not None  # and not yet being written
+                    failures.append(_told(job, failure, options.tile, read_before))
+    except KeyboardInterrupt:
+        print(f"stopped after {finished} of {len(planned.jobs)} images: go on with --skip-existing", file=sys.stderr)
+        raise
     for line in (*notes.said(), *(f"not restored: {line}" for line in failures)):
         print(line, file=sys.stderr)
-    there = f", {planned.skipped} were there already" if planned.skipped else ""
+    there = f", {planned.skipped} there already" if planned.skipped else ""
     print(
         f"{len(planned.jobs) - len(failures)} of {len(planned.jobs)} images restored in {options.output}"
         f" ({device}, {str(precision).removeprefix('torch.')}){there}"

@@ -134,10 +134,13 @@ def plan(inputs: Sequence[Path], naming: Naming, overwrite: bool = False, skip_e
         UserError: A missing input, no images, two inputs for one output, or outputs that exist.
     """
     from restore_lightning.io.image_folders import find_images, left_out
+    from restore_lightning.io.photo_writing import WRITTEN
 
     output = naming.output
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file: name a folder")
+    if output.suffix.lower() in WRITTEN and not output.exists():
+        raise UserError(f"--output {output}: name a folder, files keep their names")
     jobs: list[Job] = []
     others: list[Path] = []
     for given in inputs:

@@ -183,7 +183,7 @@ def _pair_scores(scored: "Protocol", reader: _Reader, restored: Path, clean: Pat
 
 
 def _table(images: Sequence[dict[str, Any]], mean: dict[str, float], identical: int) -> str:
-    rows = [*images, {"name": f"mean of {len(images)} images", **mean}]
+    rows = [*images, {"name": f"mean of {len(images)} image{'s' if len(images) > 1 else ''}", **mean}]
     width = max(len(row["name"]) for row in rows)
     lines = [f"{row['name']:<{width}}  {row['psnr']:>7.3f} dB  {row['ssim']:.4f}" for row in rows]
     if identical:

@@ -151,7 +151,9 @@ class RestoreCLI(LightningCLI):
     def after_fit(self) -> None:
         """Say where everything is."""
         if self.trainer.is_global_zero:
-            run = self.trainer.default_root_dir
+            run, step = self.trainer.default_root_dir, self.trainer.global_step
+            if not self.first_batch.stepped:
+                print(f"nothing was left to do: step {step} of {self.trainer.max_steps}; raise --trainer.max_steps")
             for callback in self.trainer.early_stopping_callbacks:
                 if callback.stopping_reason_message:
                     print(f"stopped early: {callback.stopping_reason_message}", flush=True)

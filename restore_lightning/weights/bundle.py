@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,9 +51,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     if not path.is_file():
-        held = next(
-            (one for one in ("checkpoints/best.ckpt", "best.ckpt", "last.ckpt") if (folder / one).is_file()), ""
-        )
+        places = (f"{where}{name}.ckpt" for where in ("checkpoints/", "") for name in ("best", "last"))
+        held = next((place for place in places if (folder / place).is_file()), "")
         hint = f"of a run, name a file: {folder / held}" if held else "restore bundle makes such folders"
         raise UserError(f"{folder}: a folder without {CONFIG}, which is no bundle; {hint}")
     try:
@@ -189,6 +189,7 @@ def write_bundle(folder: Path, tensors: Mapping[str, "Tensor"], about: Mapping[s
         with written_beside(folder / CARD) as card:
             card.write_text(card_text(config), encoding="utf-8", errors="backslashreplace")
             write_text(folder / CONFIG, json_text(config))
+        shutil.copymode(folder / CONFIG, model)  # safetensors lets nobody else read
     return config
 
 

@@ -52,6 +52,9 @@ def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
             return Weights(given, shipped[given])
         if path.is_dir():
             read_config(path)  # says what is missing
+        last = path.with_name("last.ckpt")
+        if path.name == "best.ckpt" and last.is_file():
+            raise UserError(f"{given}: no such file; the run was not validated yet, {last} is where it stands")
         raise UserError(f"{given}: no such file or folder, and {_no_such_name(given, list(shipped))}")
     except UserError as error:
         raise UserError(f"{what} {error}", error.exit_code) from error

@@ -291,6 +291,8 @@ def test_missing_and_colliding_inputs(checkpoint, restore, photos, tmp_path):
     (tmp_path / "out").touch()
     assert "is a file: name a folder" in apply(photos)
     (tmp_path / "out").unlink()
+    words = (photos / "a.png", "--factor", "rain", "--output", tmp_path / "b.png")
+    assert "name a folder, files keep their names" in restore("apply", checkpoint, *words)[2]
     (tmp_path / "empty").mkdir()
     assert "no images in" in apply(tmp_path / "empty")
     assert "several inputs would become" in apply(photos / "a.png", photos)

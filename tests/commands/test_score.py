@@ -73,7 +73,7 @@ def test_two_files(restore, images):
     code, out, err = restore("score", images / "noisy/a.png", images / "clean/a.png", "--protocol", "durn-rgb")
     assert code == 0, err
     psnr, ssim = by_scikit_image(read(images / "noisy/a.png"), read(images / "clean/a.png"), "durn-rgb")
-    assert f"mean of 1 images   {psnr:.3f} dB  {ssim:.4f}" in out
+    assert f"mean of 1 image   {psnr:.3f} dB  {ssim:.4f}" in out
     shutil.copy(images / "noisy/a.png", images / "other.png")
     assert restore("score", images / "other.png", images / "clean/a.png", "--protocol", "durn-rgb")[0] == 0
 
@@ -230,7 +230,7 @@ def test_what_cannot_be_scored_is_named_and_the_others_done(restore, images):
     assert code == 1
     assert f"{images / 'noisy/a.png'} is 92x91, {images / 'clean/a.png'} is 120x91: sizes must agree" in err
     assert "b.png cannot be read" in err
-    assert "mean of 1 images" in out
+    assert "mean of 1 image" in out
     for folder in ("noisy", "clean"):
         Image.new("RGB", (6, 90)).save(images / folder / "c/d.png")
     code, out, err = restore("score", images / "noisy", images / "clean", "--protocol", "durn-rgb")

@@ -75,7 +75,7 @@ def test_scored_images(seed, data, images, place):
     (folder / "restored" / name).write_bytes(damaged_bytes(images[name], seed))
     words = ("score", folder / "restored", folder / "clean", "--protocol", "matlab-y")
     done = fuzzed("images, score", *words, codes=(0, 1))
-    assert f"mean of {2 - done.code} images" in done.out
+    assert f"mean of {2 - done.code} image" in done.out
     assert (f"restored/{name}" in done.err) == bool(done.code)
 
 

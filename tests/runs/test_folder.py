@@ -116,3 +116,11 @@ def test_last_without_a_checkpoint_does_not_replace_scores(restore, tmp_path):
     assert code == 2
     assert "holds an earlier run (scores.json): it has no checkpoint to go on from; choose another" in err
     assert (tmp_path / "scores.json").read_text() == "{}"
+
+
+def test_a_run_that_is_at_its_end_says_so(restore, tmp_path):
+    words = ("fit", "--config", SINGLE, "--trainer.default_root_dir", tmp_path, "--trainer.limit_val_batches", 0)
+    assert "nothing was left" not in restore(*words, "--trainer.max_steps", 2)[1]
+    code, out, _ = restore(*words, "--trainer.max_steps", 1, "--ckpt_path", "last")
+    assert code == 0
+    assert "nothing was left to do: step 2 of 1; raise --trainer.max_steps" in out

@@ -47,6 +47,7 @@ def test_the_same_network_and_the_same_bytes(restore, bundle, step_2, tmp_path):
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name
     tensors = load_file(bundle / "model.safetensors")
     assert set(tensors) == set(theirs.network.state_dict())
+    assert len({path.stat().st_mode for path in bundle.iterdir()}) == 1  # whoever may read one may read all
 
 
 @pytest.mark.parametrize("held", ["README.md", "config.json"])
@@ -162,11 +163,12 @@ def test_nothing_is_unpickled(bundle, tmp_path):
 def test_names_that_there_are_not(restore, step_1, photographs, tmp_path):
     (tmp_path / "a.bin").write_text("abc")
     (tmp_path / "run/checkpoints").mkdir(parents=True)
-    (tmp_path / "run/checkpoints/best.ckpt").touch()
+    (tmp_path / "run/checkpoints/last.ckpt").touch()
     save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors")
     told = {
         "nothing": "nothing: no such file or folder, and no network is shipped by name",
-        tmp_path / "run": f"of a run, name a file: {tmp_path / 'run/checkpoints/best.ckpt'}",
+        tmp_path / "run": f"of a run, name a file: {tmp_path / 'run/checkpoints/last.ckpt'}",
+        tmp_path / "run/checkpoints/best.ckpt": "last.ckpt is where it stands",
         tmp_path / "a.safetensors": "restore convert NETWORK FILE OUT",
         tmp_path / "a.bin": "restore convert NETWORK FILE OUT",
     }
