@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def pytest_configure(config):
     torch.set_num_threads(1)  # xdist's processes share the cores, with those that tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("WANDB_MODE", "offline")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what is in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(what: str) -> None:

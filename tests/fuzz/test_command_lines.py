@@ -15,6 +15,7 @@ FLAGS = {
     "apply": ["--output", "--factor", "--order", "--tile", "--overlap", "--local-statistics", "--self-ensemble",
               "--precision", "--format", "--device", "--overwrite"],
     "convert": ["--hyperparameters", "--factor", "--overwrite"],
+    "export": ["--factor", "--order", "--precision", "--no-padding", "--opset", "--no-verify", "--overwrite"],
     "score": ["--protocol", "--scale", "--json", "--csv", "--overwrite"],
     "mix": ["--root", "--scenes", "--size", "--test", "--val", "--seed", "--workers", "--overwrite"],
     "bundle": ["--licence", "--scores", "--overwrite"],
@@ -54,6 +55,7 @@ def whole_lines(verb, known) -> list[list[str]]:
         "apply": [[checkpoint, photographs, "--output", "out", "--factor", "rain"],
                   [checkpoint, photograph, "--output", "out", "--order", "rain,blur", "--tile", "64"]],
         "convert": [["DRN", checkpoint, "out.ckpt"]],
+        "export": [[checkpoint, "out.onnx", "--factor", "rain"], [checkpoint, "out.pt2", "--order", "rain,blur"]],
         "score": [[photographs, photographs, "--protocol", "durn-y"],
                   [photograph, photograph, "--protocol", "sr-y", "--scale", "2", "--json", "out.json"]],
         "mix": [["out", "--scenes", "2", "--size", "32", "--test", "1", "--val", "0"]],
@@ -82,7 +84,8 @@ def test_verbs(verb, data, known, folder):
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(words)))
         words[at : at + data.draw(st.integers(0, 1))] = data.draw(st.one_of(st.just(()), extra(FLAGS[verb], known)))
-    last = {"search": ("--config", "no.yaml"), "mix": ("--workers", 0)}.get(verb, ())  # no search of days, no processes
+    # No search of days, no processes, no graphs that take a minute to trace.
+    last = {"search": ("--config", "no.yaml"), "mix": ("--workers", 0), "export": ("--opset", 1)}.get(verb, ())
     if words[:1] in (["pack"], ["verify"]):
         last = ("--workers", 0)
     fuzzed(f"command lines, {verb}", verb, *words, *last)
