@@ -122,6 +122,8 @@ def _run(words: list[str]) -> int:
 
             return run(verb, rest)
     if verb in COMMANDS:
+        if rest.count("--") > 1:  # argparse makes lists of the second one
+            raise UserError("-- stands twice: once is enough, what follows is no flag")
         return int(import_module(f"restore_lightning.commands.{verb}").run(rest))
     raise UserError(f"unknown verb {verb!r}: choose one of {', '.join((*TRAINER_VERBS, *COMMANDS))}")
 

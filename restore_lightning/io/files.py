@@ -77,8 +77,10 @@ def with_home(name: str) -> str:
     """A user's word that may name a file, with their home for a "~" in front: shells leave one after "=" as it is.
 
     Raises:
-        UserError: The home of a user that there is not.
+        UserError: The home of a user that there is not; a null byte.
     """
+    if "\0" in name:
+        raise UserError(f"{name!r} has a null byte, which no file's name has")
     try:
         return str(Path(name).expanduser()) if name.startswith("~") else name
     except RuntimeError as error:

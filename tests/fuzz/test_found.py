@@ -79,3 +79,14 @@ def test_an_index_with_a_split_without_samples(packed, tmp_path):
     np.savez(tmp_path / "index.npz", **arrays)
     done = fuzzed(KIND, "shards", "info", tmp_path, codes=(1,))
     assert "a split has no samples" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("convert", "a.ckpt", "--overwrite", "--", "--overwrite", "--"), "-- stands twice"),
+        (("table", "drn-1", "--output", "a\0b"), "has a null byte"),
+    ],
+)
+def test_words_that_are_none(words, told):
+    assert told in fuzzed(KIND, *words, codes=(2,)).err
