@@ -15,8 +15,9 @@ CONF = Path(__file__).parent / "conf"
 
 
 def pytest_configure(config):
-    torch.set_num_threads(1)  # xdist's processes share the cores, with those that tests start
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # xdist's processes share the cores, with those that tests start; sums over several threads differ in the last bit.
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
     os.environ.setdefault("WANDB_MODE", "offline")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what is in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)

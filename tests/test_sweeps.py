@@ -170,7 +170,6 @@ def agent(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("WANDB_") and name != "WANDB_MODE"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((root, os.environ.get("PYTHONPATH", ""))))
 
     def run(sweep, most, *stopped):

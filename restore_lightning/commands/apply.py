@@ -42,14 +42,7 @@ def parser() -> argparse.ArgumentParser:
         help="image files, or folders (searched with subfolders and linked ones)",
     )
     made.add_argument("--output", type=user_path, required=True, metavar="DIR", help="folder for the restored images")
-    how = made.add_mutually_exclusive_group()
-    how.add_argument("--factor", help="the degradation to remove, one of the network's factors")
-    how.add_argument(
-        "--order",
-        metavar="F1,F2,...",
-        help="remove all factors in this order, for images whose degradation is not known; without --factor and"
-        " --order a recurrently fine-tuned network (R-MBN) uses its own order",
-    )
+    add_passes(made)
     made.add_argument(
         "--tile",
         type=int,
@@ -238,6 +231,18 @@ def _told(job: Job, error: Exception, tile: int | None, restoring: bool) -> str:
         remedy = "restore it in tiles, e.g. --tile 512" if tile is None else f"give a smaller --tile than {tile}"
         what = f"too large for the memory: {remedy}: {what}"
     return f"{job.source}: {what}"
+
+
+def add_passes(made: argparse.ArgumentParser) -> None:
+    """The flags that `choose_order` reads."""
+    how = made.add_mutually_exclusive_group()
+    how.add_argument("--factor", help="the degradation to remove, one of the network's factors")
+    how.add_argument(
+        "--order",
+        metavar="F1,F2,...",
+        help="remove all factors in this order, for images whose degradation is not known; without --factor and"
+        " --order a recurrently fine-tuned network (R-MBN) uses its own order",
+    )
 
 
 def choose_order(factors: Sequence[str], own: Sequence[str] | None, factor: str | None, order: str | None) -> list[str]:

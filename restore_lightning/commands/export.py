@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from restore_lightning.commands.apply import choose_order
+from restore_lightning.commands.apply import add_passes, choose_order
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import check_output, user_path, with_home, written_beside
 from restore_lightning.weights.sources import KINDS
@@ -19,14 +19,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("weights", type=with_home, metavar="WEIGHTS", help=f"{KINDS}; e.g. best.ckpt")
     made.add_argument("output", type=user_path, metavar="OUT", help="the file to write, *.onnx or *.pt2")
-    how = made.add_mutually_exclusive_group()
-    how.add_argument("--factor", help="the degradation to remove, one of the network's factors")
-    how.add_argument(
-        "--order",
-        metavar="F1,F2,...",
-        help="all passes in this order; without --factor and --order a recurrently fine-tuned network (R-MBN) uses its"
-        " own order",
-    )
+    add_passes(made)
     made.add_argument(
         "--precision",
         choices=("float32", "fp16", "bf16"),

@@ -110,9 +110,8 @@ class RestoreCLI(LightningCLI):
             config.trainer.default_root_dir = run_folder(config.trainer.default_root_dir)
         initial = config.model.init_args.get("init_from")
         if self.subcommand == "fit" and initial is not None and initial.startswith(HUB):
-            config.model.init_args.init_from = find_weights(
-                initial, "model.init_from"
-            ).name  # the commit, in config.yaml
+            pinned = find_weights(initial, "model.init_from")
+            config.model.init_args.init_from = pinned.name  # with the commit, in config.yaml
         checkpoints = Path(config.trainer.default_root_dir, CHECKPOINTS)
         given = config.get("ckpt_path") and with_home(config["ckpt_path"])
         if self.subcommand == "fit":

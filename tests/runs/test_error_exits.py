@@ -47,7 +47,6 @@ def ended(tmp_path):
             process = subprocess.Popen(
                 list(map(str, command)),
                 cwd=CONF.parents[1],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
