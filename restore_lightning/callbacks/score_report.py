@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from restore_lightning.callbacks.scoring import Scoring
+from restore_lightning.callbacks.scoring import Scoring, logged_place
 from restore_lightning.data.evaluation_set import EvaluationSet
 from restore_lightning.io.files import write_text
 from restore_lightning.metrics import MeanScores
@@ -55,21 +55,29 @@ def _image_table(scored: Sequence[tuple[EvaluationSet, SetScores]]) -> str:
     """Each image's scores as CSV."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["set", "image", "version", *SCORES])
+    table.writerow(["set", "image", "version", *SCORES, "protocol"])
     for dataset, of_set in scored:
-        for number, versions in of_set.per_image().items():
-            for version, scores in versions.items():
-                table.writerow([dataset.name, dataset.images[number].name, version, *map(scores.get, SCORES)])
+        for by in of_set.protocol_names:
+            for number, versions in of_set.per_image(by).items():
+                for version, scores in versions.items():
+                    image = dataset.images[number].name
+                    table.writerow([dataset.name, image, version, *map(scores.get, SCORES), by])
     return text.getvalue()
 
 
 def _log(trainer: Trainer, scores: RunScores) -> None:
     """The scores to the run's loggers, at the step that the network was trained to; to W&B as a table too."""
-    restored = {name: asdict(result.versions[RESTORED]) for name, result in scores.sets.items()}
-    metrics = {f"test/{name}/{score}": means[score] for name, means in restored.items() for score in SCORES}
+    results = [(name, one) for name, result in scores.sets.items() for one in result.by_protocol().values()]
+    metrics = {
+        f"{logged_place(name, one.protocol, scores.sets[name].protocol)}/{score}": getattr(
+            one.versions[RESTORED], score
+        )
+        for name, one in results
+        for score in SCORES
+    }
     rows = [
         [name, result.factor, result.protocol, result.images, title, means.psnr, means.ssim]
-        for name, result in scores.sets.items()
+        for name, result in results
         for title, means in ((title, result.versions[version]) for version, title in scores.titles.items())
     ]
     for logger in trainer.loggers:
@@ -90,9 +98,12 @@ def run_scores(trainer: Trainer, task: Any, scoring: Scoring) -> RunScores:
     """What `scores.json` says of them."""
     sets = {}
     for dataset, of_set in sets_with_scores(trainer, scoring):
-        found = of_set.compute()
-        versions = {version: MeanScores(**found[version]) for version in of_set.versions}
-        sets[dataset.name] = SetResult(of_set.factor, of_set.protocol.name, found["images"], versions, dataset.data)
+        found = {by: of_set.compute(by) for by in of_set.protocol_names}
+        images = found[of_set.protocol.name]["images"]
+        (first, versions), *others = (
+            (by, {version: MeanScores(**means[version]) for version in of_set.versions}) for by, means in found.items()
+        )
+        sets[dataset.name] = SetResult(of_set.factor, first, images, versions, dataset.data, dict(others))
     methods = {
         name: Method(one.title, one.origin, asdict(one.restorer.settings)) for name, one in scoring.compared.items()
     }

@@ -19,6 +19,8 @@ from restore_lightning.tasks import RestorationTask
 class Scoring(Callback):
     """Scores what the task restores; logs `val/<factor>/psnr`, `val/psnr`, `test/<set>/psnr`, and ssim likewise.
 
+    Of several protocols these are the first one's; the others' are `test/<set>/<protocol>/psnr`.
+
     It stands before the callbacks that read its scores. A `Trainer` of one's own gets them by
     `Trainer(callbacks=[Scoring()])`.
 
@@ -94,8 +96,10 @@ class Scoring(Callback):
         """Log `test/<set>/psnr` and `test/<set>/ssim`; loggers get them from `ScoreReport`, at the step trained to."""
         for name, scores in self.scores.items():
             if scores.images:
-                restored = scores.compute()["restored"]
-                pl_module.log_dict({f"test/{name}/{score}": restored[score] for score in SCORES}, logger=False)
+                for protocol in scores.protocol_names:
+                    restored = scores.compute(protocol)["restored"]
+                    place = logged_place(name, protocol, scores.protocol.name)
+                    pl_module.log_dict({f"{place}/{score}": restored[score] for score in SCORES}, logger=False)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Free the baselines' memory."""
@@ -104,7 +108,7 @@ class Scoring(Callback):
     def _begin(self, sets: list[EvaluationSet], task: LightningModule, *baselines: str) -> None:
         versions = ["degraded", *baselines, "restored"]
         self.scores = {
-            dataset.name: SetScores(dataset.factor, dataset.protocol, versions, dataset.scale).to(task.device)
+            dataset.name: SetScores(dataset.factor, dataset.protocols, versions, dataset.scale).to(task.device)
             for dataset in sets
         }
 
@@ -122,6 +126,15 @@ class Scoring(Callback):
             self.scores[batch["set"]].update(images, clean, torch.full((1,), batch["number"], device=clean.device))
         except ValueError as error:
             raise UserError(f"{what}: {error}", exit_code=1) from error
+
+
+def logged_place(test_set: str, protocol: str, first: str) -> str:
+    """What the names of a test set's logged scores begin with, by the first protocol or another one.
+
+    >>> logged_place("rain", "aio-rgb", "aio-rgb"), logged_place("rain", "moce-rgb", "aio-rgb")
+    ('test/rain', 'test/rain/moce-rgb')
+    """
+    return f"test/{test_set}" if protocol == first else f"test/{test_set}/{protocol}"
 
 
 def _in_precision_of(trainer: Trainer, restorer: Restorer) -> bool:

@@ -152,7 +152,8 @@ def _scores(given: Path | None, weights: Weights, step: int) -> tuple[list[dict[
             else None,
             "inference": _inference(found.restored.inference or {}),
         }
-        for name, one in found.sets.items()
+        for name, result in found.sets.items()
+        for one in result.by_protocol().values()
         if RESTORED in one.versions
     ], None
 

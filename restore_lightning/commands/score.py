@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from restore_lightning.metrics import Protocol
 
 COLUMNS = ("name", "psnr", "ssim")
-WRITTEN = b'{\n  "protocol": ', b"name,psnr,ssim,identical\n"
+WRITTEN = b'{\n  "protocol": ', b"name,psnr,ssim,identical"
 """How this command's files begin."""
 MOST_THREADS = 8
 """More would need the memory of as many pairs of images, and read files no faster."""
@@ -39,7 +39,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "clean", type=user_path, metavar="CLEAN", help="the clean images, of the same names; suffixes may differ"
     )
-    made.add_argument("--protocol", required=True, help=f"how: {', '.join(PROTOCOLS)}")
+    made.add_argument(
+        "--protocol",
+        required=True,
+        action="extend",
+        type=lambda text: text.split(","),
+        metavar="NAME[,NAME...]",
+        help=f"how, several at once with commas or by naming it again: {', '.join(PROTOCOLS)}",
+    )
     made.add_argument("--scale", type=int, help="by how much images were enlarged: sr-y leaves that border out")
     made.add_argument(
         "--bits",
@@ -57,13 +64,10 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> int:
     """Score each image; print them and their mean."""
     options = parser().parse_args(words)
-    scored = _protocol(options.protocol, options.scale)
+    chosen = _protocols(options.protocol, options.scale)
     _check_outputs({"--json": options.json, "--csv": options.csv}, options.overwrite)
 
-    import numpy as np
-
     from restore_lightning.io.image_folders import left_out, match, several_pictures
-    from restore_lightning.metrics import mean_scores
 
     restored, clean = options.restored, options.clean
     matches = match(restored, clean)
@@ -74,31 +78,30 @@ def run(words: list[str]) -> int:
     if matches.others:
         print(left_out(matches.others), file=sys.stderr)
     reader = _Reader(options.bits, options.max_pixels)
-    images, failures = _scores(scored, matches, reader)
+    images, failures = _scores(chosen, matches, reader)
     if reader.several:
         print(several_pictures(dict(sorted(reader.several.items()))), file=sys.stderr)
     for failure in failures:
         print(f"not scored: {failure}", file=sys.stderr)
     if not images:
         raise UserError(f"none of {len(matches.pairs)} images could be scored", exit_code=1)
-    means = mean_scores(*(np.array([image[score] for image in images]) for score in ("psnr", "ssim")))
-    mean, identical = {"psnr": means.psnr, "ssim": means.ssim}, means.identical
-    print(_table(images, mean, identical))
-    report = {"protocol": scored.name, "images": images, "mean": mean, "identical": identical, "not_scored": failures}
-    _write(report, options.json, options.csv)
+    reports = {one.name: _report(one.name, images) for one in chosen}
+    print(_table(reports))
+    _write(reports, failures, options.json, options.csv)
     return 1 if failures else 0
 
 
-def _protocol(name: str, scale: int | None) -> "Protocol":
-    from restore_lightning.metrics import protocol
+def _protocols(names: Sequence[str], scale: int | None) -> Sequence["Protocol"]:
+    from restore_lightning.metrics import protocols
 
     if scale is not None and scale < 1:
         raise UserError(f"--scale {scale}: give at least 1")
-    chosen = protocol(name, scale or 1)
-    if chosen.shaves and scale is None:
-        raise UserError(f"--protocol {chosen.name} leaves out a border as wide as the scale: give --scale, e.g. 2")
-    if not chosen.shaves and scale is not None:
-        raise UserError(f"--scale {scale}: --protocol {chosen.name} leaves no border out, drop it")
+    chosen = protocols(names, scale or 1)
+    shaving = [one.name for one in chosen if one.shaves]
+    if shaving and scale is None:
+        raise UserError(f"--protocol {shaving[0]} leaves out a border as wide as the scale: give --scale, e.g. 2")
+    if not shaving and scale is not None:
+        raise UserError(f"--scale {scale}: --protocol {','.join(names)} leaves no border out, drop it")
     return chosen
 
 
@@ -119,8 +122,10 @@ def _earlier_scores(path: Path) -> bool:
         return file.read(30).startswith(WRITTEN)
 
 
-def _scores(scored: "Protocol", matches: "Matches", reader: "_Reader") -> tuple[list[dict[str, Any]], list[str]]:
-    """Every image's scores, by name, and what could not be scored."""
+def _scores(
+    chosen: Sequence["Protocol"], matches: "Matches", reader: "_Reader"
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every image's name and scores by each protocol, and what could not be scored."""
     from tqdm import tqdm
 
     from restore_lightning.io.image_files import too_large
@@ -128,7 +133,7 @@ def _scores(scored: "Protocol", matches: "Matches", reader: "_Reader") -> tuple[
     def attempt(pair: tuple[str, tuple[Path, Path]]) -> dict[str, Any] | str:
         name, files = pair
         try:
-            return {"name": name, **_pair_scores(scored, reader, *files)}
+            return {"name": name, "scores": _pair_scores(chosen, reader, *files)}
         except UserError as error:
             return str(error)
         except MemoryError as error:
@@ -138,7 +143,8 @@ def _scores(scored: "Protocol", matches: "Matches", reader: "_Reader") -> tuple[
 
     with ThreadPoolExecutor(min(usable_cores(), MOST_THREADS)) as threads:
         done = threads.map(attempt, sorted(matches.pairs.items()))
-        found = list(tqdm(done, total=len(matches.pairs), unit="image", desc=scored.name, disable=None))
+        what = ", ".join(one.name for one in chosen)
+        found = list(tqdm(done, total=len(matches.pairs), unit="image", desc=what, disable=None))
     failures = [*matches.problems(), *(result for result in found if isinstance(result, str))]
     return [result for result in found if not isinstance(result, str)], failures
 
@@ -172,33 +178,70 @@ class _Reader:
         return image / (2**self.bits - 1)
 
 
-def _pair_scores(scored: "Protocol", reader: _Reader, restored: Path, clean: Path) -> dict[str, float]:
+def _pair_scores(
+    chosen: Sequence["Protocol"], reader: _Reader, restored: Path, clean: Path
+) -> dict[str, dict[str, float]]:
     images = [reader.read(path) for path in (restored, clean)]
     if images[0].shape[1] != images[1].shape[1]:  # one of them is gray
         images = [image.repeat(4 - image.shape[1], axis=1)[:, :3] for image in images]
     if images[0].shape != images[1].shape:
         sizes = [f"{image.shape[3]}x{image.shape[2]}" for image in images]
         raise UserError(f"{restored} is {sizes[0]}, {clean} is {sizes[1]}: sizes must agree")
-    return {score: values.item() for score, values in scored.scores(*images).items()}
+    return {one.name: {score: values.item() for score, values in one.scores(*images).items()} for one in chosen}
 
 
-def _table(images: Sequence[dict[str, Any]], mean: dict[str, float], identical: int) -> str:
-    rows = [*images, {"name": f"mean of {len(images)} image{'s' if len(images) > 1 else ''}", **mean}]
-    width = max(len(row["name"]) for row in rows)
-    lines = [f"{row['name']:<{width}}  {row['psnr']:>7.3f} dB  {row['ssim']:.4f}" for row in rows]
-    if identical:
-        left_out = ", left out of its mean" if identical < len(images) else ""
-        lines.append(f"{identical} of {len(images)} equal the clean image: infinite PSNR{left_out}")
+def _report(protocol: str, images: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the files say of a protocol: every image's scores, their mean, and how many images are identical."""
+    import numpy as np
+
+    from restore_lightning.metrics import mean_scores
+
+    rows = [{"name": image["name"], **image["scores"][protocol]} for image in images]
+    means = mean_scores(*(np.array([row[score] for row in rows]) for score in ("psnr", "ssim")))
+    return {"images": rows, "mean": {"psnr": means.psnr, "ssim": means.ssim}, "identical": means.identical}
+
+
+def _table(reports: dict[str, dict[str, Any]]) -> str:
+    """A line for each image and for the mean; a column for each protocol, named if there are several."""
+    images = next(iter(reports.values()))["images"]
+    count = len(images)
+    names = [*(image["name"] for image in images), f"mean of {count} image{'s' if count > 1 else ''}"]
+    columns = [
+        [f"{row['psnr']:>7.3f} dB  {row['ssim']:.4f}" for row in (*report["images"], report["mean"])]
+        for report in reports.values()
+    ]
+    if len(reports) > 1:
+        names = ["", *names]
+        columns = [[name, *column] for name, column in zip(reports, columns, strict=True)]
+    widths = [max(map(len, column)) for column in (names, *columns)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in zip(names, *columns, strict=True)
+    ]
+    for protocol, report in reports.items():
+        if report["identical"]:
+            left_out = ", left out of its mean" if report["identical"] < count else ""
+            by = f" by {protocol}" if len(reports) > 1 else ""
+            lines.append(f"{report['identical']} of {count} equal the clean image{by}: infinite PSNR{left_out}")
     return "\n".join(lines)
 
 
-def _write(report: dict[str, Any], json_file: Path | None, csv_file: Path | None) -> None:
+def _write(
+    reports: dict[str, dict[str, Any]], failures: list[str], json_file: Path | None, csv_file: Path | None
+) -> None:
+    """The first protocol's scores as one protocol's alone; of several, those of each beside them."""
+    several = len(reports) > 1
     if json_file:
-        write_text(json_file, json_text(report))
+        first, report = next(iter(reports.items()))
+        content = {"protocol": first, **report, "not_scored": failures}
+        write_text(json_file, json_text(content | ({"protocols": reports} if several else {})))
     if csv_file:
         text = io.StringIO()
-        table = csv.DictWriter(text, [*COLUMNS, "identical"], lineterminator="\n")
+        table = csv.DictWriter(text, [*COLUMNS, "identical", *["protocol"] * several], lineterminator="\n")
         table.writeheader()
-        table.writerows({**image, "identical": int(image["psnr"] == float("inf"))} for image in report["images"])
-        table.writerow({"name": "mean", **report["mean"], "identical": report["identical"]})
+        for protocol, report in reports.items():
+            by = {"protocol": protocol} if several else {}
+            rows = [{**image, "identical": int(image["psnr"] == float("inf"))} for image in report["images"]]
+            mean = {"name": "mean", **report["mean"], "identical": report["identical"]}
+            table.writerows({**row, **by} for row in (*rows, mean))
         write_text(csv_file, text.getvalue())

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from restore_lightning.degradations import DEGRADATIONS, Degradation, Mixture
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.images import Colour
-from restore_lightning.metrics import protocol
+from restore_lightning.metrics import protocols
 
 Augmentation = Literal["hflip", "vflip", "rot90"]
 
@@ -23,7 +23,8 @@ class FactorConfig:
             degradation lowers the resolution.
         augment: "hflip" and "vflip" with probability 1/2 each, "rot90" by 0, 90, 180 or 270 degrees.
         degradation: What makes the degraded image; None: the degradation of the factor's name.
-        protocol: How validation and test images are scored.
+        protocol: How validation and test images are scored: a protocol, or a list of them. Of several the first is
+            logged, and the others stand beside it in tables and `scores.json`.
         colour: "rgb"; "gray", or "y" (MATLAB's luma in 8 bits): all images are converted, and degraded after that.
         repeats: Minibatches in a row that have the same clean crops, degraded anew.
         shards: Tar shards (`restore shards pack`): a folder, or the URL of one, from which they are streamed. Pairs, or
@@ -39,7 +40,7 @@ class FactorConfig:
     crop_size: int | None = None
     augment: list[Augmentation] = field(default_factory=lambda: ["hflip"])
     degradation: Degradation | None = None
-    protocol: str = "durn-y"
+    protocol: list[str] | str = "durn-y"
     colour: Colour = "rgb"
     repeats: int = 1
     shards: str | None = None
@@ -172,7 +173,7 @@ def resolve_factor(factor: str, data: FactorConfig, crop_size: int) -> ResolvedF
     if crop < 1:
         key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
         raise UserError(f"{key} {crop}: give at least 1 pixel")
-    protocol(data.protocol)
+    protocols(data.protocol)
     degradation = data.degradation
     if degradation is None and data.degraded is None and factor in DEGRADATIONS:
         degradation = DEGRADATIONS[factor]()
@@ -192,7 +193,7 @@ class EvaluationConfig:
         clean: Folder of clean images.
         degraded: Folder of degraded ones of the same names; None: degraded on the fly, as the factor's training data.
         factor: What degrades them, one of `data.factors`; None: the only one.
-        protocol: How they are scored; None: as the factor's.
+        protocol: How they are scored, as in `FactorConfig`; None: as the factor's.
         shards: Folder of tar shards, in place of `clean`: pairs, or clean images that are degraded on the fly.
         split: Of the shards; None: "val" or "test", whichever the set is for.
         multiple: Degraded images are cut to multiples of so many pixels, at the right and the bottom; clean ones before
@@ -202,7 +203,7 @@ class EvaluationConfig:
     clean: str | None = None
     degraded: str | None = None
     factor: str | None = None
-    protocol: str | None = None
+    protocol: list[str] | str | None = None
     shards: str | None = None
     split: str | None = None
     multiple: int = 1

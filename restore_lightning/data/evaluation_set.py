@@ -50,7 +50,7 @@ class SetInfo:
     Args:
         name: In logs, tables and `scores.json`.
         factor: What degrades its images: a factor, several joined by "+", or another name for varying ones.
-        protocol: How they are scored.
+        protocols: How they are scored.
         crop_size: Cut the centre of this size (pixels of the degraded image) from each; None: whole images.
         colour: See `FactorConfig`.
         multiple: See `EvaluationConfig`.
@@ -58,7 +58,7 @@ class SetInfo:
 
     name: str
     factor: str
-    protocol: str
+    protocols: tuple[str, ...]
     crop_size: int | None = None
     colour: Colour = "rgb"
     multiple: int = 1
@@ -78,7 +78,7 @@ class EvaluationSet(Dataset[dict[str, Any]]):
     def __init__(
         self, info: SetInfo, images: Sequence[PairEntry], factors: Iterable[str], data: str, scale: int = 1
     ) -> None:
-        self.name, self.factor, self.protocol = info.name, info.factor, info.protocol
+        self.name, self.factor, self.protocols = info.name, info.factor, info.protocols
         self.crop_size = info.crop_size
         self.images = list(images)
         self.factors = tuple(factors)

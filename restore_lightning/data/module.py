@@ -17,7 +17,7 @@ from restore_lightning.data.scored_sets import ScoredSets
 from restore_lightning.data.training_set import TrainingSet, augment, collate, training_source
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import to_float
-from restore_lightning.metrics.functional import WINDOW_SIZE
+from restore_lightning.metrics.functional import LARGEST_WINDOW
 from restore_lightning.runs.distributed import same_on_all_ranks
 from restore_lightning.runs.exits import end_workers_at_exit
 from restore_lightning.runs.signals import ignore_signals_in_worker
@@ -63,10 +63,8 @@ class RestorationData(LightningDataModule):
         for name, value, least in (("seed", seed, 0), ("num_workers", num_workers, 0)):
             if value < least:
                 raise UserError(f"data.{name} {value}: give at least {least}")
-        if val_crop_size is not None and val_crop_size < max(WINDOW_SIZE.values()):
-            raise UserError(
-                f"data.val_crop_size {val_crop_size}: give at least {max(WINDOW_SIZE.values())} pixels or null"
-            )
+        if val_crop_size is not None and val_crop_size < LARGEST_WINDOW:
+            raise UserError(f"data.val_crop_size {val_crop_size}: give at least {LARGEST_WINDOW} pixels or null")
         self.factors = factors
         self.resolved = {factor: resolve_factor(factor, data, crop_size) for factor, data in factors.items()}
         common = samples_of("data", batch_size, samples_per_step) or Samples("data.batch_size", 4, per_step=False)

@@ -22,7 +22,7 @@ from restore_lightning.data.sources.folders import match_pairs
 from restore_lightning.data.sources.local_shards import version_of
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import user_path
-from restore_lightning.metrics import protocol
+from restore_lightning.metrics import protocols
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,9 @@ class ScoredSets:
         if self.split == "val":
             versions = [version for version in versions if version in self.resolved]
         sets = [
-            shard_evaluation_set(SetInfo(version, version, MIXED_PROTOCOL, self.crop_size), shards, self.split, version)
+            shard_evaluation_set(
+                SetInfo(version, version, (MIXED_PROTOCOL,), self.crop_size), shards, self.split, version
+            )
             for version in versions
         ]
         known = {name for factor, each in self.resolved.items() for name in factors_of(factor, each.degradation)}
@@ -132,6 +134,6 @@ class ScoredSets:
 
     def _info(self, factor: str, name: str | None = None, given: EvaluationConfig | None = None) -> SetInfo:
         given = given or EvaluationConfig()
-        scored_by = given.protocol or self.locations.factors[factor].protocol
-        protocol(scored_by)  # refuses an unknown one
+        said = self.locations.factors[factor].protocol if given.protocol is None else given.protocol
+        scored_by = tuple(one.name for one in protocols(said))
         return SetInfo(name or factor, factor, scored_by, self.crop_size, self.resolved[factor].colour, given.multiple)

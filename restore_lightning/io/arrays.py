@@ -36,6 +36,14 @@ def square_blocks(array: Array, size: int, step: int) -> Array:
     return array.unfold(-2, size, step).unfold(-2, size, step)
 
 
+def with_edges(array: Array, border: int) -> Array:
+    """(..., H, W) -> (..., H + 2 border, W + 2 border): the pixels at the edges are repeated."""
+    join = namespace(array).concatenate
+    high: Array = join([*[array[..., :1, :]] * border, array, *[array[..., -1:, :]] * border], axis=-2)
+    wide: Array = join([*[high[..., :1]] * border, high, *[high[..., -1:]] * border], axis=-1)
+    return wide
+
+
 def as_float64(array: Array) -> Array:
     """In float64, without a gradient."""
     return array.astype(np.float64, copy=False) if isinstance(array, np.ndarray) else array.detach().double()

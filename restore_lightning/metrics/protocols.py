@@ -1,5 +1,6 @@
 """How the papers compute their scores: colour, quantisation, SSIM window, always one value per image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,8 +16,8 @@ Colour = Literal["rgb", "y_opencv", "y_matlab", "y_coded"]
 class Protocol:
     """A way to score a restored image against the clean one.
 
-    Images are tensors, or NumPy arrays, of shape (B, C, H, W) with one channel or three: floating point in [0, 1]
-    (clamped), or uint8 as files hold them. A NaN makes its image's scores NaN.
+    Images are tensors, or NumPy arrays, of shape (B, C, H, W) with one channel or three: floating point in [0, 1], or
+    uint8 as files hold them. A NaN makes its image's scores NaN.
 
     Args:
         name: As users write it.
@@ -24,7 +25,9 @@ class Protocol:
             rounded; "y_coded": the same rounded to 8 bits, as it is coded as a gray JPEG. One-channel images stay as
             they are; for "y_coded" those with three equal channels, too, which gray files are read as.
         window: The SSIM's window.
-        quantise: How numbers become 8 bits: cut off as the authors' `astype(uint8)` does, or rounded.
+        quantise: How numbers become 8 bits: cut off as the authors' `astype(uint8)` does, or rounded. "none": they do
+            not, each is scored as it is.
+        clips: Numbers are clipped to [0, 1] first.
         shaves: As many pixels as images were enlarged by are cut off at each border.
         scale: How many times larger than the network's input the images are.
     """
@@ -32,7 +35,8 @@ class Protocol:
     name: str
     colour: Colour
     window: SSIMWindow
-    quantise: Literal["floor", "round"] = "floor"
+    quantise: Literal["floor", "round", "none"] = "floor"
+    clips: bool = True
     shaves: bool = False
     scale: int = 1
 
@@ -70,13 +74,16 @@ class Protocol:
         return self._prepare(restored), self._prepare(clean)
 
     def _prepare(self, image: Array) -> Array:
-        """To 0..255 in 8 bits, then without the border, then the colour."""
+        """To 0..255, then without the border, then the colour."""
         image = where_float64_is(image)
         xp = namespace(image)
         if image.dtype != xp.uint8:
             # Keeps k/255 at k, which single precision may put up to 2e-5 below, half precision 64 eps: 0.06.
             below = max(1e-4, 64 * float(xp.finfo(image.dtype).eps)) if self.quantise == "floor" else 0.5
-            image = xp.floor(xp.clip(as_float64(image), 0, 1) * 255 + below)
+            image = as_float64(image)
+            image = 255 * (xp.clip(image, 0, 1) if self.clips else image)
+            if self.quantise != "none":
+                image = xp.floor(image + below)
         if self.shaves and self.scale > 1:
             image = image[..., self.scale : -self.scale, self.scale : -self.scale]
         if self.colour == "rgb" or image.shape[1] == 1:
@@ -98,6 +105,12 @@ PROTOCOLS = {
         Protocol("din-rgb", "rgb", "matlab"),  # paper 3: blur, haze
         Protocol("din-y", "y_matlab", "matlab"),  # paper 3: rain
         Protocol("jpeg-gray", "y_coded", "matlab", quantise="round"),  # paper 2, table 3: dedicated JPEG networks
+        # All-in-one restoration: AirNet, PromptIR, AdaIR, DFPIR, IDR, and on 8-bit files OneRestore
+        Protocol("aio-rgb", "rgb", "skimage", quantise="none"),
+        Protocol("moce-rgb", "rgb", "skimage-gaussian", quantise="none"),  # MoCE-IR
+        Protocol("instructir-rgb", "rgb", "matlab", quantise="none", clips=False),  # InstructIR
+        Protocol("dcpt-rgb", "rgb", "matlab", quantise="round"),  # DCPT
+        Protocol("nafnet-3d", "rgb", "cube", quantise="round"),  # NAFNet
     )
 }
 
@@ -119,3 +132,22 @@ def protocol(name: str, scale: int = 1) -> Protocol:
     if name not in PROTOCOLS:
         raise UserError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
     return replace(PROTOCOLS[name], scale=scale)
+
+
+def protocols(names: str | Sequence[str], scale: int = 1) -> tuple[Protocol, ...]:
+    """The protocols of one name or several, in their order.
+
+    Args:
+        names: Of `PROTOCOLS`.
+        scale: As in `protocol`.
+
+    Raises:
+        UserError: No name, one that is unknown, or one twice.
+    """
+    names = [names] if isinstance(names, str) else list(names)
+    if not names:
+        raise UserError(f"no protocol is named: give some of {', '.join(PROTOCOLS)}")
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise UserError(f"protocol {name!r} is named twice: name each once")
+    return tuple(protocol(name, scale) for name in names)

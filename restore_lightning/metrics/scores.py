@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 from restore_lightning.io.arrays import where_float64_is
 from restore_lightning.metrics.mean_scores import mean_over_images, mean_scores
-from restore_lightning.metrics.protocols import Protocol
+from restore_lightning.metrics.protocols import Protocol, protocols
 from restore_lightning.metrics.protocols import protocol as _protocol
 
 SCORES = ("psnr", "ssim")
@@ -103,43 +103,55 @@ class SetScores:
 
     Args:
         factor: The set's degradation factor, for the tables.
-        protocol_name: How the images are scored.
+        protocol_names: How the images are scored, by one protocol or several; the first where none is asked for.
         versions: Their names.
         scale: How many times larger than the network's input the images are.
     """
 
     def __init__(
-        self, factor: str, protocol_name: str, versions: Sequence[str] = ("degraded", "restored"), scale: int = 1
+        self,
+        factor: str,
+        protocol_names: str | Sequence[str],
+        versions: Sequence[str] = ("degraded", "restored"),
+        scale: int = 1,
     ) -> None:
         self.factor = factor
-        self.protocol = _protocol(protocol_name, scale)
+        self.protocol, *_ = chosen = protocols(protocol_names, scale)
         self.versions = tuple(versions)
-        self._scores = ProtocolScores(self.protocol, "none")  # of all versions: processes gather once
+        # Each of all versions: processes gather once a protocol.
+        self._scores = {one.name: ProtocolScores(one, "none") for one in chosen}
+
+    @property
+    def protocol_names(self) -> tuple[str, ...]:
+        """The protocols, in their order."""
+        return tuple(self._scores)
 
     def to(self, device: torch.device | str) -> Self:
         """Keep the values on this device."""
-        self._scores.to(device)
+        for scores in self._scores.values():
+            scores.to(device)
         return self
 
     def update(self, images: Mapping[str, Tensor], clean: Tensor, numbers: Tensor) -> None:
         """Score (B, C, H, W) images in [0, 1], by version; `numbers` as in `ProtocolScores.update`, one per image."""
         clean = where_float64_is(clean)
         for place, version in enumerate(self.versions):
-            self._scores.update(images[version], clean, numbers * len(self.versions) + place)
+            for scores in self._scores.values():
+                scores.update(images[version], clean, numbers * len(self.versions) + place)
 
-    def compute(self) -> dict[str, Any]:
-        """{"images": number, version: {"psnr" (dB), "ssim", "identical"}}; to be called by every process.
+    def compute(self, by: str | None = None) -> dict[str, Any]:
+        """{"images": number, version: {"psnr" (dB), "ssim", "identical"}} by a protocol; to be called by every process.
 
         Means over the images of all processes; "identical" counts those that equal the clean image, which are left out
         of the PSNR's mean.
         """
-        numbers, scored = self._scored()
+        numbers, scored = self._scored(by)
         means = {version: asdict(mean_scores(one["psnr"], one["ssim"])) for version, one in scored.items()}
         return {"images": len(numbers), **means}
 
-    def per_image(self) -> dict[int, dict[str, dict[str, float]]]:
-        """{number: {version: {"psnr" (dB), "ssim"}}} over all processes; to be called by every process."""
-        numbers, scored = self._scored()
+    def per_image(self, by: str | None = None) -> dict[int, dict[str, dict[str, float]]]:
+        """{number: {version: {"psnr" (dB), "ssim"}}} by a protocol; to be called by every process."""
+        numbers, scored = self._scored(by)
         found: dict[int, dict[str, dict[str, float]]] = {number: {} for number in numbers.tolist()}
         for version, values in scored.items():
             columns = (values[score].tolist() for score in SCORES)
@@ -147,9 +159,10 @@ class SetScores:
                 entry[version] = dict(zip(SCORES, of_image, strict=True))
         return found
 
-    def _scored(self) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
+    def _scored(self, by: str | None) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
         """(N,) numbers, and by version the images' scores in that order."""
-        computed = {name: column.reshape(-1) for name, column in self._scores.compute().items()}
+        scores = self._scores[by or self.protocol.name]
+        computed = {name: column.reshape(-1) for name, column in scores.compute().items()}
         step = len(self.versions)
         return computed["numbers"][::step] // step, {
             version: {score: computed[score][place::step] for score in SCORES}
@@ -159,4 +172,4 @@ class SetScores:
     @property
     def images(self) -> int:
         """Number of images scored on this process, repeated ones included."""
-        return sum(map(len, self._scores.rows)) // len(self.versions)
+        return sum(map(len, self._scores[self.protocol.name].rows)) // len(self.versions)

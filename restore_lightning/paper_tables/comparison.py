@@ -15,6 +15,10 @@ SAME = {"mbn-rgb": "durn-rgb", "din-y": "matlab-y"}
 """Protocols that compute the same as another one."""
 
 
+_Scored = tuple[str, str]
+"""A run's name of a set, and a protocol that it was scored by."""
+
+
 class ShownRow(NamedTuple):
     """A row to show.
 
@@ -74,29 +78,32 @@ def compare(table: Table, runs: Mapping[Path, RunScores]) -> Comparison:
 def _rows(table: Table, run: Path, scores: RunScores) -> tuple[list[_Ours], list[str]]:
     """A run's rows in a table, and its scores of the table's sets that do not belong there."""
     scored = {name: result for name, result in scores.sets.items() if known_set(name) in table.sets}
+    by_protocol = {(name, by): one for name, all_of in scored.items() for by, one in all_of.by_protocol().items()}
     facts = network_facts(scores)
     for key, needed in table.requires.items():
         if scored and facts.get(key, needed) != needed:
             reason = f"its network has {key} {facts[key]}, this table's {needed}"
             return [], [f"{run}: {', '.join(scored)}: {reason}: left out"]
-    chosen = [_chosen(column, scored) for column in table.columns]
-    used = {name: result for name, result in scored.items() if any(name in names for names in chosen)}
+    chosen = [_chosen(column, by_protocol) for column in table.columns]
+    used = {key: result for key, result in by_protocol.items() if any(key in keys for keys in chosen)}
     left_out = [
-        f"{run}: {name} {_reason(table, name, result)}: left out" for name, result in scored.items() if name not in used
+        f"{run}: {name} {_reason(table, name, result)}: left out"
+        for name, result in scored.items()
+        if all((name, by) not in used for by in result.by_protocol())
     ]
     left_out += [
         f"{run}: {name}, {version}: a score is no number (NaN): left out"
-        for name, result in used.items()
+        for (name, _), result in used.items()
         for version, means in result.versions.items()
         if not means.are_numbers
     ]
     ours = []
     for version, title, method_facts in _methods(table, scores):
         cells = [
-            _mean([scored[name].versions.get(version) for name in names])
-            if names
+            _mean([used[key].versions.get(version) for key in keys])
+            if keys
             else _parameters(column, method_facts, scores)
-            for column, names in zip(table.columns, chosen, strict=True)
+            for column, keys in zip(table.columns, chosen, strict=True)
         ]
         if any(isinstance(cell, MeanScores) for cell in cells):
             row = ShownRow(f"{title} ({run})", cells, origin_of(version, scores, used))
@@ -104,17 +111,20 @@ def _rows(table: Table, run: Path, scores: RunScores) -> tuple[list[_Ours], list
     return ours, left_out
 
 
-def _chosen(column: Column, scored: Mapping[str, SetResult]) -> list[str]:
+def _chosen(column: Column, scored: Mapping[_Scored, SetResult]) -> list[_Scored]:
     """The names by which a run knows a column's sets, scored by its protocols; a mean is over all that it scored."""
     known = {
-        name: (known_set(name), _computed_by(result.protocol))
-        for name, result in scored.items()
+        (name, by): (known_set(name), _computed_by(by))
+        for (name, by), result in scored.items()
         if not _is_bundled(result)  # whose sets are called like their factors, as paper 2's mixed ones
     }
     wanted = [(test_set, _computed_by(protocol)) for test_set, protocol in column.sets.items()]
-    names = [next((name for name in known if known[name] == pair), "") for pair in wanted]
-    is_whole = all(names) and (len(names) == 1 or {test_set for test_set, _ in known.values()} == column.sets.keys())
-    return names if is_whole else []
+    first = {pair: key for key, pair in reversed(known.items())}
+    keys = [first[pair] for pair in wanted if pair in first]
+    is_whole = len(keys) == len(wanted) and (
+        len(keys) == 1 or {test_set for test_set, _ in known.values()} == column.sets.keys()
+    )
+    return keys if is_whole else []
 
 
 def _is_bundled(result: SetResult) -> bool:
@@ -131,8 +141,8 @@ def _reason(table: Table, name: str, result: SetResult) -> str:
         return f"is {BUNDLED}, no published set"
     columns = [column for column in table.columns if known_set(name) in column.sets]
     needed = dict.fromkeys(column.sets[str(known_set(name))] for column in columns)
-    if _computed_by(result.protocol) not in map(_computed_by, needed):
-        return f"was scored by {result.protocol}, this table's is {' or '.join(needed)}"
+    if not set(map(_computed_by, result.by_protocol())) & set(map(_computed_by, needed)):
+        return f"was scored by {', '.join(result.by_protocol())}, this table's is {' or '.join(needed)}"
     if all(len(column.sets) == 1 for column in columns):
         return f"is {known_set(name)} once more"
     return f"is a part of this table's means, over {', or over '.join(' and '.join(c.sets) for c in columns)}"

@@ -10,13 +10,13 @@ UNKNOWN = "not recorded"
 """For what a file of an older version does not say."""
 
 
-def origin_of(version: str, scores: RunScores, sets: Mapping[str, SetResult]) -> str:
+def origin_of(version: str, scores: RunScores, sets: Mapping[tuple[str, str], SetResult]) -> str:
     """Checkpoint and settings of a method, and for each set how, on how many images and on what it was scored.
 
     Args:
         version: What the method made.
         scores: Of its run.
-        sets: Those that the table shows.
+        sets: Those that the table shows, by their names and protocols.
     """
     parts = []
     if version != DEGRADED:
@@ -26,7 +26,7 @@ def origin_of(version: str, scores: RunScores, sets: Mapping[str, SetResult]) ->
             files = ", ".join(f"{factor} {path}" for factor, path in files.items())
         parts = [f"checkpoint {files}", _inference(method.inference)]
     return "; ".join(
-        [*parts, *(_set(name, result, version) for name, result in sets.items() if version in result.versions)]
+        [*parts, *(_set(name, result, version) for (name, _), result in sets.items() if version in result.versions)]
     )
 
 

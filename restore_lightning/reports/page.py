@@ -16,7 +16,7 @@ from restore_lightning.metrics import MeanScores
 from restore_lightning.reports import charts
 from restore_lightning.reports.charts import ImageScores
 from restore_lightning.reports.pictures import LOSSLESS, CodedPicture, Picture, coded_within
-from restore_lightning.reports.scores_json import RunScores, mean_over_sets
+from restore_lightning.reports.scores_json import RunScores, mean_over_sets, views_by_protocol
 
 MOST_BYTES = 9_900_000
 """Of the page."""
@@ -68,8 +68,16 @@ def render_page(
     """
     template = _environment().get_template("report.html")
     versions = list(scores.titles)
-    table = {name: _cells([one.versions[version] for version in versions]) for name, one in scores.sets.items()}
-    means = _cells([mean_over_sets([one.versions[version] for one in scores.sets.values()]) for version in versions])
+    table = [
+        (name, one, _cells([one.versions[version] for version in versions]))
+        for name, result in scores.sets.items()
+        for one in result.by_protocol().values()
+    ]
+    means = [
+        (by, _cells([mean_over_sets([one.versions[version] for one in sets.values()]) for version in versions]))
+        for by, sets in views_by_protocol(scores.sets).items()
+        if len(sets) > 1
+    ]
 
     def rendered(shown: Sequence[CodedPicture]) -> str:
         names = [f"picture-{index}" for index, _ in enumerate(shown, start=1)]
@@ -77,7 +85,7 @@ def render_page(
         return template.render(
             scores=scores,
             table=table,
-            means=means if len(scores.sets) > 1 else None,
+            means=means,
             shown=list(zip(names, shown, map(_steps, shown), strict=True)),
             dropped=len(pictures) - len(shown),
             distributions=_distributions(images, links),

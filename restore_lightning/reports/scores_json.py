@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -29,6 +29,7 @@ class SetResult:
         images: How many there are.
         versions: Scores of the degraded images and of those that each method restored.
         data: Where the images come from; None: not recorded.
+        others: Protocol -> the versions' scores, of protocols beside the first.
     """
 
     factor: str
@@ -36,6 +37,12 @@ class SetResult:
     images: int
     versions: Mapping[str, MeanScores]
     data: str | None = None
+    others: Mapping[str, Mapping[str, MeanScores]] = field(default_factory=dict)
+
+    def by_protocol(self) -> dict[str, "SetResult"]:
+        """Protocol -> the scores by it alone, the first one's first."""
+        scores = {self.protocol: self.versions, **self.others}
+        return {name: replace(self, protocol=name, versions=one, others={}) for name, one in scores.items()}
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,19 @@ class RunScores:
         return {DEGRADED: DEGRADED, **{version: method.title for version, method in self.methods.items()}}
 
 
+def views_by_protocol(sets: Mapping[str, SetResult]) -> dict[str, dict[str, SetResult]]:
+    """The sets by the first protocol of each, under "", then by each further protocol those that it scored.
+
+    Tables and means are of one of these: means over several protocols would be none.
+    """
+    further = dict.fromkeys(protocol for one in sets.values() for protocol in one.others)
+    scored = {name: one.by_protocol() for name, one in sets.items()}
+    first = {name: one[sets[name].protocol] for name, one in scored.items()}
+    return {"": first} | {
+        protocol: {name: one[protocol] for name, one in scored.items() if protocol in one} for protocol in further
+    }
+
+
 class OfFoldersError(UserError):
     """A `scores.json` that `restore score` wrote of two folders."""
 
@@ -98,7 +118,10 @@ def write_scores(path: Path, scores: RunScores) -> None:
     sets = {
         name: {
             **{"factor": result.factor, "protocol": result.protocol, "data": result.data, "images": result.images},
-            **{version: asdict(means) for version, means in result.versions.items()},
+            **_versions(result),
+            **(
+                {"protocols": {by: _versions(one) for by, one in result.by_protocol().items()}} if result.others else {}
+            ),
         }
         for name, result in scores.sets.items()
     }
@@ -117,6 +140,10 @@ def write_scores(path: Path, scores: RunScores) -> None:
         "sets": sets,
     }
     write_text(path, json_text(content))
+
+
+def _versions(result: SetResult) -> dict[str, dict[str, Any]]:
+    return {version: asdict(means) for version, means in result.versions.items()}
 
 
 def read_scores(path: Path) -> RunScores:
@@ -203,8 +230,17 @@ def _set_result(where: str, entry: Any) -> SetResult:
         if entry.get(key) is None:
             raise ValueError(f"{where} has no {key}")
     factor, protocol, images = (_entry(entry, key, kind, f"{where}, ") for key, kind in about.items())
-    versions = {key: _mean_scores(f"{where}, {key}", value) for key, value in entry.items() if isinstance(value, dict)}
-    return SetResult(factor, protocol, images, versions, _entry(entry, "data", str, f"{where}, "))
+    versions = _read_versions(where, {key: value for key, value in entry.items() if key != "protocols"})
+    others = {
+        by: _read_versions(f"{where}, {by}", _entry(entry["protocols"], by, dict, f"{where}, ") or {})
+        for by in _entry(entry, "protocols", dict, f"{where}, ") or {}
+        if by != protocol
+    }
+    return SetResult(factor, protocol, images, versions, _entry(entry, "data", str, f"{where}, "), others)
+
+
+def _read_versions(where: str, entry: Mapping[str, Any]) -> dict[str, MeanScores]:
+    return {key: _mean_scores(f"{where}, {key}", value) for key, value in entry.items() if isinstance(value, dict)}
 
 
 def _mean_scores(where: str, entry: Mapping[str, Any]) -> MeanScores:

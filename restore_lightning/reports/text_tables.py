@@ -7,7 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from restore_lightning.data.mixed_set import COMBINATIONS, PURE
-from restore_lightning.reports.scores_json import DEGRADED, RESTORED, RunScores, SetResult, mean_over_sets
+from restore_lightning.reports.scores_json import (
+    DEGRADED,
+    RESTORED,
+    RunScores,
+    SetResult,
+    mean_over_sets,
+    views_by_protocol,
+)
 
 MARKS = {True: "x", False: "-"}
 
@@ -15,20 +22,28 @@ Sets = Mapping[str, SetResult]
 
 
 def score_tables(scores: RunScores) -> str:
-    """The tables that suit a run: one method's sets, several methods (table 3), mixed sets (table 4)."""
-    pure = {name: one for name, one in scores.sets.items() if one.factor not in (*COMBINATIONS, "random", "mixed")}
+    """The tables that suit a run: one method's sets, several methods (table 3), mixed sets (table 4).
+
+    Those of several methods and of mixed sets come once more for each further protocol.
+    """
     tables = []
-    if len(pure) < len(scores.sets):
-        tables.append(subset_table(scores.titles, scores.sets))
-    if len(scores.methods) > 1 and pure:
-        tables.append(method_table(scores.titles, pure))
+    for by, sets in views_by_protocol(scores.sets).items():
+        pure = {name: one for name, one in sets.items() if one.factor not in (*COMBINATIONS, "random", "mixed")}
+        found = []
+        if len(pure) < len(sets):
+            found.append(subset_table(scores.titles, sets))
+        if len(scores.methods) > 1 and pure:
+            found.append(method_table(scores.titles, pure))
+        if found and by:
+            found[0] = f"by {by}:\n{found[0]}"
+        tables += found
     return "\n\n".join(tables) or set_table(scores.sets)
 
 
 def set_table(sets: Sets) -> str:
-    """One line per set: protocol, number of images, degraded, restored, gain in PSNR."""
+    """One line per set and protocol: number of images, degraded, restored, gain in PSNR."""
     rows = [["set", "factor", "protocol", "images", "degraded", "restored", "gain"]]
-    for name, one in sets.items():
+    for name, one in ((name, one) for name, result in sets.items() for one in result.by_protocol().values()):
         degraded, restored = one.versions[DEGRADED], one.versions[RESTORED]
         gain = restored.gain_over(degraded)
         shown = "-" if math.isnan(gain) else f"{gain:+.2f} dB"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from restore_lightning.metrics.functional import WINDOW_SIZE
+from restore_lightning.metrics.functional import LARGEST_WINDOW
 
 if TYPE_CHECKING:
     from restore_lightning.data.module import RestorationData
@@ -68,7 +68,7 @@ def _of_training(data: "RestorationData", task: "RestorationTask", factor: str) 
 
 def _of_scoring(data: "RestorationData", task: "RestorationTask", validation: bool) -> str:
     ways, crop = [], data.val_crop_size
-    if validation and (crop is None or crop > max(WINDOW_SIZE.values())):
+    if validation and (crop is None or crop > LARGEST_WINDOW):
         now = ", they are whole now" if crop is None else f" than {crop}"
         ways.append(f"cut the images smaller by --data.val_crop_size{now}")
     if "inference" in signature(type(task)).parameters:

@@ -76,7 +76,7 @@ class RestorationTask(LightningModule, ABC):
     """Factor -> the loss of the last logged row that has one."""
     idle_branches: ClassVar[bool] = False
     """Whether a step leaves parts of the network without a gradient."""
-    reserved: ClassVar = ("factor", "protocol", "data", "images", "degraded", "restored", "told", "before")
+    reserved: ClassVar = ("factor", "protocol", "protocols", "data", "images", "degraded", "restored", "told", "before")
     """Entries of a set in `scores.json` that no baseline can be called."""
 
     def __init__(

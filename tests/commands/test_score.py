@@ -69,6 +69,37 @@ def test_scores_are_scikit_images(protocol, restore, images):
     assert by_columns(rows) == {**found, "mean": [report["mean"]["psnr"], report["mean"]["ssim"]]}
 
 
+def test_several_protocols_at_once(restore, images):
+    """Each as by itself; the first one's scores stand where one protocol's do."""
+    shutil.copy(images / "clean/b.png", images / "noisy/b.png")
+    folders, alone = ("score", images / "noisy", images / "clean"), {}
+    for name in ("moce-rgb", "aio-rgb", "matlab-y"):
+        code, _, err = restore(*folders, "--protocol", name, "--json", images / f"{name}.json")
+        assert code == 0, err
+        alone[name] = json.loads((images / f"{name}.json").read_text())
+    files = ("--json", images / "out.json", "--csv", images / "out.csv")
+    code, out, err = restore(*folders, "--protocol", "moce-rgb,aio-rgb", "--protocol", "matlab-y", *files)
+    assert code == 0, err
+    report = json.loads((images / "out.json").read_text())
+    protocols = report.pop("protocols")
+    assert report == alone["moce-rgb"]
+    assert list(protocols) == list(alone)
+    for name, one in protocols.items():
+        assert one | {"protocol": name, "not_scored": []} == alone[name]
+    table, equal = out.splitlines()[:-3], out.splitlines()[-3:]
+    assert table[0].split() == list(alone)
+    means = [alone[name]["mean"] for name in alone]
+    shown = [f"{mean['psnr']:7.3f} dB  {mean['ssim']:.4f}" for mean in means]
+    assert table[-1] == "  ".join(["mean of 3 images", *shown])
+    assert equal[0] == "1 of 3 equal the clean image by moce-rgb: infinite PSNR, left out of its mean"
+    with (images / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name in alone:
+        found = by_columns([row for row in rows if row["protocol"] == name])
+        assert found == by_columns(alone[name]["images"]) | {"mean": [*alone[name]["mean"].values()]}
+    assert restore(*folders, "--protocol", "durn-y", *files)[0] == 0  # replaces them as its own
+
+
 def test_two_files(restore, images):
     code, out, err = restore("score", images / "noisy/a.png", images / "clean/a.png", "--protocol", "durn-rgb")
     assert code == 0, err
@@ -167,6 +198,9 @@ def test_gray_alpha_and_16_bit_files(protocol, restore, images, tmp_path):
         (("noisy", "clean", "--protocol", "sr-y"), "give --scale, e.g. 2"),
         (("noisy", "clean", "--protocol", "sr-y", "--scale", "0"), "--scale 0: give at least 1"),
         (("noisy", "clean", "--protocol", "matlab-y", "--scale", "4"), "matlab-y leaves no border out, drop it"),
+        (("noisy", "clean", "--protocol", "aio-rgb,nonsense"), "unknown protocol 'nonsense': choose one of"),
+        (("noisy", "clean", "--protocol", "aio-rgb", "--protocol", "aio-rgb"), "'aio-rgb' is named twice"),
+        (("noisy", "clean", "--protocol", "aio-rgb,sr-y"), "--protocol sr-y leaves out a border"),
         (
             ("noisy", "clean", "--protocol", "durn-y", "--json", "there"),
             "--json there exists already: give",

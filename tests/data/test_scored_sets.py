@@ -1,5 +1,6 @@
 """Which validation and test sets are scored."""
 
+import csv
 import io
 import json
 
@@ -54,7 +55,7 @@ def test_validation_images_that_cannot_be_read_are_named_at_the_start(photos, tm
 
 def test_sets_of_ones_own_from_shards(sets):
     own = {
-        "a": EvaluationConfig(shards=str(sets / "pairs"), factor="rain", protocol="matlab-y"),
+        "a": EvaluationConfig(shards=str(sets / "pairs"), factor="rain", protocol=["matlab-y", "durn-y"]),
         "b": EvaluationConfig(shards=str(sets / "pairs"), split="train", factor="rain"),
         "c": EvaluationConfig(shards=str(sets / "photos"), split="val", factor="noise", multiple=48),
         "d": EvaluationConfig(shards=str(sets / "pairs"), factor="rain", multiple=64),
@@ -62,12 +63,12 @@ def test_sets_of_ones_own_from_shards(sets):
     factors = {"rain": FactorConfig(), "noise": FactorConfig(protocol="mbn-rgb")}
     module = RestorationData(factors, test_sets=own)
     module.setup("test")
-    found = {dataset.name: (len(dataset), dataset.factor, dataset.protocol) for dataset in module.test_sets}
+    found = {dataset.name: (len(dataset), dataset.factor, dataset.protocols) for dataset in module.test_sets}
     assert found == {
-        "a": (1, "rain", "matlab-y"),
-        "b": (3, "rain", "durn-y"),
-        "c": (1, "noise", "mbn-rgb"),
-        "d": (1, "rain", "durn-y"),
+        "a": (1, "rain", ("matlab-y", "durn-y")),
+        "b": (3, "rain", ("durn-y",)),
+        "c": (1, "noise", ("mbn-rgb",)),
+        "d": (1, "rain", ("durn-y",)),
     }
     whole, _, photograph, cut = (dataset[0] for dataset in module.test_sets)
     assert torch.equal(whole["degraded"].int(), whole["clean"].int() + 20)
@@ -99,6 +100,7 @@ def test_sets_of_ones_own(restore, trained, folders):
     sets = {
         "clean only": {"clean": str(folders / "clean")},
         "pairs": {"clean": str(folders / "clean"), "degraded": str(folders / "dark"), "protocol": "durn-rgb"},
+        "twice": {"clean": str(folders / "clean"), "protocol": ["aio-rgb", "durn-y"]},
     }
     words = ("--data.test_sets", json.dumps(sets), "--trainer.limit_test_batches", "1.0")
     code, _, err = restore("test", "--config", trained / "config.yaml", *words)
@@ -107,7 +109,24 @@ def test_sets_of_ones_own(restore, trained, folders):
     assert {name: (e["factor"], e["protocol"], e["images"]) for name, e in found.items()} == {
         "clean only": ("rain", "durn-y", 3),
         "pairs": ("rain", "durn-rgb", 3),
+        "twice": ("rain", "aio-rgb", 3),
     }
+    by = found["twice"]["protocols"]
+    assert list(by) == ["aio-rgb", "durn-y"]
+    assert by["aio-rgb"] == {version: found["twice"][version] for version in ("degraded", "restored")}
+    assert by["durn-y"] == {version: found["clean only"][version] for version in ("degraded", "restored")}
+    with (trained / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name, entry in (("aio-rgb", by["aio-rgb"]), ("durn-y", by["durn-y"])):
+        ssims = [float(row["ssim"]) for row in rows if (row["set"], row["protocol"]) == ("twice", name)]
+        assert np.mean(ssims) == pytest.approx(np.mean([means["ssim"] for means in entry.values()]))
+    page = (trained / "report/index.html").read_text(encoding="utf-8")
+    assert page.count("rain, aio-rgb, 3 images") == 1
+    assert page.count("rain, durn-y, 3 images") == 2
+    words = ("--data.test_sets", json.dumps({"own": {"clean": str(folders / "clean"), "protocol": []}}))
+    code, _, err = restore("test", "--config", trained / "config.yaml", *words)
+    assert code == 2
+    assert "no protocol is named: give some of durn-rgb" in err
     # Nine levels darker, apart from rounding: 20 log10(255 / 9).
     assert found["pairs"]["degraded"]["psnr"] == pytest.approx(29.046, abs=0.001)
 

@@ -67,7 +67,7 @@ def test_operations_of_an_image_of_720_lines(name, dtype):
     scores.update(image, image, number)
     with Recorded() as recorded:
         scores.update(image, image, number)
-    assert recorded.operations.total() <= 100
+    assert recorded.operations.total() <= 110
     assert not recorded.waits.total(), recorded.waits
 
 
@@ -83,7 +83,7 @@ def test_a_set_is_read_once():
     assert not recorded.waits.total(), recorded.waits
 
 
-@pytest.mark.parametrize("window", ["matlab", "skimage"])
+@pytest.mark.parametrize("window", ["matlab", "skimage", "cube"])
 @pytest.mark.parametrize("at_once", [1, 2**18, 2**19, 2**26])
 def test_tiles_change_no_score(window, at_once):
     restored, clean = (version[:, :, :, :45].repeat(1, 1, 2, 2).double()[:3] for version in images())

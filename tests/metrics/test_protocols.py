@@ -16,9 +16,9 @@ from restore_lightning.data.module import RestorationData
 from restore_lightning.degradations import Jpeg
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import from_array, in_colour, read_image, to_float
-from restore_lightning.metrics import PROTOCOLS, protocol, psnr, ssim
+from restore_lightning.metrics import PROTOCOLS, protocol, protocols, psnr, ssim
 from restore_lightning.metrics.mean_scores import mean_over_images
-from tests.references import GAUSSIAN, TABLE, by_scikit_image, y_matlab, y_rounded
+from tests.references import GAUSSIAN, TABLE, by_scikit_image, cubic_ssim, y_matlab, y_rounded
 
 
 def batch(*images):
@@ -53,7 +53,9 @@ def test_every_protocol_against_scikit_image(name, pairs, device):
         assert found[1] == pytest.approx(expected[1], abs=1e-5)
         alone = scored.scores(restored[i : i + 1], clean[i : i + 1])
         assert [float(alone["psnr"]), float(alone["ssim"])] == pytest.approx(found, rel=1e-12)
-        coded = [image.transpose(2, 0, 1)[None] for image in (TABLE[name][2](a).clip(0, 255).astype(np.uint8), b)]
+        in_bytes = TABLE[name][2](a).clip(0, 255).astype(np.uint8)
+        expected = by_scikit_image(in_bytes, b, name)
+        coded = [image.transpose(2, 0, 1)[None] for image in (in_bytes, b)]
         for given in (coded, [torch.from_numpy(np.ascontiguousarray(image)).to(device) for image in coded]):
             again = scored.scores(*given)
             assert type(again["psnr"]) is type(given[0])
@@ -77,19 +79,42 @@ def test_every_protocol_on_research_images(name, shared):
         assert float(found["ssim"]) == pytest.approx(expected[1], abs=1e-5)
 
 
-@pytest.mark.parametrize("window", ["matlab", "skimage"])
+@pytest.mark.parametrize("window", ["matlab", "skimage", "skimage-gaussian"])
 @pytest.mark.parametrize("size", [(11, 11), (11, 42), (43, 12), (42, 74), (75, 107)])
 def test_ssim_of_any_size_and_of_floats(size, window):
     """Sizes around the blocks that are filtered at once; scikit-image in float64."""
     rng = np.random.default_rng(1)
     a, b = rng.uniform(0, 1, (2, 3, *size)), rng.uniform(0, 1, (2, 3, *size))
-    settings = {"data_range": 1.0, "channel_axis": 0, "full": True, **(GAUSSIAN if window == "matlab" else {})}
-    border = 5 if window == "matlab" else 3
+    gaussian = GAUSSIAN | {"use_sample_covariance": window == "skimage-gaussian"}
+    settings = {"data_range": 1.0, "channel_axis": 0, "full": True, **({} if window == "skimage" else gaussian)}
+    border = 3 if window == "skimage" else 5
     maps = [
         structural_similarity(x, y, **settings)[1][:, border:-border, border:-border] for x, y in zip(a, b, strict=True)
     ]
     found = ssim(torch.from_numpy(a), torch.from_numpy(b), window, data_range=1.0)
     assert found.tolist() == pytest.approx([similar.mean() for similar in maps], abs=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (2, 40), (11, 11), (32, 43), (75, 107)])
+def test_ssim_over_the_channels_too(size, channels):
+    """Of any size: scipy repeats the borders as the authors' code does."""
+    a, b = np.random.default_rng(1).uniform(0, 255, (2, 2, channels, *size))
+    expected = [cubic_ssim(*(image.transpose(1, 2, 0) for image in pair)) for pair in zip(a, b, strict=True)]
+    assert ssim(a, b, "cube").tolist() == pytest.approx(expected, abs=1e-12)
+    assert ssim(*map(torch.from_numpy, (a, b)), "cube").tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_what_is_scored_as_it_is():
+    """Neither cut off nor rounded, and by "instructir-rgb" not clipped either."""
+    clean = torch.full((1, 3, 16, 16), 100 / 255, dtype=torch.float64)
+    for name in ("aio-rgb", "moce-rgb", "instructir-rgb"):
+        assert protocol(name).psnr(clean + 0.1 / 255, clean).item() == pytest.approx(20 * np.log10(2550))
+    outside = torch.cat([clean[..., :8] + 1, clean[..., 8:] - 1], dim=3)
+    inside = outside.clamp(0, 1)
+    assert protocol("instructir-rgb").psnr(outside, clean).item() == pytest.approx(0, abs=1e-9)
+    assert torch.equal(protocol("aio-rgb").psnr(outside, clean), protocol("aio-rgb").psnr(inside, clean))
+    assert torch.equal(protocol("instructir-rgb").psnr(inside, clean), protocol("aio-rgb").psnr(inside, clean))
 
 
 def test_quantisation_cuts_off():
@@ -147,7 +172,10 @@ def test_what_protocols_refuse(name):
             scored.psnr(gray, clean)
     assert scored.psnr(gray, gray).isposinf().all()
     small = clean[..., : 14 if name == "sr-y" else 6]
-    with pytest.raises(ValueError, match=r"SSIM \((matlab|skimage)\) needs (7x7|11x11) pixels"):
+    if name == "nafnet-3d":  # repeats borders
+        assert scored.ssim(small, small).tolist() == pytest.approx([1, 1])
+        return
+    with pytest.raises(ValueError, match=r"SSIM \((matlab|skimage|skimage-gaussian)\) needs (7x7|11x11) pixels"):
         scored.ssim(small, small)
 
 
@@ -232,6 +260,89 @@ def test_anchors(images, name, expected_psnr, expected_ssim, shared):
     scores = [protocol(name).scores(*(from_array(image)[None] for image in pair)) for pair in found]
     assert np.mean([float(score["psnr"]) for score in scores]) == pytest.approx(expected_psnr, abs=0.01)
     assert np.mean([float(score["ssim"]) for score in scores]) == pytest.approx(expected_ssim, abs=5e-4)
+
+
+ALL_IN_ONE = ("aio-rgb", "moce-rgb", "instructir-rgb")
+"""Whose SSIMs the anchors call u, g and p."""
+
+
+def cut(image):
+    """The centre, of multiples of 16 pixels."""
+    (top, below), (left, right) = (((side % 16) // 2, (side % 16 + 1) // 2) for side in image.shape[:2])
+    return image[top : image.shape[0] - below, left : image.shape[1] - right]
+
+
+def assert_anchor(pairs, psnr, ssims, names=ALL_IN_ONE):
+    """Means over pairs of (H, W, 3) arrays in 0..255."""
+    for name, expected in zip(names, ssims, strict=True):
+        scores = [
+            protocol(name).scores(*(image.transpose(2, 0, 1)[None] / 255 for image in pair)).values() for pair in pairs
+        ]
+        found = np.mean([[value.item() for value in score] for score in scores], axis=0)
+        assert found[0] == pytest.approx(psnr, abs=0.01), name
+        assert found[1] == pytest.approx(expected, abs=5e-4), name
+
+
+@pytest.mark.slow
+def test_anchors_of_noisy_images(shared):
+    """ALL_IN_ONE.md's table of 12 images: noise of 15, then 25, then 50 from one stream of NumPy's old generator."""
+    cleans = [cut(read(path)) for path in sorted((shared / "data/CBSD68/original_png").iterdir())]
+    assert len(cleans) == 12
+    stream = np.random.RandomState(0)
+    for sigma, truncated, clipped, unclipped in (
+        (15, (24.837, (0.5745, 0.5546, 0.5552)), (24.841, (0.5744, 0.5545, 0.5551)), (24.612, (0.5432,))),
+        (25, (20.525, (0.4040, 0.3800, 0.3804)), (20.524, (0.4039, 0.3799, 0.3803)), (20.174, (0.3674,))),
+        (50, (14.948, (0.2131, 0.1922, 0.1924)), (14.944, (0.2130, 0.1921, 0.1923)), (14.152, (0.1776,))),
+    ):
+        noisy = [(clean + sigma * stream.randn(*clean.shape), clean) for clean in cleans]
+        assert_anchor([(np.floor(image.clip(0, 255)), clean) for image, clean in noisy], *truncated)
+        assert_anchor([(image.clip(0, 255), clean) for image, clean in noisy], *clipped)
+        assert_anchor(noisy, *unclipped, names=["instructir-rgb"])
+        rounded = clipped[0], clipped[1][2:]
+        assert_anchor(noisy, *rounded, names=["dcpt-rgb"])
+
+
+def hazy(folder):
+    """SOTS indoor: 10 pixels are cut off the clean images, then both to the centre of multiples of 16."""
+    cleans = {name: read(folder / f"RESIDE/SOTS/gt/{name}.png")[10:-10, 10:-10] for name in ("1400", "1401")}
+    files = sorted((folder / "RESIDE/SOTS/hazy").iterdir())
+    return [(cut(read(path)), cut(cleans[path.name[:4]])) for path in files]
+
+
+def blurred(folder):
+    return [
+        tuple(read(folder / f"GoPro_pairs/{scene}_{kind}1.png") for kind in ("blur", "sharp"))
+        for scene in ("Flower", "Istanbul")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "count", "psnr", "ssims"),
+    [
+        (hazy, 4, 15.763, (0.7976, 0.7964, 0.7964)),
+        pytest.param(blurred, 2, 24.579, (0.7607, 0.7684, 0.7690), marks=pytest.mark.slow),
+        pytest.param(
+            lambda folder: published_pairs(folder, "Rain12"), 12, 28.815, (0.8280, 0.8350, 0.8354),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)  # fmt: skip
+def test_anchors_of_degraded_inputs(pairs, count, psnr, ssims, shared):
+    """ALL_IN_ONE.md; files of 8 bits, for which "dcpt-rgb" is "instructir-rgb"."""
+    found = pairs(shared / "data")
+    assert len(found) == count
+    assert_anchor(found, psnr, (*ssims, ssims[2]), names=(*ALL_IN_ONE, "dcpt-rgb"))
+
+
+def test_several_protocols():
+    assert [one.name for one in protocols(["moce-rgb", "aio-rgb"])] == ["moce-rgb", "aio-rgb"]
+    assert [one.scale for one in protocols("sr-y", 3)] == [3]
+    with pytest.raises(UserError, match="no protocol is named: give some of durn-rgb, durn-y"):
+        protocols([])
+    with pytest.raises(UserError, match="protocol 'aio-rgb' is named twice"):
+        protocols(["aio-rgb", "moce-rgb", "aio-rgb"])
+    with pytest.raises(UserError, match=r"unknown protocol 'aio': choose one of .*aio-rgb, moce-rgb"):
+        protocols(["aio-rgb", "aio"])
 
 
 @pytest.mark.slow

@@ -94,6 +94,27 @@ def test_a_set_of_another_protocol_is_left_out_and_named(compared):
     assert len(comparison.left_out) == 1
 
 
+def test_a_set_by_several_protocols_gives_the_tables_one(compared):
+    """Whichever stands first; what the others are for is no reproach."""
+    scores = {name: {"restored": {"psnr": psnr, "ssim": 0.5}} for name, psnr in (("aio-rgb", 20), ("matlab-y", 36))}
+    sets = {"Rain12": entry("durn-y") | {"protocols": scores}, "Rain100L": entry("durn-y") | {"protocols": {}}}
+    comparison = compared("drn-1", content(sets))
+    ((_, line),) = ours(comparison)
+    assert line.cells == [None, None, MeanScores(36, 0.5), 10595]
+    assert "Rain12 by matlab-y, 12 images" in line.origin
+    assert comparison.left_out == ["runs/a: Rain100L was scored by durn-y, this table's is matlab-y: left out"]
+    del scores["matlab-y"]
+    comparison = compared("drn-1", content(sets))
+    assert "Rain12 was scored by durn-y, aio-rgb, this table's is matlab-y: left out" in comparison.left_out[0]
+
+
+def test_one_set_fills_columns_of_several_protocols(compared):
+    both = {"durn-y": {"restored": {"psnr": 28, "ssim": 0.8}}, "jpeg-gray": {"restored": {"psnr": 29.5, "ssim": 0.82}}}
+    sets = {"LIVE1": entry("durn-y", 29, restored=(28, 0.8)) | {"protocols": both}}
+    ((_, line),) = ours(compared("mbn-3", content(sets, network("MBN"))))
+    assert line.cells == [None, None, None, MeanScores(28, 0.8), MeanScores(29.5, 0.82)]
+
+
 def test_protocols_that_compute_the_same_are_one(compared):
     comparison = compared("din-6", content({"Rain12": entry("matlab-y")}))
     (line,) = [line for _, line in ours(comparison) if line.method.startswith("DRN")]

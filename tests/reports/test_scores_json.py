@@ -1,5 +1,6 @@
 """What `scores.json` says: today's files word by word, those of older versions, and what is none."""
 
+import json
 import math
 import subprocess
 import sys
@@ -138,6 +139,19 @@ def test_the_first_versions_files(tmp_path):
     assert scores == RunScores(kept, scores.methods)
 
 
+def test_scores_by_several_protocols(tmp_path):
+    by = {"aio-rgb": (27.5, 0.75), "moce-rgb": (27.5, 0.5)}
+    others = {name: {"restored": MeanScores(*scores)} for name, scores in by.items()}
+    one = SetResult("rain", "durn-y", 3, {"restored": MeanScores(30.0, 0.875)}, "photographs", others)
+    write_scores(tmp_path / "scores.json", RunScores({"rain": one}, {"restored": Method("DRN", "a.ckpt")}))
+    entry = json.loads((tmp_path / "scores.json").read_text())["sets"]["rain"]
+    assert (entry["protocol"], entry["restored"]["psnr"]) == ("durn-y", 30.0)  # as of one
+    assert list(entry["protocols"]) == ["durn-y", "aio-rgb", "moce-rgb"]
+    assert entry["protocols"]["durn-y"] == {"restored": entry["restored"]}
+    assert entry["protocols"]["moce-rgb"] == {"restored": {"psnr": 27.5, "ssim": 0.5, "identical": 0}}
+    assert read_scores(tmp_path / "scores.json").sets == {"rain": one}
+
+
 def test_files_without_ways_of_the_methods(tmp_path):
     """There was one checkpoint and one way of use, the tested network's."""
     old = content({"Rain12": entry(told=(31.0, 0.9))}, methods={"told": "MBN", "restored": "R-MBN"})
@@ -170,6 +184,8 @@ def test_scores_of_folders_are_passed_over(tmp_path):
         ({"sets": {"Rain12": entry() | {"images": True}}}, "set 'Rain12', images True: no whole number"),
         ({"sets": {"Rain12": entry() | {"data": ["a"]}}}, "set 'Rain12', data ['a']: no text"),
         ({"sets": {"Rain12": entry(restored=("high", 0.9))}}, "set 'Rain12', restored: no psnr and ssim"),
+        ({"sets": {"Rain12": entry() | {"protocols": "aio-rgb"}}}, "set 'Rain12', protocols 'aio-rgb': no mapping"),
+        ({"sets": {"Rain12": entry() | {"protocols": {"aio-rgb": 1}}}}, "set 'Rain12', aio-rgb 1: no mapping"),
         ({"sets": {"Rain12": entry()}, "network": "DRN"}, "network 'DRN': no mapping"),
         ({"sets": {"Rain12": entry()}, "network": {"init_args": "T"}}, "init_args 'T': no mapping"),
         ({"sets": {"Rain12": entry()}, "parameters": 1.5}, "parameters 1.5: no whole number"),

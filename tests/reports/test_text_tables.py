@@ -1,5 +1,7 @@
 """The tables' layouts, with numbers whose means are easy."""
 
+from dataclasses import replace
+
 from restore_lightning.metrics import MeanScores
 from restore_lightning.reports.scores_json import Method, RunScores, SetResult
 from restore_lightning.reports.text_tables import score_tables
@@ -35,6 +37,35 @@ def test_one_method_has_a_line_per_set_with_the_gain():
         "+1.50",
         "dB",
     ]
+
+
+def by_two(factor, *psnrs):
+    """Scored by a second protocol as 100 dB more."""
+    first = result(factor, *psnrs)
+    others = {version: MeanScores(means.psnr + 100, means.ssim) for version, means in first.versions.items()}
+    return replace(first, others={"aio-rgb": others})
+
+
+def test_several_protocols_have_a_line_each():
+    scores = RunScores({"a": by_two("rain", 20, 0, 21.5), "b": result("haze", 10, 0, 12)}, ONE)
+    _, *lines = cells(score_tables(scores))
+    assert [(line[0], line[2], line[4]) for line in lines] == [
+        ("a", "mbn-rgb", "20.00"),
+        ("a", "aio-rgb", "120.00"),
+        ("b", "mbn-rgb", "10.00"),
+    ]
+
+
+def test_several_protocols_have_a_table_each_beside_other_methods():
+    """Means are of one protocol."""
+    sets = {"rain": by_two("rain", 20, 30, 28), "haze": by_two("haze", 10, 20, 16), "blur": result("blur", 0, 0, 0)}
+    first, second = score_tables(RunScores(sets, TWO)).split("\n\n")
+    assert cells(first)[0] == ["rain", "haze", "blur", "mean"]
+    heading, *table = second.splitlines()
+    assert heading == "by aio-rgb:"
+    assert table[0].split() == ["rain", "haze", "mean"]
+    assert table[1].split() == ["protocol", "aio-rgb", "aio-rgb"]
+    assert table[-1].endswith("128.00 / 0.2800  116.00 / 0.1600  122.00 / 0.2200")
 
 
 def test_sets_of_identical_images_do_not_swallow_the_mean():
