@@ -68,6 +68,7 @@ CASES = {
     "MBN, quickstart": Case(
         lambda: MultiBranchTask(MBN(width=8, init="scaled")), {"rain": 1, "blur": 1, "jpeg": 2, "haze": 2}, batch=4
     ),
+    "MBN, NAFNet stem": Case(lambda: MultiBranchTask(MBN(stem="nafnet", init="scaled")), PAPER_CYCLE),
     # Every image passes all branch pairs, whatever its factor: one minibatch is like another.
     "R-MBN": Case(lambda: RecurrentTask(MBN(init="scaled")), {"jpeg": 1}, batch=1, gpu_batch=4),
     "DuRN-US": Case(lambda: SingleFactorTask(DuRN("US")), {"haze": 1}),

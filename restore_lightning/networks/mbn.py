@@ -11,6 +11,7 @@ from restore_lightning.networks.attention import SEResNet, Statistic
 from restore_lightning.networks.branches import PAIRS, BranchSettings, ConvLSTMInput, PairKind
 from restore_lightning.networks.dual_residual import BlockSpec, DualResidualBlock, durb_m
 from restore_lightning.networks.info import NetworkInfo, SizeRule, tiling_of
+from restore_lightning.networks.naf_pair import NAF_STEM, NAFPair
 
 Design = Literal["improved", "minimal", "minimal_text"]
 
@@ -65,13 +66,14 @@ class MBN(nn.Module):
         pairs: Kind of pair by factor, where it differs from the design's.
         width: Channels next to the image; 64 and 96 channels of the paper are 2 and 3 times this.
             Even.
-        stem: (k1, k2, dilation) of each DuRB-M of the stem.
+        stem: (k1, k2, dilation) of each DuRB-M of the stem; None: the paper's five. "nafnet": NAFNet's blocks in
+            their place (`NAF_STEM`), which neither `statistics` nor `fusion` change.
         extra: The same for the blocks between output branches, one fewer than levels. None: the
             paper's M6, M7, M8, the last one repeated where more are needed.
         iterations: Passes of a convlstm pair.
         scales: Scales of a multiscale pair.
-        statistics: Statistics of the attention in each block's first module (table 1: TV, GAP).
-        fusion: Fused second operation in each block (table 1: Fusion).
+        statistics: Statistics of the attention in each DuRB-M's first module (table 1: TV, GAP).
+        fusion: Fused second operation in each DuRB-M (table 1: Fusion).
         init: "torch": torch's defaults, as the authors. "scaled": see `scaled_init`; for short runs.
         released: Compute multiscale outputs as the authors' released network does; for their
             checkpoints only.
@@ -90,7 +92,7 @@ class MBN(nn.Module):
         design: Design = "improved",
         pairs: dict[str, PairKind] | None = None,
         width: int = 32,
-        stem: list[tuple[int, int, int]] | None = None,
+        stem: list[tuple[int, int, int]] | Literal["nafnet"] | None = None,
         extra: list[tuple[int, int, int]] | None = None,
         iterations: int = 4,
         scales: int = 3,
@@ -109,11 +111,14 @@ class MBN(nn.Module):
         if width % 2:
             raise ValueError(f"width={width}: must be even (an output branch has 1.5 times as many channels)")
 
-        stem_blocks = [BlockSpec(*spec) for spec in (STEM if stem is None else stem)]
+        stem_blocks = _stem(stem)
         extra_blocks = [BlockSpec(*spec) for spec in _extra(max(self.levels.values()), extra)]
-        if not stem_blocks:
-            raise ValueError("stem: name at least one block as [k1, k2, dilation]")
-        self.stem = nn.ModuleList(durb_m(spec, 3 * width, 2 * width, statistics, fusion) for spec in stem_blocks)
+        self.stem = nn.ModuleList(
+            durb_m(spec, 3 * width, 2 * width, statistics, fusion)
+            if isinstance(spec, BlockSpec)
+            else NAFPair(3 * width, 2 * width, *spec)
+            for spec in stem_blocks
+        )
         self.extra = nn.ModuleList(durb_m(spec, 3 * width, 2 * width, statistics, fusion) for spec in extra_blocks)
 
         settings = BranchSettings(width, iterations, scales, design == "minimal_text", released)
@@ -132,9 +137,9 @@ class MBN(nn.Module):
             factors=tuple(self.levels),
             channels=3,
             scale=1,
-            sizes={factor: self._size_rule(factor, stem_blocks + extra_blocks) for factor in self.levels},
+            sizes={factor: self._size_rule(factor, [*stem_blocks, *extra_blocks]) for factor in self.levels},
             tiling=tiling_of(self),
-            half_precision=True,
+            half_precision=stem != "nafnet",  # not measured with trained weights
             channels_last=True,
         )
 
@@ -169,14 +174,15 @@ class MBN(nn.Module):
         input_branch = self.inputs["shared" if self.shared_input else factor]
         return [input_branch, *self.stem, *self.extra[:level], self.outputs[factor]]
 
-    def _size_rule(self, factor: str, blocks: list[BlockSpec]) -> SizeRule:
+    def _size_rule(self, factor: str, blocks: Sequence[BlockSpec | tuple[int, int]]) -> SizeRule:
         """Reflection padding must be smaller than the map it pads; r (and x, half of it) set the bound."""
         input_branch: Any = self.inputs["shared" if self.shared_input else factor]
         stride: int = input_branch.r_stride
         used = blocks[: len(self.stem) + self.levels[factor]]
+        reaches = [block.reach for block in used if isinstance(block, BlockSpec)]  # a NAFPair pads by zeros
         multiple = 2 * stride
         rule = SizeRule(multiple, 1)
-        return SizeRule(multiple, rule.padded(stride * max(4, 1 + max(block.reach for block in used))))
+        return SizeRule(multiple, rule.padded(stride * max([4, *(1 + reach for reach in reaches)])))
 
 
 def scaled_init(network: MBN) -> None:
@@ -199,6 +205,9 @@ def scaled_init(network: MBN) -> None:
             elif isinstance(module, DualResidualBlock):
                 for path in (module.t1, module.t2):
                     last_convolution(path).weight.mul_(RESIDUAL_GAIN)
+            elif isinstance(module, NAFPair):
+                for path in (module.up, module.down):
+                    last_convolution(path).weight.mul_(RESIDUAL_GAIN)
             elif isinstance(module, ConvLSTMInput):
                 last_convolution(module.residual).weight.mul_(GATE_GAIN)
         for module in network.outputs.values():
@@ -220,6 +229,16 @@ def _pair_kinds(factors: list[str], design: Design, chosen: dict[str, PairKind])
     if chosen:
         raise ValueError(f"pairs: design {design!r} has one shared input branch and basic pairs only; use 'improved'")
     return dict.fromkeys(factors, "basic")
+
+
+def _stem(
+    given: Sequence[tuple[int, int, int]] | Literal["nafnet"] | None,
+) -> list[BlockSpec] | list[tuple[int, int]]:
+    if given == "nafnet":
+        return list(NAF_STEM)
+    if given == [] or isinstance(given, str):
+        raise ValueError(f"stem={given!r}: name at least one block as [k1, k2, dilation], or 'nafnet'")
+    return [BlockSpec(*spec) for spec in (STEM if given is None else given)]
 
 
 def _extra(needed: int, given: list[tuple[int, int, int]] | None) -> list[tuple[int, int, int]]:

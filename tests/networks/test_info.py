@@ -45,6 +45,7 @@ NETWORKS = {
     "MBN": lambda: MBN(LEVELS, width=2),
     "released MBN": lambda: MBN(LEVELS, width=2, released=True, **BLOCK),
     "MBN of two scales": lambda: MBN(LEVELS, width=2, scales=2, **BLOCK),
+    "MBN of NAFNet's blocks": lambda: MBN(LEVELS, width=2, stem="nafnet", iterations=1, scales=1),
     "MBN minimal": lambda: MBN(LEVELS, "minimal", width=2),
     "MBN minimal_text": lambda: MBN(LEVELS, "minimal_text", width=2),
     "MBN without statistics": lambda: MBN(
@@ -119,7 +120,10 @@ def reaches_far(network, factor=None):
     return not torch.equal(before, after)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "MBN of NAFNet's blocks")) for name in NETWORKS],
+)
 def test_tiling(name):
     network = made(name)
     far = [reaches_far(network, factor) for factor in each_factor(network)]
@@ -148,7 +152,7 @@ def half_precision_is_safe(network, factor=None):
 def test_half_precision(name):
     """What declares it is safe with fresh weights at least; the released DRN, which is so too, is not when trained."""
     network = made(name)
-    assert network.info.half_precision == isinstance(network, MBN)
+    assert network.info.half_precision == (isinstance(network, MBN) and name != "MBN of NAFNet's blocks")
     if network.info.half_precision:
         assert all(half_precision_is_safe(network, factor) for factor in each_factor(network))
 

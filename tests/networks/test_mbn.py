@@ -5,6 +5,7 @@ import torch
 
 from restore_lightning.networks import MBN
 from restore_lightning.networks.branches import BasicInput, ConvLSTMInput, MultiScaleInput
+from restore_lightning.networks.naf_pair import NAFPair
 
 FACTORS = ["rain", "blur", "jpeg", "haze"]
 
@@ -35,6 +36,28 @@ def test_parameters_of_every_part_are_the_papers(full):
         "jpeg": 478_089,
         "haze": 128_579,
     }
+
+
+def test_a_stem_of_nafnets_blocks(full):
+    """The same branches; statistics and fusion are those of the blocks between output branches."""
+    with torch.device("meta"):
+        network = MBN(stem="nafnet")
+        plain = MBN(stem="nafnet", statistics=[], fusion=False)
+    assert [count(pair) for pair in network.stem] == [757_088] * 5
+    assert count(network) - count(network.stem) == count(full) - count(full.stem)
+    assert count(plain.stem) == count(network.stem) == 3_785_440
+    assert count(plain.extra) < count(network.extra)
+
+
+def test_a_fresh_pair_of_nafnets_blocks():
+    """What x and r hold is exchanged; the blocks begin as the identity."""
+    torch.manual_seed(0)
+    pair = NAFPair(6, 4, 1, 2)
+    x, r = torch.rand(2, 6, 5, 3), torch.rand(2, 4, 10, 6)
+    expected = r + torch.pixel_shuffle(pair.up[0](x), 2)
+    found = pair(x, r)
+    torch.testing.assert_close(found[1], expected)
+    torch.testing.assert_close(found[0], x + pair.down(expected))
 
 
 def test_minimal_design_shares_one_input_branch():
@@ -87,6 +110,7 @@ def test_any_hierarchy(hierarchy, levels, design):
         ({"width": 0}, "at least 2"),
         ({"stem": []}, "at least one block"),
         ({"stem": [(4, 3, 1)]}, "odd"),
+        ({"stem": "durb"}, "stem='durb': .* or 'nafnet'"),
         ({"extra": [(3, 3, 1)]}, "3 between them"),
         ({"pairs": {"snow": "basic"}}, "snow is not in the hierarchy"),
         ({"pairs": {"rain": "basic"}, "design": "minimal"}, "improved"),
@@ -116,8 +140,9 @@ def test_outputs_coarsest_first():
     assert [tuple(o.shape[2:]) for o in network(image, "rain")] == [(64, 96)]
 
 
-def test_scaled_init_keeps_the_size_of_the_features():
-    network = MBN(width=8, init="scaled")
+@pytest.mark.parametrize("stem", [None, "nafnet"])
+def test_scaled_init_keeps_the_size_of_the_features(stem):
+    network = MBN(width=8, stem=stem, init="scaled")
     image = torch.rand(2, 3, 64, 64)
     sizes = []
     for output in network.outputs.values():
@@ -136,9 +161,10 @@ def test_scaled_init_returns_the_input():
         torch.testing.assert_close(network(image, factor)[-1], image, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("stem", [None, "nafnet"])
 @pytest.mark.parametrize("factor", FACTORS)
-def test_gradients_reach_exactly_the_active_branch(factor):
-    network = MBN(width=2)
+def test_gradients_reach_exactly_the_active_branch(factor, stem):
+    network = MBN(width=2, stem=stem)
     outputs = network(torch.rand(1, 3, 64, 64), factor)
     torch.stack([output.square().sum() for output in outputs]).sum().backward()
     active = {id(p) for module in network.path(factor) for p in module.parameters()}
