@@ -110,7 +110,7 @@ PROTOCOLS = {
         Protocol("moce-rgb", "rgb", "skimage-gaussian", quantise="none"),  # MoCE-IR
         Protocol("instructir-rgb", "rgb", "matlab", quantise="none", clips=False),  # InstructIR
         Protocol("dcpt-rgb", "rgb", "matlab", quantise="round"),  # DCPT
-        Protocol("nafnet-3d", "rgb", "cube", quantise="round"),  # NAFNet
+        Protocol("nafnet-3d", "rgb", "cube", quantise="round"),  # NAFNet on GoPro
     )
 }
 

@@ -2,11 +2,13 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from restore_lightning.io.images import to_array
+from restore_lightning.metrics import MeanScores
 from restore_lightning.reports.charts import ImageScores
 from restore_lightning.reports.page import render_page
 from restore_lightning.reports.pictures import make_picture
@@ -132,6 +134,25 @@ def test_identical_images_are_inf_and_counted(visit):
     assert "nan" not in tab.locator("main").inner_text().lower()
     notes = tab.locator("#distribution figcaption").all_text_contents()
     assert all("Not drawn: 1 without a finite PSNR" in note for note in notes)
+
+
+def test_several_protocols_have_rows_and_means_of_their_own():
+    """Read as text: it needs no browser."""
+    scores = {"degraded": {"psnr": 20.0, "ssim": 0.5}, "restored": {"psnr": 25.0, "ssim": 0.75}}
+    images = {name: [ImageScores("one", scores)] for name in ("a", "b", "c")}
+    run = scores_of_run(images)
+    others = {"moce-rgb": {"degraded": MeanScores(20.0, 0.25), "restored": MeanScores(25.0, 0.625)}}
+    run.sets.update({name: replace(run.sets[name], others=others) for name in ("a", "b")})
+    table = render_page(run, images, [], [], "run", WRITTEN).partition("<tbody>")[2].partition("</table>")[0]
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
+    heads = [" ".join(row[: row.index("/") - 1]) for row in rows]
+    by = {"mbn-rgb": "rain, mbn-rgb, 1 image", "moce-rgb": "rain, moce-rgb, 1 image"}
+    assert heads[:5] == [f"{name} {by[p]}" for name, p in zip("aabbc", [*by, *by, "mbn-rgb"], strict=True)]
+    assert heads[5:] == ["mean of the sets", "mean of the sets moce-rgb"]
+    assert [row[row.index("/") + 1] for row in rows] == ["0.5000", "0.2500", "0.5000", "0.2500", "0.5000"] + [
+        "0.5000",
+        "0.2500",
+    ]
 
 
 def test_one_image_of_converted_weights(visit, chosen):
