@@ -236,9 +236,10 @@ def _stem(
 ) -> list[BlockSpec] | list[tuple[int, int]]:
     if given == "nafnet":
         return list(NAF_STEM)
-    if given == [] or isinstance(given, str):
-        raise ValueError(f"stem={given!r}: name at least one block as [k1, k2, dilation], or 'nafnet'")
-    return [BlockSpec(*spec) for spec in (STEM if given is None else given)]
+    specs = STEM if given is None else given
+    if not specs or isinstance(specs, str):
+        raise ValueError(f"stem={specs!r}: name at least one block as [k1, k2, dilation], or 'nafnet'")
+    return [BlockSpec(*spec) for spec in specs]
 
 
 def _extra(needed: int, given: list[tuple[int, int, int]] | None) -> list[tuple[int, int, int]]:
