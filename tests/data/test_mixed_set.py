@@ -14,7 +14,8 @@ from PIL import Image
 from webdataset import WebDataset
 
 from restore_lightning.data.config import FactorConfig
-from restore_lightning.data.mixed_set import COMBINATIONS, PURE, TEST_SETS, MixedSample, originals, scenes
+from restore_lightning.data.mixed_set import MixedSample, originals, scenes
+from restore_lightning.data.mixing_recipes import COMBINATIONS, PURE, TEST_SETS
 from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.reader import ShardSet
