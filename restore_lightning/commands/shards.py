@@ -167,7 +167,8 @@ def _layouts(options: argparse.Namespace) -> int:
         for part in chosen.parts:
             print(f"{part.split or 'split: that of the folder, or train'}")
             print(
-                *(f"  {kind} {getattr(part, kind)}" for kind in ("degraded", "clean") if getattr(part, kind)), sep="\n"
+                *(f"  {kind} {getattr(part, kind)}" for kind in ("degraded", "clean", "list") if getattr(part, kind)),
+                sep="\n",
             )
         return 0
     known = layouts()

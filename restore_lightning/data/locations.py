@@ -108,7 +108,8 @@ class Locations:
         named: dict[str, str | None] = {"data.root": self.root}
         for of, entries in (("factors", self.factors), (group, sets)):
             for name, given in entries.items():
-                named |= {f"data.{of}.{name}.{key}": getattr(given, key) for key in ("clean", "degraded", "shards")}
+                keys = ("clean", "degraded", "shards", "image_list")
+                named |= {f"data.{of}.{name}.{key}": getattr(given, key) for key in keys}
         return {
             f"{key} {place}": fingerprint(user_path(place))
             for key, place in named.items()

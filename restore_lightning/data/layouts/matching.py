@@ -12,7 +12,7 @@ from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.file_views import HDF5, FileView, View
 from restore_lightning.io.image_files import SUFFIXES
 from restore_lightning.io.image_folders import find_images
-from restore_lightning.io.image_lists import listed_images
+from restore_lightning.io.image_lists import Listed, listed_images
 
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 """Other names of splits."""
@@ -119,21 +119,21 @@ _Files = list[tuple[str, dict[str, str]]]
 
 
 def _lists(given: Layout, root: Path, others: Sequence[Path]) -> dict[str, Path]:
-    """Pattern of a list -> the file.
+    """Pattern of a list -> the file, of those that are there."""
+    patterns = [part.list for part in given.parts if part.list is not None]
+    stems = {path: _stem(path.relative_to(root).as_posix()) for path in others}
+    fitting = ((pattern, path) for pattern in patterns for path in others if compiled(pattern).fullmatch(stems[path]))
+    return dict(fitting)
 
-    Raises:
-        UserError: There is none.
-    """
-    found: dict[str, Path] = {}
-    for pattern in filter(None, (part.list for part in given.parts)):
-        fitting = [path for path in others if compiled(pattern).fullmatch(_stem(path.relative_to(root).as_posix()))]
-        if not fitting:
-            raise UserError(
-                f"{root} holds no list {pattern}.txt, which says what each of the images of {given.name} is for: give"
-                " the folder that holds it too"
-            )
-        found[pattern] = fitting[0]
-    return found
+
+def _listed(pattern: str, lists: Mapping[str, Path], paths: Sequence[str]) -> Listed:
+    """What the list of a part says of its images."""
+    if pattern not in lists:
+        raise UserError(
+            f"there is no list {pattern}.txt, which says what {paths[0]} and others are for: give the folder that holds"
+            " it too"
+        )
+    return listed_images(lists[pattern], paths)
 
 
 def _match_files(
@@ -146,6 +146,9 @@ def _match_files(
         files: Paths.
         lists: As `_lists` found them.
         named: Files that the user's list names; None: there is none.
+
+    Raises:
+        UserError: A list is missing.
     """
     matches: list[_Match] = []
     problems: list[str] = []
@@ -159,8 +162,8 @@ def _match_files(
         )
         fitting.update(path for path, _ in (*degraded, *clean))
         chosen = [] if named is None else [named]
-        if part.list is not None:
-            listed = listed_images(lists[part.list], [path for path, _ in (*degraded, *clean)])
+        if part.list is not None and (degraded or clean):
+            listed = _listed(part.list, lists, [path for path, _ in (*degraded, *clean)])
             problems += listed.problems
             chosen.append(listed.paths)
         by_clean = False
@@ -192,7 +195,8 @@ def _match_files(
     rest = [path for path in files if path not in fitting]
     problems += [f"{path} fits no name of {given.name}" for path in rest if PurePosixPath(path).parent in folders]
     unused = [path for path in rest if PurePosixPath(path).parent not in folders]
-    return matches, problems, [*unused, *(path for path in files if lists and path in fitting - used)]
+    unlisted = fitting - used if lists else set()
+    return matches, problems, [*unused, *(path for path in files if path in unlisted)]
 
 
 def _only_named(named: set[str], degraded: "_Files", clean: "_Files") -> tuple["_Files", "_Files", bool]:

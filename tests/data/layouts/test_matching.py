@@ -330,5 +330,13 @@ def test_lists_of_a_layout(restore, tmp_path):
     _, problems, *_ = match_folder(layout("realblur-r"), tmp_path)
     assert problems == [f"{train}, line 2: there is no image RealBlur-R_BM3D/scene009/gt/gt_1.png"]
     train.unlink()
-    with pytest.raises(UserError, match=r"holds no list RealBlur_R_train_list.txt"):
+    with pytest.raises(UserError, match=r"there is no list RealBlur_R_train_list.txt, which says what RealBlur-R_"):
         match_folder(layout("realblur-r"), tmp_path)
+    _, problems, unused, *_ = match_folder(layout("realblur-j"), _test_pair(tmp_path / "J"))
+    assert (problems, unused) == ([], [])  # Restormer's folders need none
+
+
+def _test_pair(root):
+    for kind in ("input", "target"):
+        save(root / f"RealBlur_J/{kind}/scene003_1.png", 9)
+    return root
