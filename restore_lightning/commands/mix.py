@@ -1,4 +1,4 @@
-"""`restore mix`: write the mixed-degradation data set of paper 2 (section 5.4, appendix C) as tar shards."""
+"""`restore mix`: write degraded versions of clean images as tar shards, by the recipe of paper 2 or of CDD-11."""
 
 import argparse
 import sys
@@ -12,32 +12,33 @@ from restore_lightning.io.files import user_path
 if TYPE_CHECKING:
     from restore_lightning.data.mixed_set import Original
 
-TEST_SHARE = 492 / 8970
-"""Of paper 2's scenes."""
-
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog="restore mix",
-        description="Write the mixed-degradation data set of Liu et al. (2020), section 5.4 and appendix C, as tar"
-        " shards: pure and mixed training sets, 16 test sets, and manifest.jsonl with every parameter of every image.",
+        description="Write degraded versions of clean images as tar shards, and manifest.jsonl with every parameter of"
+        " every image. mbn: the mixed-degradation data set of Liu et al. (2020), section 5.4 and appendix C: pure and"
+        " mixed training sets, 16 test sets. cdd11: eleven degradations, as CDD-11 (Guo et al. 2024).",
         allow_abbrev=False,
     )
     made.add_argument("output", type=user_path, metavar="OUT", help="folder to write, named as --data.root afterwards")
+    made.add_argument("--recipe", choices=["mbn", "cdd11"], default="mbn", help="what is made (default mbn)")
     source = made.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--root",
         type=user_path,
         help="clean images in ROOT/clear with ROOT/depth/NAME.npy (metres) or NAME.png (16 bit, millimetres), or with"
-        " RESIDE-beta's hazy versions ROOT/hazy/NAME_AIRLIGHT_BETA.jpg",
+        " RESIDE-beta's hazy versions ROOT/hazy/NAME_AIRLIGHT_BETA.jpg; for cdd11 depth may be missing, and the images"
+        " may lie in ROOT itself",
     )
     source.add_argument("--scenes", type=int, metavar="N", help="N procedural scenes, whose depth is known")
     made.add_argument("--size", type=int, default=256, help="side of a procedural scene in pixels (default 256)")
     made.add_argument(
         "--test",
         metavar="N|FILE",
-        help="number of test images, or a file with their names, one per line; default: 492 of 8970, at least 1",
+        help="number of test images, or a file with their names, one per line; default: the published"
+        " set's share (492 of 8970, 200 of 1383), at least 1",
     )
     made.add_argument("--val", type=int, default=0, metavar="N", help="images for validation (default 0)")
     made.add_argument("--seed", type=int, default=0, help="of splits and parameters (default 0)")
@@ -59,15 +60,22 @@ def run(words: list[str]) -> int:
     output = options.output.resolve()
 
     from restore_lightning.data.mixed_set import MixedSample, originals, scenes
+    from restore_lightning.data.mixing_recipes import RECIPES
     from restore_lightning.data.shards.packing import check_set_folder, pack
     from restore_lightning.data.shards.reader import MANIFEST
 
     check_set_folder(output, options.overwrite)
-    images = originals(options.root) if options.root else scenes(options.scenes, options.size, options.seed)
-    splits = split(images, options.test, options.val, options.seed)
+    recipe = RECIPES[options.recipe]
+    if options.root:
+        images = originals(options.root, recipe.stand_in_depth)
+    else:
+        images = scenes(options.scenes, options.size, options.seed)
+    splits = split(images, options.test, options.val, options.seed, recipe.test_share)
 
-    samples = [MixedSample(part, image, options.seed) for part, members in splits.items() for image in members]
-    about = {"set": "mixed degradations (Liu et al. 2020, appendix C)", "seed": options.seed}
+    samples = [
+        MixedSample(part, image, options.seed, options.recipe) for part, members in splits.items() for image in members
+    ]
+    about = {"set": recipe.about, "seed": options.seed}
     packed = pack(samples, output, about, options.workers, options.allow_missing, options.overwrite)
     for problem in packed.problems:
         print(f"left out: {problem}", file=sys.stderr)
@@ -76,14 +84,17 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -> "dict[str, list[Original]]":
+def split(
+    images: "Sequence[Original]", test: str | None, val: int, seed: int, test_share: float
+) -> "dict[str, list[Original]]":
     """Divide the images.
 
     Args:
         images: All of them.
-        test: Number of test images, or a file with their names; None: the paper's share.
+        test: Number of test images, or a file with their names; None: `test_share`.
         val: Number of validation images.
         seed: Of the division.
+        test_share: Of the published set's images.
 
     Raises:
         UserError: Names that are no images, or nothing left to train on.
@@ -109,7 +120,7 @@ def split(images: "Sequence[Original]", test: str | None, val: int, seed: int) -
             )
         names = {by_name[line] for line in listed}
     else:
-        count = int(test) if test is not None else max(1, round(TEST_SHARE * len(images)))
+        count = int(test) if test is not None else max(1, round(test_share * len(images)))
         names = {image.name for image in shuffled[:count]}
     rest = [image for image in shuffled if image.name not in names]
     if not names or val >= len(rest):

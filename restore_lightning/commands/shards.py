@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
         help="arrays: uncompressed, read without decoding (default). files: as they are, smaller, decoded at each read",
     )
     pack.add_argument("--size", metavar="WxH", help="resize every image, e.g. 640x360, as OpenCV's resize does")
+    pack.add_argument(
+        "--list", type=user_path, metavar="FILE", help="take only the images that a text file names, one a line"
+    )
     pack.add_argument("--split", help="call every sample's split this; default: as the layout says")
     pack.add_argument(
         "--allow-missing", type=int, default=0, metavar="N", help="leave out up to N images that do not fit (default 0)"
@@ -76,7 +79,9 @@ def _pack(options: argparse.Namespace) -> int:
 
     chosen = layout(options.layout)
     check_set_folder(output, options.overwrite)
-    samples, problems, unused, others, several = match_folder(chosen, root, options.split, size, options.store)
+    samples, problems, unused, others, several = match_folder(
+        chosen, root, options.split, size, options.store, image_list=options.list
+    )
     allowed: int = options.allow_missing
     if len(problems) > allowed or not samples:
         raise UserError(
@@ -162,7 +167,8 @@ def _layouts(options: argparse.Namespace) -> int:
         for part in chosen.parts:
             print(f"{part.split or 'split: that of the folder, or train'}")
             print(
-                *(f"  {kind} {getattr(part, kind)}" for kind in ("degraded", "clean") if getattr(part, kind)), sep="\n"
+                *(f"  {kind} {getattr(part, kind)}" for kind in ("degraded", "clean", "list") if getattr(part, kind)),
+                sep="\n",
             )
         return 0
     known = layouts()

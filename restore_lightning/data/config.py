@@ -3,17 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from restore_lightning.data.image_choice import image_choice
+from restore_lightning.data.noise_stream import LegacyNoise
 from restore_lightning.degradations import DEGRADATIONS, Degradation, Mixture
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.images import Colour
+from restore_lightning.io.pixel_windows import Keep
 from restore_lightning.metrics import protocols
 
-Augmentation = Literal["hflip", "vflip", "rot90"]
+Augmentation = Literal["hflip", "vflip", "rot90", "seven"]
 
 
 @dataclass
 class FactorConfig:
-    """The training data of one degradation factor, and how its test images are scored.
+    r"""The training data of one degradation factor, and how its test images are scored.
 
     Args:
         minibatches: Minibatches per cycle.
@@ -21,7 +24,8 @@ class FactorConfig:
         samples_per_step: Samples of an optimiser step on all devices together, in place of `batch_size`.
         crop_size: Side of the degraded crops in pixels; None: `data.crop_size`. The clean ones are larger where the
             degradation lowers the resolution.
-        augment: "hflip" and "vflip" with probability 1/2 each, "rot90" by 0, 90, 180 or 270 degrees.
+        augment: "hflip" and "vflip" with probability 1/2 each, "rot90" by 0, 90, 180 or 270 degrees. "seven", alone:
+            one of the seven flips and turns other than leaving it as it is, as the all-in-one networks are trained.
         degradation: What makes the degraded image; None: the degradation of the factor's name.
         protocol: How validation and test images are scored: a protocol, or a list of them. Of several the first is
             logged, and the others stand beside it in tables and `scores.json`.
@@ -31,6 +35,9 @@ class FactorConfig:
             clean images that are degraded on the fly.
         clean: Folder of clean training images of this factor.
         degraded: Folder of their degraded versions, of the same names; None: degraded on the fly.
+        image_list: Text file that names which images of the folders are used, one a line, by the ends of their paths.
+        counterpart: A regular expression of a degraded image's path in its folder, without suffix, and what the clean
+            one is called, e.g. ['(\d+)_.*', '\1']; None: they have the same name.
         scenes: Train this factor on procedural scenes. Without `shards`, `clean` and `scenes`: `data.root`.
     """
 
@@ -46,6 +53,8 @@ class FactorConfig:
     shards: str | None = None
     clean: str | None = None
     degraded: str | None = None
+    image_list: str | None = None
+    counterpart: list[str] | None = None
     scenes: bool = False
 
 
@@ -157,6 +166,7 @@ def resolve_factor(factor: str, data: FactorConfig, crop_size: int) -> ResolvedF
         raise UserError(f"{where} names {' and '.join(named)}: give one of them")
     if data.degraded is not None and data.clean is None:
         raise UserError(f"{where}.degraded is given without {where}.clean: give the folder of the clean images too")
+    _check_choice(where, data)
     if data.degradation is not None and data.degraded is not None:
         raise UserError(f"{where} has a degradation and a folder of degraded images: give one of them")
     paired = data.degraded is not None or data.shards is not None
@@ -173,6 +183,8 @@ def resolve_factor(factor: str, data: FactorConfig, crop_size: int) -> ResolvedF
     if crop < 1:
         key = "data.crop_size" if data.crop_size is None else f"{where}.crop_size"
         raise UserError(f"{key} {crop}: give at least 1 pixel")
+    if "seven" in data.augment and len(data.augment) > 1:
+        raise UserError(f"{where}.augment {data.augment}: seven holds all flips and turns, give it alone")
     protocols(data.protocol)
     degradation = data.degradation
     if degradation is None and data.degraded is None and factor in DEGRADATIONS:
@@ -180,9 +192,17 @@ def resolve_factor(factor: str, data: FactorConfig, crop_size: int) -> ResolvedF
     return ResolvedFactor(crop, tuple(data.augment), degradation, data.colour, data.repeats)
 
 
+def _check_choice(where: str, given: "FactorConfig | EvaluationConfig") -> None:
+    """Refuse what is said of images that lie in no folder."""
+    for key, other in (("image_list", "clean"), ("counterpart", "degraded")):
+        if getattr(given, key) is not None and getattr(given, other) is None:
+            raise UserError(f"{where}.{key} says nothing without {where}.{other}: leave it out, or name the folder")
+    image_choice(where, given.image_list, given.counterpart)
+
+
 def factors_of(name: str, degradation: Degradation | None) -> tuple[str, ...]:
     """The network's factors that images of a factor's data can have: several where they are mixed."""
-    return tuple(degradation.factors) if isinstance(degradation, Mixture) else (name,)
+    return degradation.possible if isinstance(degradation, Mixture) else (name,)
 
 
 @dataclass
@@ -196,8 +216,13 @@ class EvaluationConfig:
         protocol: How they are scored, as in `FactorConfig`; None: as the factor's.
         shards: Folder of tar shards, in place of `clean`: pairs, or clean images that are degraded on the fly.
         split: Of the shards; None: "val" or "test", whichever the set is for.
-        multiple: Degraded images are cut to multiples of so many pixels, at the right and the bottom; clean ones before
-            they are degraded. Paper 2 cuts JPEG images to 16.
+        multiple: Degraded images are cut to multiples of so many pixels; clean ones before they are degraded. Paper 2
+            cuts JPEG images to 16.
+        keep: What is left: "top-left", cut at the right and the bottom, or the "centre", as the all-in-one networks'
+            codes do.
+        image_list: See `FactorConfig`.
+        counterpart: See `FactorConfig`.
+        noise: Of clean images: noise as published test codes add it; None: degraded as the factor's training data.
     """
 
     clean: str | None = None
@@ -207,6 +232,10 @@ class EvaluationConfig:
     shards: str | None = None
     split: str | None = None
     multiple: int = 1
+    keep: Keep = "top-left"
+    image_list: str | None = None
+    counterpart: list[str] | None = None
+    noise: LegacyNoise | None = None
 
     def check(self, where: str) -> None:
         """Refuse what says too little or too much; `where` is its key, for messages."""
@@ -219,6 +248,11 @@ class EvaluationConfig:
             raise UserError(
                 f"{where}.shards {self.shards}: validation and test sets are read from local folders; copy it"
             )
+        _check_choice(where, self)
+        if self.noise is not None:
+            if self.degraded is not None:
+                raise UserError(f"{where}: noise and a folder of degraded images are given: give one of them")
+            self.noise.check(f"{where}.noise")
         if self.multiple < 1:
             raise UserError(f"{where}.multiple {self.multiple}: give at least 1 pixel")
 

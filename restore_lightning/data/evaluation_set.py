@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from restore_lightning.data.config import factors_of
+from restore_lightning.data.image_choice import EVERY_IMAGE, ImageChoice
+from restore_lightning.data.noise_stream import LegacyNoise, NoiseStream
 from restore_lightning.data.shards.reader import CLEAN, ShardSet
 from restore_lightning.data.sources.base import CleanImage, Pair
 from restore_lightning.data.sources.bundled import PHOTOGRAPHS, bundled_photograph
@@ -21,7 +23,7 @@ from restore_lightning.data.sources.local_shards import shard_pair
 from restore_lightning.data.sources.synthetic import degrade
 from restore_lightning.degradations import Degradation
 from restore_lightning.io.images import Colour
-from restore_lightning.io.pixel_windows import Window
+from restore_lightning.io.pixel_windows import Keep, Window
 from restore_lightning.runs.signals import ignore_signals_in_worker
 from restore_lightning.seeding import derive
 
@@ -30,10 +32,11 @@ WITH_DEPTH = 5
 
 
 class CleanEntry(NamedTuple):
-    """A clean image: a name for files and tables, and what reads it."""
+    """A clean image: a name for files and tables, what reads it, and its (height, width) where that is known."""
 
     name: str
     clean: Callable[[], CleanImage]
+    size: tuple[int, int] | None = None
 
 
 class PairEntry(NamedTuple):
@@ -54,6 +57,7 @@ class SetInfo:
         crop_size: Cut the centre of this size (pixels of the degraded image) from each; None: whole images.
         colour: See `FactorConfig`.
         multiple: See `EvaluationConfig`.
+        keep: See `EvaluationConfig`.
     """
 
     name: str
@@ -62,6 +66,7 @@ class SetInfo:
     crop_size: int | None = None
     colour: Colour = "rgb"
     multiple: int = 1
+    keep: Keep = "top-left"
 
 
 class EvaluationSet(Dataset[dict[str, Any]]):
@@ -106,10 +111,22 @@ def degraded_set(info: SetInfo, degradation: Degradation, entries: Sequence[Clea
     """Clean images of a place, degraded as they are read."""
     images = [
         PairEntry(name, partial(_degraded, clean, info, degradation, derive(0, info.factor, info.factor, index)))
-        for index, (name, clean) in enumerate(entries)
+        for index, (name, clean, _) in enumerate(entries)
     ]
     factors, data = factors_of(info.factor, degradation), f"{where}, degraded on the fly by {degradation}"
     return EvaluationSet(info, images, factors, data, degradation.scale)
+
+
+def noisy_set(info: SetInfo, noise: LegacyNoise, entries: Sequence[CleanEntry], where: str) -> EvaluationSet:
+    """Clean images of a place with the noise that a published test code adds to them, image by image, by name."""
+    ordered = sorted(entries, key=lambda entry: entry.name)
+    channels = 3 if info.colour == "rgb" else 1
+    sizes = [[side - side % info.multiple for side in size] for _, _, size in ordered if size is not None]
+    stream = NoiseStream(noise, [(height, width, channels) for height, width in sizes])
+    images = [
+        PairEntry(name, partial(_noisy, clean, info, stream, index)) for index, (name, clean, _) in enumerate(ordered)
+    ]
+    return EvaluationSet(info, images, (info.factor,), f"{where}, {noise}")
 
 
 def paired_set(info: SetInfo, pairs: Sequence[PairedFiles], where: str) -> EvaluationSet:
@@ -134,7 +151,7 @@ def shard_evaluation_set(info: SetInfo, shards: ShardSet, split: str, version: s
 def shard_entries(shards: ShardSet, split: str) -> list[CleanEntry]:
     """The clean images of a split of a set of shards."""
     rows = shards.rows(split, CLEAN).tolist()
-    return [CleanEntry(shards.name(row), partial(_clean_of_row, shards, row)) for row in rows]
+    return [CleanEntry(shards.name(row), partial(_clean_of_row, shards, row), shards.size(row)) for row in rows]
 
 
 def bundled_entries(split: str, degradation: Degradation) -> list[CleanEntry]:
@@ -148,33 +165,42 @@ def bundled_entries(split: str, degradation: Degradation) -> list[CleanEntry]:
     return [CleanEntry(name, partial(_bundled, photograph)) for name, photograph in names.items()]
 
 
-def folder_entries(root: Path) -> list[CleanEntry]:
+def folder_entries(root: Path, choice: ImageChoice = EVERY_IMAGE) -> list[CleanEntry]:
     """The photographs below a folder, named by their path in it; without the suffix where that tells them apart."""
-    paths = photographs(root)
-    sizes_of(paths, f"files in {root}")  # what cannot be read is named before training, not at the first validation
+    paths = choice.of(root, photographs(root))
+    sizes = sizes_of(
+        paths, f"files in {root}"
+    )  # what cannot be read is named before training, not at the first validation
     counts = Counter(path.with_suffix("") for path in paths)
 
     def name(path: Path) -> str:
         unique = counts[path.with_suffix("")] == 1
         return (path.with_suffix("") if unique else path).relative_to(root).as_posix()
 
-    return [CleanEntry(name(path), partial(_clean_of_file, path)) for path in paths]
+    return [
+        CleanEntry(name(path), partial(_clean_of_file, path), size) for path, size in zip(paths, sizes, strict=True)
+    ]
 
 
 # What reads an image, as functions of this module: a process that is not forked gets them by their names.
 
 
 def _degraded(clean: Callable[[], CleanImage], info: SetInfo, degradation: Degradation, seed: int) -> Pair:
-    image = clean().multiple_of(info.multiple * degradation.scale).in_colour(info.colour)
+    image = clean().multiple_of(info.multiple * degradation.scale, info.keep).in_colour(info.colour)
     return degrade(image, info.factor, degradation, seed)
 
 
+def _noisy(clean: Callable[[], CleanImage], info: SetInfo, stream: NoiseStream, index: int) -> Pair:
+    image = clean().multiple_of(info.multiple, info.keep).in_colour(info.colour).image
+    return Pair(stream.noisy(image, index), image, (info.factor,))
+
+
 def _of_files(files: PairedFiles, info: SetInfo) -> Pair:
-    return files.read(info.factor, info.colour).multiple_of(info.multiple)
+    return files.read(info.factor, info.colour).multiple_of(info.multiple, info.keep)
 
 
 def _of_row(shards: ShardSet, row: int, info: SetInfo) -> Pair:
-    return shard_pair(shards, row, info.factor, colour=info.colour).multiple_of(info.multiple)
+    return shard_pair(shards, row, info.factor, colour=info.colour).multiple_of(info.multiple, info.keep)
 
 
 def _clean_of_row(shards: ShardSet, row: int) -> CleanImage:

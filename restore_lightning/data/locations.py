@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from restore_lightning.data.config import EvaluationConfig, FactorConfig, ResolvedFactor, is_url
+from restore_lightning.data.image_choice import EVERY_IMAGE, ImageChoice, image_choice
 from restore_lightning.data.shards.index import INDEX, SHARD
 from restore_lightning.data.shards.reader import DEGRADED, MANIFEST, ShardSet
 from restore_lightning.data.sources.local_shards import TRAIN
@@ -25,12 +26,14 @@ class Location(NamedTuple):
         url: Of a set of shards that is kept elsewhere.
         clean: Folder of clean images.
         degraded: Folder of their degraded versions; None: they are degraded on the fly.
+        choice: Which images of the folders, and which belong together.
     """
 
     shards: ShardSet | None = None
     url: str | None = None
     clean: Path | None = None
     degraded: Path | None = None
+    choice: ImageChoice = EVERY_IMAGE
 
     @property
     def has_pairs(self) -> bool:
@@ -85,7 +88,8 @@ class Locations:
             return Location(shards=self.open_shards(user_path(given.shards)))
         if given.clean is not None:
             degraded = None if given.degraded is None else user_path(given.degraded)
-            return Location(clean=user_path(given.clean), degraded=degraded)
+            choice = image_choice(f"data.factors.{factor}", given.image_list, given.counterpart)
+            return Location(clean=user_path(given.clean), degraded=degraded, choice=choice)
         if given.scenes or self.root is None:
             return Location()
         if self.folder is None:
@@ -104,7 +108,8 @@ class Locations:
         named: dict[str, str | None] = {"data.root": self.root}
         for of, entries in (("factors", self.factors), (group, sets)):
             for name, given in entries.items():
-                named |= {f"data.{of}.{name}.{key}": getattr(given, key) for key in ("clean", "degraded", "shards")}
+                keys = ("clean", "degraded", "shards", "image_list")
+                named |= {f"data.{of}.{name}.{key}": getattr(given, key) for key in keys}
         return {
             f"{key} {place}": fingerprint(user_path(place))
             for key, place in named.items()
@@ -132,7 +137,9 @@ class Locations:
                 f"data.root {self.folder} holds one kind of degraded images, and {', '.join(sharing)} would all train"
                 " on them: name it for one factor, by --data.factors.FACTOR.shards"
             )
-        mixed = [f for f in sharing if isinstance(resolved[f].degradation, Mixture) and resolved[f].needs_depth]
+        mixtures = [(factor, resolved[factor].degradation) for factor in sharing]
+        # Where paper 2's set is made; CDD-11's haze takes a stand-in.
+        mixed = [f for f, d in mixtures if isinstance(d, Mixture) and d.combinations is None and d.needs_depth]
         if mixed and shards is None:
             raise UserError(
                 f"factor {mixed[0]!r} mixes haze in, which needs depth, and the photographs of {self.folder} have none:"

@@ -1,14 +1,13 @@
-"""The mixed-degradation data set of paper 2 (section 5.4, appendix C): clean images and their versions.
+"""Clean images and their degraded versions by a recipe, e.g. the mixed-degradation data set of paper 2.
 
-A training image has one version per pure factor and a mixed one, of X factors; a test image has one per
-subset of table 4. Factors are applied in the order haze, rain, blur, jpeg.
+There (section 5.4, appendix C) a training image has one version per pure factor and a mixed one, of X factors; a test
+image has one per subset of table 4.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,26 +16,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from restore_lightning.data.mixing_recipes import RECIPES, Recipe
 from restore_lightning.data.shards.reader import CLEAN
 from restore_lightning.data.shards.samples import TAR_BLOCKS, Member, file_state
 from restore_lightning.data.sources.base import CleanImage
 from restore_lightning.data.sources.crops import sizes_of
 from restore_lightning.data.sources.folders import photographs
 from restore_lightning.data.sources.scenes import scene
-from restore_lightning.degradations import Haze, Mixture
+from restore_lightning.degradations import Haze, stand_in_depth
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.image_files import image_size
 from restore_lightning.io.images import read_image, to_array, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
 
-PURE = ("rain", "blur", "haze", "jpeg")
-"""The factors, in the order of table 4's columns."""
-COMBINATIONS = tuple("+".join(chosen) for n in (2, 3, 4) for chosen in combinations(PURE, n))
-"""Six of two, four of three, one of four factors, in the order of table 4's rows."""
-TEST_SETS = (*PURE, *COMBINATIONS, "random")
-"""The 16 test sets; "random" has X factors, X uniform from 1 to 4."""
-TRAINING_SETS = (*PURE, "mixed")
-"""The pure training set, by factor, and the mixed one."""
 CLEAN_FOLDERS = ("clear", "clean", "gt")
 HAZY_NAME = re.compile(r"(?P<name>.+)_(?P<airlight>\d*\.?\d+)_(?P<beta>\d*\.?\d+)")
 
@@ -58,7 +50,7 @@ class Hazy(NamedTuple):
 
 
 class Original(NamedTuple):
-    """A clean image that haze can be made for.
+    """A clean image to make versions of.
 
     Args:
         name: Unique in the set.
@@ -90,35 +82,36 @@ def _scene(size: int, seed: int) -> CleanImage:
     return CleanImage.of_arrays(*scene(size, size, seed))
 
 
-def originals(root: Path) -> list[Original]:
+def originals(root: Path, stand_in: bool = False) -> list[Original]:
     """Clean images with depth, or with RESIDE-beta's hazy versions.
 
     Args:
         root: Holds the clean images in `clear`, `clean` or `gt`, and either `depth/NAME.npy` (metres) or
             `depth/NAME.png` (16 bit, millimetres), or `hazy/NAME_AIRLIGHT_BETA.jpg` (RESIDE-beta's names,
             below any folder).
+        stand_in: Depth may be missing, hazy versions are not used, and the clean images may lie in `root` itself.
 
     Raises:
         UserError: No such folder, or images without depth and hazy version; they are counted and named.
     """
     if not root.is_dir():
         raise UserError(f"--root {root}: no such folder")
-    folder = next((root / name for name in CLEAN_FOLDERS if (root / name).is_dir()), None)
+    folder = next((root / name for name in CLEAN_FOLDERS if (root / name).is_dir()), root if stand_in else None)
     if folder is None:
         raise UserError(
             f"{root} has no folder clear, clean or gt: put the clean images into {root / 'clear'} and their depth"
             f" into {root / 'depth'} (NAME.npy in metres or 16-bit NAME.png in millimetres), or RESIDE-beta's hazy"
             f" versions into {root / 'hazy'}"
         )
-    paths = photographs(folder)
-    hazy = _hazy_versions(root, folder)
+    paths = [path for path in photographs(folder) if root / "depth" not in path.parents]
+    hazy = {} if stand_in else _hazy_versions(root, folder)
     found: dict[str, Original] = {}
     without: list[str] = []
     stems = Counter(path.stem for path in paths)
     for path, size in zip(paths, sizes_of(paths, f"files in {folder}"), strict=True):
         name = path.relative_to(folder).with_suffix("").as_posix().replace(".", "_")
         versions, depth = hazy.get(path.stem, []), _depth_file(root / "depth" / path.relative_to(folder))
-        if not versions and depth is None:
+        if not versions and depth is None and not stand_in:
             without.append(path.name)
         if name in found:
             raise UserError(f"{path} and {found[name].source} would have one name in the set: rename one")
@@ -206,11 +199,13 @@ class MixedSample(NamedTuple):
         split: "train", "val" or "test".
         original: The clean image.
         seed: Of every parameter.
+        recipe: Name of what is made of it, see `RECIPES`.
     """
 
     split: str
     original: Original
     seed: int
+    recipe: str = "mbn"
 
     @property
     def name(self) -> str:
@@ -229,20 +224,27 @@ class MixedSample(NamedTuple):
         return (1 + len(self.versions)) * (height * width * 3 + TAR_BLOCKS)
 
     @property
-    def versions(self) -> tuple[str, ...]:
-        """What is made of the clean image."""
-        return TEST_SETS if self.split == "test" else TRAINING_SETS
+    def versions(self) -> Mapping[str, tuple[str, ...] | None]:
+        """What is made of the clean image: version -> its factors; None: those that the mixture draws."""
+        return self._recipe.test if self.split == "test" else self._recipe.training
+
+    @property
+    def _recipe(self) -> Recipe:
+        return RECIPES[self.recipe]
 
     def state(self) -> str:
         """What changes when anything that it is made of does."""
         image = self.original
         files = [(str(path), file_state(path)) for path in image.files]
-        return repr((self.split, image.name, image.source, image.shape, self.seed, files, str(Mixture())))
+        return repr((self.split, image.name, image.source, image.shape, self.seed, files, str(self._recipe.mixture())))
 
     def members(self) -> list[Member]:
         """The clean image and its versions."""
         clean = self.original.read()
         shape = self.original.shape
+        if clean.depth is None and self._recipe.stand_in_depth:
+            seed = derive(self.seed, self.split, self.name, "stand-in depth")
+            clean = clean._replace(depth=stand_in_depth(*shape, seed))
         made = [Member(CLEAN, to_array(clean.image), shape, about={"source": self.original.source})]
         for version in self.versions:
             image, parameters = self._version(clean, version)
@@ -251,10 +253,9 @@ class MixedSample(NamedTuple):
         return made
 
     def _version(self, clean: CleanImage, version: str) -> tuple[Tensor, dict[str, Any]]:
-        original, mixture = self.original, Mixture()
+        original, mixture, factors = self.original, self._recipe.mixture(), self.versions[version]
         rng = generator(self.seed, self.split, original.name, version)
-        anything = version in ("mixed", "random")
-        parameters = mixture.draw(rng) if anything else mixture.draw_of(version.split("+"), rng)
+        parameters = mixture.draw(rng) if factors is None else mixture.draw_of(factors, rng)
         image, rest = to_float(clean.image), parameters
         if original.hazy and "haze" in parameters:
             hazy = original.hazy[int(rng.integers(len(original.hazy)))]

@@ -11,10 +11,12 @@ from restore_lightning.data.evaluation_set import (
     bundled_entries,
     degraded_set,
     folder_entries,
+    noisy_set,
     paired_set,
     shard_entries,
     shard_evaluation_set,
 )
+from restore_lightning.data.image_choice import image_choice
 from restore_lightning.data.locations import Locations
 from restore_lightning.data.shards.reader import DEGRADED, ShardSet
 from restore_lightning.data.sources.bundled import BUNDLED
@@ -74,16 +76,20 @@ class ScoredSets:
                 raise UserError(
                     f"{where}.split {split}: {given.shards} has {', '.join(shards.splits)}; give one of them"
                 )
+            if given.noise is not None:
+                return noisy_set(info, given.noise, shard_entries(shards, split), f"shards {shards.folder}, {split}")
             return self._of_shards(info, shards, split)
         assert given.clean is not None
-        clean = user_path(given.clean)
+        clean, choice = user_path(given.clean), image_choice(where, given.image_list, given.counterpart)
         if given.degraded is not None:
-            pairs = match_pairs(user_path(given.degraded), clean)
+            pairs = match_pairs(user_path(given.degraded), clean, choice)
             return paired_set(info, pairs, f"pairs {given.degraded}, {given.clean}")
+        if given.noise is not None:
+            return noisy_set(info, given.noise, folder_entries(clean, choice), given.clean)
         degradation = self.resolved[factor].degradation
         if degradation is None:
             raise UserError(f"{where}.degraded is missing: {factor!r} has pairs for training, and no degradation")
-        return degraded_set(info, degradation, folder_entries(clean), given.clean)
+        return degraded_set(info, degradation, folder_entries(clean, choice), given.clean)
 
     def _of_mixed_set(self, shards: ShardSet, versions: list[str]) -> list[EvaluationSet]:
         """A set for each version of the images of `restore mix`."""
@@ -136,4 +142,6 @@ class ScoredSets:
         given = given or EvaluationConfig()
         said = self.locations.factors[factor].protocol if given.protocol is None else given.protocol
         scored_by = tuple(one.name for one in protocols(said))
-        return SetInfo(name or factor, factor, scored_by, self.crop_size, self.resolved[factor].colour, given.multiple)
+        return SetInfo(
+            name or factor, factor, scored_by, self.crop_size, self.resolved[factor].colour, given.multiple, given.keep
+        )

@@ -1,14 +1,15 @@
 """Training samples: how a `SampleIndex` becomes a pair of crops, and the crops a batch."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from restore_lightning.data.config import FactorConfig, ResolvedFactor
+from restore_lightning.data.config import Augmentation, FactorConfig, ResolvedFactor
 from restore_lightning.data.locations import Location
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import PairSource
@@ -41,14 +42,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
         resolved = self.factors[index.factor]
         seed = derive(self.seed, index.factor)
         pair = self.sources[index.factor].pair(index, resolved, seed)
-        turns = generator(seed, "augment", index.crop).integers([2, 2, 4])
-        allowed = [name in resolved.augment for name in ("hflip", "vflip", "rot90")]
-        return {
-            "factor": index.factor,
-            "cycle": index.cycle,
-            **pair._asdict(),
-            "turns": torch.from_numpy(turns * allowed),
-        }
+        turns = draw_turns(resolved.augment, generator(seed, "augment", index.crop))
+        return {"factor": index.factor, "cycle": index.cycle, **pair._asdict(), "turns": torch.from_numpy(turns)}
 
 
 def training_source(factor: str, given: FactorConfig, resolved: ResolvedFactor, location: Location) -> PairSource:
@@ -72,10 +67,10 @@ def training_source(factor: str, given: FactorConfig, resolved: ResolvedFactor, 
         log.info("%s: training on procedural scenes%s", factor, "" if given.scenes else " (no data.root given)")
         return SyntheticPairs(CleanScenes())
     if location.degraded is not None:
-        pairs = FolderPairs(location.degraded, location.clean, resolved.crop_size)
+        pairs = FolderPairs(location.degraded, location.clean, resolved.crop_size, location.choice)
         log.info("%s: training on the %d pairs of %s", factor, len(pairs.pairs), location.degraded)
         return pairs
-    photographs = CleanFolder(location.clean, resolved.clean_size)
+    photographs = CleanFolder(location.clean, resolved.clean_size, location.choice)
     log.info("%s: training on %d photographs in %s", factor, len(photographs.paths), location.clean)
     if resolved.needs_depth:
         log.info("photographs have no depth: haze is computed from a stand-in (ground that recedes upwards)")
@@ -92,6 +87,14 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     turns = torch.stack([sample["turns"] for sample in samples])
     factors = [sample["factors"] for sample in samples]
     return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], "factors": factors, **images, "turns": turns}
+
+
+def draw_turns(allowed: Collection[Augmentation], rng: np.random.Generator) -> np.ndarray:
+    """What `augment` does with a sample, (3,): horizontal flip, vertical flip, quarter turns."""
+    if "seven" in allowed:
+        number = int(rng.integers(1, 8))  # of the eight flips and turns that there are, 0 does nothing
+        return np.array([number // 4, 0, number % 4])
+    return rng.integers([2, 2, 4]) * [name in allowed for name in ("hflip", "vflip", "rot90")]
 
 
 def augment(image: Tensor, turns: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Haze by the atmospheric scattering model, with the parameters of RESIDE-beta (paper 2's appendix C)."""
+"""Haze by the atmospheric scattering model: RESIDE-beta's (paper 2's appendix C), and CDD-11's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from restore_lightning.degradations.base import Degradation
+from restore_lightning.degradations.box_filter import box_mean
 from restore_lightning.seeding import generator
 
 FARTHEST = 10.0
 """Depth of the farthest point of procedural scenes and stand-ins, in metres."""
+FARTHEST_HAZE, SMOOTHED = 0.7, 22
+"""CDD-11's largest relative distance, and the side of the square that it is smoothed over (pixels)."""
 
 
 def transmission(depth: Tensor, beta: float) -> Tensor:
@@ -44,7 +48,7 @@ def stand_in_depth(height: int, width: int, seed: int) -> Tensor:
         -0.2, 0.2
     )
     coarse = torch.from_numpy(rng.standard_normal((1, 1, 6, 6))).float()
-    bumps = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)[0, 0]
+    bumps = functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)[0, 0]
     depth = slope + 0.25 * bumps
     depth = (depth - depth.min()) / (depth.max() - depth.min()).clamp_min(1e-6)
     return 1 + (FARTHEST - 1) * depth
@@ -75,3 +79,41 @@ class Haze(Degradation):
         """See `haze`."""
         assert depth is not None
         return haze(image, depth, **parameters)
+
+
+def relative_distance(depth: Tensor) -> Tensor:
+    """How far away pixels are between the nearest (0) and the farthest (1), smoothed and at most `FARTHEST_HAZE`.
+
+    Args:
+        depth: (H, W) in any unit.
+    """
+    nearest, farthest = depth.amin(), depth.amax()
+    distance = (depth - nearest) / (farthest - nearest).clamp_min(1e-6)
+    return box_mean(distance[None], SMOOTHED)[0].clamp(0, FARTHEST_HAZE)
+
+
+@dataclass(frozen=True)
+class RelativeHaze(Degradation):
+    """Haze as OneRestore made CDD-11: of relative depth, the farthest 30% alike; drawn uniformly.
+
+    Args:
+        airlights: The haze's gray.
+        betas: Scattering coefficients for the distance from the nearest to the farthest pixel.
+    """
+
+    airlights: tuple[float, float] = (0.6, 0.9)
+    betas: tuple[float, float] = (1, 2)
+
+    @property
+    def needs_depth(self) -> bool:
+        """Transmission is a function of depth."""
+        return True
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Airlight and scattering coefficient."""
+        return {"airlight": float(rng.uniform(*self.airlights)), "beta": float(rng.uniform(*self.betas))}
+
+    def apply(self, image: Tensor, depth: Tensor | None, **parameters: Any) -> Tensor:
+        """See `haze`."""
+        assert depth is not None
+        return haze(image, relative_distance(depth), **parameters)

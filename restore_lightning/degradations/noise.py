@@ -1,8 +1,8 @@
-"""Additive white Gaussian noise (paper 1)."""
+"""Additive white Gaussian noise: paper 1's, and the all-in-one benchmarks'."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -11,12 +11,22 @@ from torch import Tensor
 from restore_lightning.degradations.base import Degradation
 from restore_lightning.seeding import generator
 
+Levels = Literal["rounded", "truncated", "clipped", "free"]
+"""What becomes of a noisy image's values. "rounded": 8 bits, the nearest level. "truncated": 8 bits, the level below,
+as all-in-one networks are trained and tested: half a level too dark on average. "clipped": float in [0, 1]. "free":
+neither clipped nor quantised."""
 
-def gaussian_noise(image: Tensor, sigma: float, seed: int, clip: bool = True) -> Tensor:
-    """Add noise of standard deviation `sigma` (in units of 1/255) to (C, H, W); clamped to [0, 1] if `clip`."""
+
+def gaussian_noise(image: Tensor, sigma: float, seed: int, levels: Levels = "clipped") -> Tensor:
+    """Add noise of standard deviation `sigma` (in units of 1/255) to (C, H, W) in [0, 1]."""
     noise = generator(seed, "noise").normal(0, sigma / 255, tuple(image.shape))
     noisy = image + torch.from_numpy(noise).to(image.dtype)
-    return noisy.clamp(0, 1) if clip else noisy
+    if levels == "free":
+        return noisy
+    noisy = noisy.clamp(0, 1)
+    if levels == "truncated":
+        return noisy.mul_(255).add_(1e-4).floor_().div_(255)  # a level in float32 may lie just below its whole number
+    return noisy if levels == "clipped" else noisy.mul_(255).round_().div_(255)
 
 
 @dataclass(frozen=True)
@@ -25,16 +35,24 @@ class Noise(Degradation):
 
     Args:
         sigmas: Standard deviations to draw from, in units of 1/255.
-        clip: The noisy image is one of 8 bits in [0, 1]. False: neither clipped nor rounded, as paper 1's gray noise.
+        levels: See `Levels`; paper 1's gray noise is "free".
     """
 
     sigmas: Sequence[float] = (30, 50, 70)
-    clip: bool = True
+    levels: Levels = "rounded"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no noise."""
+        if self.levels not in get_args(Levels):
+            raise ValueError(f"Noise.levels {self.levels}: give one of {', '.join(get_args(Levels))}")
+        if any(sigma < 0 for sigma in self.sigmas):
+            raise ValueError(f"Noise.sigmas {self.sigmas}: give none below 0")
+        super().__post_init__()
 
     @property
     def quantised(self) -> bool:
-        """Unless the noise goes beyond [0, 1]."""
-        return self.clip
+        """Whether the values are those of 8 bits."""
+        return self.levels in ("rounded", "truncated")
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Standard deviation and the seed of the noise."""
@@ -42,4 +60,5 @@ class Noise(Degradation):
 
     def apply(self, image: Tensor, depth: Tensor | None, **parameters: Any) -> Tensor:
         """See `gaussian_noise`."""
-        return gaussian_noise(image, **parameters, clip=self.clip)
+        # What is rounded is rounded once, with all that degrades the image.
+        return gaussian_noise(image, **parameters, levels="clipped" if self.levels == "rounded" else self.levels)

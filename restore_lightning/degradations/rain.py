@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from restore_lightning.degradations.base import Degradation
 from restore_lightning.degradations.sparse_filter import correlate
 from restore_lightning.seeding import generator
 
+Blend = Literal["screen", "add"]
+"""How streaks lie over an image. "screen": 1 - (1 - image)(1 - streaks). "add": their sum, which may exceed 1 before
+haze or 8 bits end that, as CDD-11's rain."""
 CONTRAST = 2.0
 """The recipe's "levels" step: what is brighter than the noise's mean is amplified, the rest is black."""
 
@@ -43,10 +46,10 @@ def _line(size: int, angle: float) -> Tensor:
     return get_motion_kernel2d(size, torch.tensor([angle], dtype=torch.float64), mode="bilinear")[0]
 
 
-def rain(image: Tensor, level: float, length: int, angle: float, seed: int) -> Tensor:
-    """Lay streaks over (3, H, W) by "screen": 1 - (1 - image)(1 - streaks), which only brightens."""
+def rain(image: Tensor, level: float, length: int, angle: float, seed: int, blend: Blend = "screen") -> Tensor:
+    """Lay streaks over (C, H, W) in [0, 1], which only brightens; see `Blend`."""
     layer = streaks(image.shape[1], image.shape[2], level, length, angle, seed).to(image.dtype)
-    return image + (1 - image) * layer
+    return image + layer if blend == "add" else image + (1 - image) * layer
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,13 @@ class Rain(Degradation):
         levels: Noise levels.
         lengths: Lengths of the streaks in pixels.
         angles: Directions in degrees; 90 falls straight down.
+        blend: How they lie over the image.
     """
 
     levels: Sequence[float] = (0.55, 0.65, 0.7, 0.8)
     lengths: Sequence[int] = (10, 20, 35, 50)
     angles: Sequence[float] = (110, 105, 100, 90, 85, 80, 70)
+    blend: Blend = "screen"
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Level, length (pixels), angle (degrees) and the seed of the noise."""
@@ -74,4 +79,4 @@ class Rain(Degradation):
 
     def apply(self, image: Tensor, depth: Tensor | None, **parameters: Any) -> Tensor:
         """See `rain`."""
-        return rain(image, **parameters)
+        return rain(image, **parameters, blend=self.blend)

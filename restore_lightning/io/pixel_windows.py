@@ -1,6 +1,6 @@
 """Rectangles of pixels."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
@@ -35,8 +35,18 @@ class Window(NamedTuple):
         return Window(*(scale * pixels for pixels in self))
 
 
-def whole_multiple(image: Tensor, pixels: int) -> Window:
-    """The window of (..., H, W) without the last rows and columns that exceed a multiple of so many pixels.
+Keep = Literal["top-left", "centre"]
+"""Which part of an image is kept where it is cut."""
+
+
+def whole_multiple(image: Tensor, pixels: int, keep: Keep = "top-left") -> Window:
+    """The largest window of (..., H, W) whose sides are multiples of so many pixels.
+
+    Args:
+        image: The image.
+        pixels: That sides shall be a multiple of.
+        keep: "top-left": what exceeds is cut off at the right and the bottom. "centre": half of it, rounded down, at
+            the left and the top.
 
     Raises:
         UserError: Nothing would be left.
@@ -44,4 +54,5 @@ def whole_multiple(image: Tensor, pixels: int) -> Window:
     height, width = image.shape[-2:]
     if min(height, width) < pixels:
         raise UserError(f"an image of {width}x{height} pixels cannot be cut to multiples of {pixels} pixels: remove it")
-    return Window(0, 0, height - height % pixels, width - width % pixels)
+    top, left = (height % pixels // 2, width % pixels // 2) if keep == "centre" else (0, 0)
+    return Window(top, left, height - height % pixels, width - width % pixels)

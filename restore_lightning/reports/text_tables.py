@@ -6,7 +6,7 @@ A set's factor is several joined by "+" where its images are degraded by all of 
 import math
 from collections.abc import Mapping, Sequence
 
-from restore_lightning.data.mixed_set import COMBINATIONS, PURE
+from restore_lightning.data.mixing_recipes import COMBINATIONS, PURE
 from restore_lightning.reports.scores_json import (
     DEGRADED,
     RESTORED,

@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from restore_lightning.data.config import EvaluationConfig, FactorConfig
 from restore_lightning.data.evaluation_set import bundled_entries, evaluation_loader
 from restore_lightning.degradations import Haze
+from restore_lightning.io.pixel_windows import whole_multiple
 from tests.conftest import CONF
 from tests.data.conftest import rain_and_jpeg
 
@@ -104,3 +107,26 @@ def test_two_processes_score_each_image_once(tmp_path, step_1):
         assert two[name]["images"] == entry["images"]
         for version in ("degraded", "restored"):
             assert two[name][version] == pytest.approx(entry[version], abs=1e-6)
+
+
+def test_the_centre_that_is_a_multiple(tmp_path):
+    """413x550, as SOTS outdoor: 400x544 from (6, 3); 600 wide, as LOL: 592 from 4."""
+    rows, columns = np.arange(413)[:, None] % 251, np.arange(550)[None] % 241
+    image = np.stack(np.broadcast_arrays(rows, columns, 7), axis=2).astype(np.uint8)
+    for folder in ("clean", "hazy"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(image).save(tmp_path / folder / "a.png")
+    clean, hazy = str(tmp_path / "clean"), str(tmp_path / "hazy")
+    centre = {"multiple": 16, "keep": "centre", "factor": "rain"}
+    given = {
+        "pairs": EvaluationConfig(clean=clean, degraded=hazy, **centre),
+        "made": EvaluationConfig(clean=clean, **centre),
+        "corner": EvaluationConfig(clean=clean, degraded=hazy, multiple=16, factor="rain"),
+    }
+    data = rain_and_jpeg(test_sets=given)
+    data.setup("test")
+    for scored, (top, left) in zip(data.test_sets, ((6, 3), (6, 3), (0, 0)), strict=True):
+        sample = scored[0]
+        assert sample["clean"].shape == sample["degraded"].shape == (3, 400, 544)
+        assert sample["clean"][:2, 0, 0].tolist() == [top, left]
+    assert whole_multiple(torch.zeros(3, 400, 600), 16, "centre") == (0, 4, 400, 592)

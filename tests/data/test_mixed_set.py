@@ -14,11 +14,12 @@ from PIL import Image
 from webdataset import WebDataset
 
 from restore_lightning.data.config import FactorConfig
-from restore_lightning.data.mixed_set import COMBINATIONS, PURE, TEST_SETS, MixedSample, originals, scenes
+from restore_lightning.data.mixed_set import MixedSample, originals, scenes
+from restore_lightning.data.mixing_recipes import COMBINATIONS, PURE, TEST_SETS
 from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.shards.reader import ShardSet
-from restore_lightning.degradations import Haze, Mixture, haze, jpeg, motion_blur, rain
+from restore_lightning.degradations import CDD11, Haze, Mixture, RelativeHaze, haze, jpeg, motion_blur, rain
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import from_array, to_array, to_float, to_uint8
 from restore_lightning.seeding import generator
@@ -361,3 +362,69 @@ def test_sets_and_factors_that_do_not_fit(written):
         UserError, match=r"data.factors.rain.degradation is set, but the images .* are degraded already"
     ):
         fit(factors={"rain": FactorConfig(degradation=Haze())})
+
+
+@pytest.fixture(scope="module")
+def eleven(tmp_path_factory, photos):
+    """Photographs without depth, degraded by CDD-11's recipe; one for test."""
+    from restore_lightning.cli import main
+
+    folder = tmp_path_factory.mktemp("eleven") / "set"
+    assert main(["mix", str(folder), "--recipe", "cdd11", "--root", str(photos), "--test", "1"]) == 0
+    return folder
+
+
+def test_cdd11s_eleven_sets_of_any_clean_images(eleven):
+    lines, shards = manifest(eleven), ShardSet(eleven)
+    assert [line["split"] for line in lines] == ["train", "train", "test"]
+    for line in lines:
+        assert tuple(line["versions"]) == ("clean", *CDD11)
+        rows = rows_by_version(shards, line["split"])[line["name"]]
+        for version in CDD11:
+            factors = shards.factors(rows[version])
+            assert sorted(factors) == sorted(version.split("_"))
+            assert factors == tuple(name for name in ("low", "rain", "snow", "haze") if name in factors)
+            assert not torch.equal(shards.read(rows[version]), shards.read(rows["clean"]))
+    about = lines[0]["versions"]["low_haze_rain"]["factors"]
+    assert 2 <= about["low"]["power"] <= 3
+    assert 0.6 <= about["haze"]["airlight"] <= 0.9
+
+
+def test_depth_is_used_where_there_is_one(tmp_path, photos):
+    (tmp_path / "depth").mkdir()
+    for name in ("a", "b"):
+        Image.open(photos / "a.png").save(tmp_path / f"{name}.png")
+    depth = np.repeat(np.linspace(1, 9, 200)[:, None], 280, axis=1)
+    np.save(tmp_path / "depth/a.npy", depth)
+    with_depth, without = originals(tmp_path, stand_in=True)
+    assert (with_depth.name, without.name) == ("a", "b")
+    made = {member.version: member for member in MixedSample("test", with_depth, 0, "cdd11").members()}
+    parameters = made["haze"].about["factors"]["haze"]
+    clean = with_depth.read()
+    expected = to_uint8(RelativeHaze().apply(to_float(clean.image), torch.from_numpy(depth).float(), **parameters))
+    assert np.array_equal(made["haze"].data, to_array(expected))
+    again = [MixedSample("test", without, 0, "cdd11").members()[2].data for _ in range(2)]
+    assert np.array_equal(*again)
+
+
+def test_a_run_on_the_eleven_sets(eleven):
+    """Each by its name, as a factor; or the photographs themselves, degraded on the fly."""
+    data = RestorationData({name: FactorConfig() for name in CDD11}, root=str(eleven), crop_size=32)
+    data.setup("fit")
+    resolved = data.resolved["low_haze_rain"]
+    pair = data.training_set.sources["low_haze_rain"].pair(SampleIndex("low_haze_rain", 0, 0, 0), resolved, 1)
+    assert pair.factors == ("low", "rain", "haze")
+    data.setup("test")
+    assert [scored.name for scored in data.test_sets] == list(CDD11)
+
+
+def test_the_eleven_on_the_fly(photos):
+    factors = {"low_haze_rain": FactorConfig(), "snow": FactorConfig(), "cdd11": FactorConfig()}
+    data = RestorationData(factors, root=str(photos), crop_size=32)
+    data.setup("fit")
+    for name in factors:
+        pair = data.training_set.sources[name].pair(SampleIndex(name, 0, 3, 3), data.resolved[name], 1)
+        assert pair.degraded.shape == pair.clean.shape == (3, 32, 32)
+        assert not torch.equal(pair.degraded, pair.clean)
+    data.setup("test")
+    assert data.test_sets[0].factors == ("low", "rain", "haze")

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from restore_lightning.data.config import ResolvedFactor
+from restore_lightning.data.config import FactorConfig, ResolvedFactor, resolve_factor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.scenes import CleanScenes
 from restore_lightning.data.sources.synthetic import SyntheticPairs
-from restore_lightning.data.training_set import TrainingSet, augment, collate
+from restore_lightning.data.training_set import TrainingSet, augment, collate, draw_turns
 from restore_lightning.degradations import Blur, Haze, Jpeg, Rain
+from restore_lightning.errors import UserError
+from restore_lightning.seeding import generator
 
 FACTORS = {
     "rain": ResolvedFactor(32, ("hflip",), Rain()),
@@ -60,3 +62,19 @@ def test_collate():
     batch = collate([samples[SampleIndex("rain", 7, number, number)] for number in range(3)])
     assert (batch["factor"], batch["cycle"]) == ("rain", 7)
     assert batch["degraded"].shape == batch["clean"].shape == (3, 3, 32, 32)
+
+
+def test_the_seven_flips_and_turns_that_change_something():
+    image = torch.arange(9.0).reshape(1, 1, 3, 3)
+    turns = torch.stack([torch.from_numpy(draw_turns(("seven",), generator(0, n))) for n in range(700)])
+    made = [tuple(augment(image, one[None]).flatten().tolist()) for one in turns.unique(dim=0)]
+    flips = [side.rot90(quarter, (2, 3)) for side in (image, image.flip(3)) for quarter in range(4)]
+    assert sorted(made) == sorted(tuple(side.flatten().tolist()) for side in flips[1:])
+    counts = turns.unique(dim=0, return_counts=True)[1]
+    assert len(counts) == 7
+    assert (counts - 100).abs().max() < 5 * 100**0.5
+
+
+def test_all_seven_or_others():
+    with pytest.raises(UserError, match=r"data.factors.rain.augment .* seven holds all flips and turns, give it alone"):
+        resolve_factor("rain", FactorConfig(augment=["hflip", "seven"]), 32)

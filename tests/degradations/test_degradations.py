@@ -239,7 +239,7 @@ def test_noisy_down_scaling(photo):
 
 
 def test_noise_that_is_not_clipped(photo):
-    noisy = Noise(sigmas=(70,), clip=False)(photo, 0)
+    noisy = Noise(sigmas=(70,), levels="free")(photo, 0)
     assert noisy.min() < 0
     assert noisy.max() > 1
     assert float((noisy - photo).std()) * 255 == pytest.approx(70, rel=0.02)
@@ -251,7 +251,7 @@ def test_drops_cover_some_of_the_image_and_leave_the_rest(photo):
     assert 0.02 < changed < 0.5
 
 
-@pytest.mark.parametrize("factor", [Downscale(), Noise(clip=False)])
+@pytest.mark.parametrize("factor", [Downscale(), Noise(levels="free")])
 def test_what_cannot_be_mixed(factor):
     with pytest.raises(ValueError, match="changes the size or leaves"):
         Mixture({"rain": Rain(), "other": factor})

@@ -8,7 +8,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from restore_lightning import networks
-from restore_lightning.data.mixed_set import TEST_SETS
+from restore_lightning.data.mixing_recipes import TEST_SETS
 from restore_lightning.errors import UserError
 from restore_lightning.metrics import PROTOCOLS
 from restore_lightning.networks import DIN, MBN, parameters

@@ -29,6 +29,7 @@ class FolderSample(NamedTuple):
         root: What the paths in the manifest are relative to.
         clean: The clean image.
         degraded: Its versions.
+        versions: What each version is called, its factors joined by "_"; nothing: they are numbered.
         shapes: (height, width) of the clean image and of each version, once they are measured.
         store: Arrays, or the files as they are.
     """
@@ -39,6 +40,7 @@ class FolderSample(NamedTuple):
     root: str
     clean: FileView
     degraded: tuple[FileView, ...]
+    versions: tuple[str, ...] = ()
     shapes: tuple[tuple[int, int], ...] = ()
     store: Store = "arrays"
 
@@ -71,10 +73,11 @@ class FolderSample(NamedTuple):
         """Read the images."""
         many = len(self.degraded) > 1
         numbered = [f"{DEGRADED}-{i:02d}" if many else DEGRADED for i in range(1, len(self.degraded) + 1)]
+        named = self.versions or numbered
         try:
             return [
                 self._member(version, file, shape)
-                for version, file, shape in zip([CLEAN, *numbered], self.files, self.shapes, strict=True)
+                for version, file, shape in zip([CLEAN, *named], self.files, self.shapes, strict=True)
             ]
         except UserError as error:
             raise UserError(f"{error}{left_out_too(len(self.degraded))}", exit_code=1) from error
@@ -84,10 +87,12 @@ class FolderSample(NamedTuple):
         if (image.shape[1], image.shape[2]) != shape:
             raise UserError(f"{file.path} is {image.shape[2]}x{image.shape[1]}, its header says otherwise", exit_code=1)
         about = {"source": Path(os.path.relpath(file.path, self.root)).as_posix()}
+        factors = tuple(version.split("_")) if version in self.versions else ()
         if self.store == "arrays":
-            return Member(version, to_array(image), shape, about=about)
+            return Member(version, to_array(image), shape, factors=factors, about=about)
         path = Path(file.path)
-        return Member(version, path.read_bytes(), shape, path.suffix.lower().lstrip("."), view=file.view, about=about)
+        suffix = path.suffix.lower().lstrip(".")
+        return Member(version, path.read_bytes(), shape, suffix, factors, file.view, about)
 
     def sizes(self) -> str:
         """The size of each image, for messages."""
@@ -128,12 +133,14 @@ class FolderSample(NamedTuple):
         except UserError as error:
             return None, [f"{error}{left_out_too(len(self.degraded))}"]
         readable: list[FileView] = []
+        versions: list[str] = []
         shapes: list[tuple[int, int]] = []
         problems: list[str] = []
-        for file in self.degraded:
+        for number, file in enumerate(self.degraded):
             try:
                 shapes.append(shape_of(file))
                 readable.append(file)
+                versions += self.versions[number : number + 1]
             except UserError as error:
                 problems.append(str(error))
         if self.degraded and not readable:
@@ -143,7 +150,7 @@ class FolderSample(NamedTuple):
             cut = self.clean.view._replace(border=border)
             sample = self._replace(clean=self.clean._replace(view=cut))
             clean = shapes[0]
-        sample = sample._replace(degraded=tuple(readable), shapes=(clean, *shapes))
+        sample = sample._replace(degraded=tuple(readable), versions=tuple(versions), shapes=(clean, *shapes))
         if sample.scale:
             return sample, problems
         return None, [*problems, f"sizes differ: {sample.sizes()}"]

@@ -19,17 +19,19 @@ class Part(NamedTuple):
 
     A pattern is a regular expression in which `{field}` is some text without a slash and `{field:EXPRESSION}` what the
     expression says; case does not matter. A degraded file belongs to the clean one whose fields it has; folders above
-    are free.
+    are free. The field `factors` of a degraded image, names joined by "_", is what its version is called.
 
     Args:
         degraded: Of degraded images; None: there are only clean ones.
         clean: Of clean ones; None: a degraded file holds the clean image too.
         split: Which they are: "train", "val", "test" or another word; None: the field `split` says it.
+        list: Of a text file that names those of the images that are of this part; None: all are.
     """
 
     degraded: str | None = None
     clean: str | None = None
     split: str | None = None
+    list: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def _layout(
     for expression in (made.test, made.ignore):
         re.compile(expression or "")
     for part in made.parts:
+        compiled(part.list or "")
         patterns = [pattern for pattern in (part.degraded, part.clean) if pattern is not None]
         fields = set.intersection(*(set(compiled(pattern).groupindex) for pattern in patterns))
         if part.clean is not None and part.degraded is not None:

@@ -12,9 +12,11 @@ from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.file_views import HDF5, FileView, View
 from restore_lightning.io.image_files import SUFFIXES
 from restore_lightning.io.image_folders import find_images
+from restore_lightning.io.image_lists import Listed, listed_images
 
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 """Other names of splits."""
+WORDS = frozenset(SPLITS) | frozenset(SPLITS.values())
 
 
 class FolderMatch(NamedTuple):
@@ -42,6 +44,7 @@ def match_folder(
     size: tuple[int, int] | None = None,
     store: Store = "arrays",
     threads: int = 8,
+    image_list: Path | None = None,
 ) -> FolderMatch:
     """The samples below a folder.
 
@@ -52,9 +55,10 @@ def match_folder(
         size: (width, height) that every image is resized to; None: as it is.
         store: What packing them keeps.
         threads: That read headers.
+        image_list: A text file that names the images which are taken, see `listed_images`; None: all are.
 
     Raises:
-        UserError: No such folder, or nothing in it fits the layout.
+        UserError: No such folder, nothing in it fits the layout, or a list is missing.
     """
     if not root.is_dir():
         raise UserError(f"{root} is no folder: give the one that holds the data set")
@@ -62,7 +66,13 @@ def match_folder(
     files = sorted((path.relative_to(root).as_posix() for path in images), key=natural)
     if given.ignore is not None:
         files = [path for path in files if re.fullmatch(given.ignore, _stem(path), re.IGNORECASE) is None]
-    matches, problems, unused = _match_files(given, files)
+    lists = _lists(given, root, others)
+    named = None if image_list is None else listed_images(image_list, files)
+    above = [part.lower() for part in root.resolve().parts[-3:] if part.lower() in WORDS]
+    matches, problems, unused = _match_files(given, files, lists, None if named is None else named.paths)
+    unsaid = SPLITS.get(above[-1], above[-1]) if above else "train"
+    matches = [match if match.split else match._replace(split=unsaid) for match in matches]
+    problems += [] if named is None else named.problems
     if not matches:
         wanted = "; ".join(f"{kind} {pattern}" for kind, pattern in _patterns(given))
         lacking = f": {shortened_list(problems, 2)}" if problems else ""
@@ -70,6 +80,7 @@ def match_folder(
             f"none of the {len(files)} images below {root} is where {given.name} has them ({wanted}){lacking};"
             " give the folder that holds all of these, or another layout (`restore shards layouts`)"
         )
+    others = [path for path in others if path not in {*lists.values(), image_list}]
     samples = [_sample(given, match, root, split, store) for match in matches]
     samples, misfits, several = measure(samples, given.border, threads)
     if size is not None:
@@ -94,10 +105,11 @@ def _patterns(given: Layout) -> list[tuple[str, str]]:
 
 
 class _Match(NamedTuple):
-    """A clean file, its degraded ones, and the fields of the clean file's path."""
+    """A clean file, its degraded ones and what each is called, and the fields of the clean file's path."""
 
     clean: str
     degraded: list[str]
+    versions: list[str]
     fields: dict[str, str]
     split: str
 
@@ -106,8 +118,38 @@ _Files = list[tuple[str, dict[str, str]]]
 """Paths and their fields."""
 
 
-def _match_files(given: Layout, files: Sequence[str]) -> tuple[list[_Match], list[str], list[str]]:
-    """Clean files with their degraded ones; what does not fit; what lies in folders that nothing is taken from."""
+def _lists(given: Layout, root: Path, others: Sequence[Path]) -> dict[str, Path]:
+    """Pattern of a list -> the file, of those that are there."""
+    patterns = [part.list for part in given.parts if part.list is not None]
+    stems = {path: _stem(path.relative_to(root).as_posix()) for path in others}
+    fitting = ((pattern, path) for pattern in patterns for path in others if compiled(pattern).fullmatch(stems[path]))
+    return dict(fitting)
+
+
+def _listed(pattern: str, lists: Mapping[str, Path], paths: Sequence[str]) -> Listed:
+    """What the list of a part says of its images."""
+    if pattern not in lists:
+        raise UserError(
+            f"there is no list {pattern}.txt, which says what {paths[0]} and others are for: give the folder that holds"
+            " it too"
+        )
+    return listed_images(lists[pattern], paths)
+
+
+def _match_files(
+    given: Layout, files: Sequence[str], lists: Mapping[str, Path], named: set[str] | None
+) -> tuple[list[_Match], list[str], list[str]]:
+    """Clean files with their degraded ones; what does not fit; what is in no list or lies where nothing is taken from.
+
+    Args:
+        given: The layout.
+        files: Paths.
+        lists: As `_lists` found them.
+        named: Files that the user's list names; None: there is none.
+
+    Raises:
+        UserError: A list is missing.
+    """
     matches: list[_Match] = []
     problems: list[str] = []
     fitting: set[str] = set()
@@ -119,15 +161,28 @@ def _match_files(given: Layout, files: Sequence[str]) -> tuple[list[_Match], lis
             for pattern in (part.degraded, part.clean)
         )
         fitting.update(path for path, _ in (*degraded, *clean))
+        chosen = [] if named is None else [named]
+        if part.list is not None and (degraded or clean):
+            listed = _listed(part.list, lists, [path for path, _ in (*degraded, *clean)])
+            problems += listed.problems
+            chosen.append(listed.paths)
+        by_clean = False
+        for paths in chosen:
+            degraded, clean, by_clean = _only_named(paths, degraded, clean)
         if part.degraded is not None and part.clean is not None:
             found, misfits = _join_versions(part, degraded, clean)
-            problems += misfits
-            alone |= {match.clean: None for match in found if not match.degraded}
+            if not (chosen and by_clean):  # a list of clean images says nothing of degraded ones without them
+                problems += misfits
+            if not chosen:
+                alone |= {match.clean: None for match in found if not match.degraded}
             found = [match for match in found if match.degraded]
             taken.update(path for path, _ in degraded)
         else:  # there are only clean images, or a file holds both
             both = part.clean is None
-            found = [_Match(path, [path] if both else [], fields, "") for path, fields in (*degraded, *clean)]
+            found = [
+                _Match(path, [path] if both else [], [""] if both else [], fields, "")
+                for path, fields in (*degraded, *clean)
+            ]
             taken.update(match.clean for match in found)
         matches += [match._replace(split=_split(given, part, match.fields)) for match in found]
     used = {path for match in matches for path in (match.clean, *match.degraded)}
@@ -139,7 +194,21 @@ def _match_files(given: Layout, files: Sequence[str]) -> tuple[list[_Match], lis
     folders = {PurePosixPath(path).parent for path in fitting}
     rest = [path for path in files if path not in fitting]
     problems += [f"{path} fits no name of {given.name}" for path in rest if PurePosixPath(path).parent in folders]
-    return matches, problems, [path for path in rest if PurePosixPath(path).parent not in folders]
+    unused = [path for path in rest if PurePosixPath(path).parent not in folders]
+    unlisted = fitting - used if lists else set()
+    return matches, problems, [*unused, *(path for path in files if path in unlisted)]
+
+
+def _only_named(named: set[str], degraded: "_Files", clean: "_Files") -> tuple["_Files", "_Files", bool]:
+    """The degraded files that a list names, else all of the clean files that it names; and whether it is the latter.
+
+    A degraded image's clean one needs no name of its own.
+    """
+    chosen = [file for file in degraded if file[0] in named]
+    if chosen:
+        return chosen, clean, False
+    named_clean = [file for file in clean if file[0] in named]
+    return degraded if named_clean else [], named_clean, True
 
 
 def _join_versions(part: Part, degraded: _Files, clean: _Files) -> tuple[list[_Match], list[str]]:
@@ -152,7 +221,7 @@ def _join_versions(part: Part, degraded: _Files, clean: _Files) -> tuple[list[_M
         key = tuple(fields[field] for field in shared)
         if key in by_key:
             problems[key] = f"{path} and {by_key[key].clean} are clean images of one name"
-        by_key.setdefault(key, _Match(path, [], fields, ""))
+        by_key.setdefault(key, _Match(path, [], [], fields, ""))
     versions: dict[tuple[tuple[str, str], ...], str] = {}
     for path, fields in degraded:
         key = tuple(fields[field] for field in shared)
@@ -163,6 +232,7 @@ def _join_versions(part: Part, degraded: _Files, clean: _Files) -> tuple[list[_M
             problems.setdefault(key, f"{path} and {first} are degraded images of one name")
         else:
             by_key[key].degraded.append(path)
+            by_key[key].versions.append(fields.get("factors", "").lower())
     for key, problem in problems.items():
         lost.append(f"{problem}{left_out_too(len(by_key.pop(key).degraded))}")
     return list(by_key.values()), lost
@@ -186,7 +256,7 @@ def _stem(path: str) -> str:
 def _split(given: Layout, part: Part, fields: Mapping[str, str]) -> str:
     if part.split == "train" and given.test is not None and re.fullmatch(given.test, fields.get("image", "")):
         return given.test_split
-    found = part.split or fields["split"].lower() or "train"
+    found = part.split or fields["split"].lower()
     return SPLITS.get(found, found)
 
 
@@ -202,4 +272,7 @@ def _sample(given: Layout, match: _Match, root: Path, split: str | None, store: 
     clean = FileView(str(root / match.clean), views[0])
     degraded = tuple(FileView(str(root / path), views[1]) for path in match.degraded)
     sequence = match.fields.get("sequence", "")
-    return FolderSample(split or match.split, name, sequence, str(root), clean, degraded, store=store)
+    versions = tuple(match.versions) if all(match.versions) else ()
+    return FolderSample(
+        split or match.split, name, sequence, str(root), clean, degraded, versions=versions, store=store
+    )

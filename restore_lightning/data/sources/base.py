@@ -9,7 +9,7 @@ from torch import Tensor
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.io.images import Colour, from_array, in_colour
-from restore_lightning.io.pixel_windows import Window, whole_multiple
+from restore_lightning.io.pixel_windows import Keep, Window, whole_multiple
 
 
 class CleanImage(NamedTuple):
@@ -32,13 +32,13 @@ class CleanImage(NamedTuple):
         """A part of it."""
         return CleanImage(window.cut(self.image), None if self.depth is None else window.cut(self.depth))
 
-    def multiple_of(self, pixels: int) -> "CleanImage":
-        """Without the last rows and columns that exceed a multiple of so many.
+    def multiple_of(self, pixels: int, keep: Keep = "top-left") -> "CleanImage":
+        """Cut to sides that are multiples of so many pixels, see `whole_multiple`.
 
         Raises:
             UserError: Nothing would be left.
         """
-        return self.cut(whole_multiple(self.image, pixels))
+        return self.cut(whole_multiple(self.image, pixels, keep))
 
     def in_colour(self, colour: Colour) -> "CleanImage":
         """With all colours, or in gray."""
@@ -63,9 +63,9 @@ class Pair(NamedTuple):
         scale = self.clean.shape[1] // self.degraded.shape[1]
         return Pair(window.cut(self.degraded), window.enlarged(scale).cut(self.clean), self.factors)
 
-    def multiple_of(self, pixels: int) -> "Pair":
-        """Without the last rows and columns that exceed a multiple of so many pixels of the degraded image."""
-        return self.cut(whole_multiple(self.degraded, pixels))
+    def multiple_of(self, pixels: int, keep: Keep = "top-left") -> "Pair":
+        """Cut so that the degraded image's sides are multiples of so many pixels, see `whole_multiple`."""
+        return self.cut(whole_multiple(self.degraded, pixels, keep))
 
 
 class CleanSource(Protocol):

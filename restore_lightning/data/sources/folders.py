@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from restore_lightning.data.config import ResolvedFactor
+from restore_lightning.data.image_choice import EVERY_IMAGE, ImageChoice
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import CleanImage, Pair
 from restore_lightning.data.sources.crops import check_smallest, random_window, shuffled_index, sizes_of
@@ -39,18 +40,22 @@ class PairedFiles(NamedTuple):
         return Pair(degraded, clean, (factor,))
 
 
-def match_pairs(degraded: Path, clean: Path) -> list[PairedFiles]:
-    """The images of two folders, by their path without suffix; or two files.
+def match_pairs(degraded: Path, clean: Path, choice: ImageChoice = EVERY_IMAGE) -> list[PairedFiles]:
+    """The images of two folders, by their path without suffix or as the user says; or two files.
 
     Raises:
         UserError: As `match`, or images without a partner; all are counted.
     """
+    if choice != EVERY_IMAGE:
+        return [PairedFiles(*pair) for pair in choice.pairs(degraded, clean)]
     matches = match(degraded, clean)
     if matches.others:
         log.info("%s", left_out(matches.others))
     problems = matches.problems()
     if problems:
-        raise UserError(f"{'; '.join(problems)}. Images are matched by name without suffix")
+        raise UserError(
+            f"{'; '.join(problems)}. Images are matched by name without suffix, unless counterpart says how"
+        )
     return [PairedFiles(name, *paths) for name, paths in matches.pairs.items()]
 
 
@@ -89,13 +94,14 @@ class FolderPairs:
         degraded: Folder of degraded images.
         clean: Folder of the clean ones.
         crop_size: Side of the degraded crops (pixels).
+        choice: Which of them, and which belong together.
 
     Raises:
         UserError: Files without partner, or of sizes that do not fit.
     """
 
-    def __init__(self, degraded: Path, clean: Path, crop_size: int) -> None:
-        self.pairs = match_pairs(degraded, clean)
+    def __init__(self, degraded: Path, clean: Path, crop_size: int, choice: ImageChoice = EVERY_IMAGE) -> None:
+        self.pairs = match_pairs(degraded, clean, choice)
         sizes = _degraded_sizes(self.pairs)
         self.scale = _scale(self.pairs, sizes)
         check_smallest([pair.degraded for pair in self.pairs], sizes, crop_size)
@@ -112,13 +118,14 @@ class CleanFolder:
     Args:
         root: The folder; subfolders count.
         smallest: Shortest side that every photograph must have, in pixels.
+        choice: Which of them.
 
     Raises:
         UserError: No such folder, no images, files that cannot be read or are too small; all are named.
     """
 
-    def __init__(self, root: Path, smallest: int) -> None:
-        self.paths = photographs(root)
+    def __init__(self, root: Path, smallest: int, choice: ImageChoice = EVERY_IMAGE) -> None:
+        self.paths = choice.of(root, photographs(root))
         check_smallest(self.paths, sizes_of(self.paths, f"files in {root}"), smallest)
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:

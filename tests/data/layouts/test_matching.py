@@ -1,6 +1,7 @@
 """Published layouts, each in a tree of its own; what does not fit is named."""
 
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from skimage import data
 from restore_lightning.data.layouts.layout import layout
 from restore_lightning.data.layouts.matching import match_folder
 from restore_lightning.data.shards.reader import ShardSet
-from tests.data.layouts.trees import TREES, gray, grow, packed, save
+from restore_lightning.errors import UserError
+from tests.data.layouts.trees import LISTS, TREES, gray, grow, packed, save
 
 
 @pytest.mark.parametrize("name", TREES)
 def test_each_layout(name, restore, tmp_path):
     tree = TREES[name]
-    grow(tmp_path / "root", tree)
+    grow(tmp_path / "root", tree, LISTS.get(name))
     (tmp_path / "root/LICENSE").write_text("not an image")
     shards = packed(restore, name, tmp_path / "root", tmp_path / "out")
     splits = list(dict.fromkeys(split for split, _, _ in tree))
@@ -26,11 +28,12 @@ def test_each_layout(name, restore, tmp_path):
         mine = [(20 * number, len(degraded)) for number, (of, _, degraded) in enumerate(tree, start=1) if of == split]
         clean = sorted(gray(shards, row) for row in shards.rows(split, "clean").tolist())
         assert clean == pytest.approx([value for value, _ in mine], abs=1)  # JPEG
-        rows = shards.rows(split, "degraded").tolist()
+        versions = shards.versions(split)
+        rows = [row for version in versions for row in shards.rows(split, version).tolist()]
         found = sorted((gray(shards, row), gray(shards, shards.clean_of(row))) for row in rows)
         pairs = [(100 + value + number, value) for value, count in mine for number in range(1, count + 1)]
         assert np.array(found).reshape(-1, 2) == pytest.approx(np.array(pairs).reshape(-1, 2), abs=1)
-        assert len({shards.name(row) for row in rows}) == len(rows)
+        assert len({(shards.name(row), shards.factors(row)) for row in rows}) == len(rows)
 
 
 def test_versions_are_counted_as_people_count(restore, tmp_path):
@@ -156,6 +159,22 @@ DESK = "OriginalImages/Canon5D2_5_160_6400_desk"
     [
         ("pairs", "test", "test/Rain100L/target/1.png", "test/Rain100L/input/1.png"),
         ("pairs", "val", "data/Valid/gt/1.png", "data/Valid/lq/1.png"),
+        ("aio-noise", "train", "denoising/WaterlooED/00001.bmp", None),
+        ("aio-noise", "test_bsd68", "denoising/cBSD68/original_png/0000.png", None),
+        ("aio-rain", "train", "deraining/RainTrainL/gt/norain-1.png", "deraining/RainTrainL/rainy/rain-1.png"),
+        ("aio-rain", "test", "deraining/Rain100L/gt/norain-001.png", "deraining/Rain100L/rainy/rain-001.png"),
+        ("aio-haze", "train", "dehazing/RESIDE/clear/0025.jpg", "dehazing/RESIDE/part4/0025_0.8_0.04.jpg"),
+        ("aio-haze", "test", "dehazing/SOTS/outdoor/gt/0001.png", "dehazing/SOTS/outdoor/hazy/0001_0.8_0.2.jpg"),
+        (
+            "aio-blur",
+            "train",
+            "deblurring/GoPro/crop/train/target_crops/1-2.png",
+            "deblurring/GoPro/crop/train/input_crops/1-2.png",
+        ),
+        ("aio-blur", "test", "deblurring/GoPro/test/target/1.png", "deblurring/GoPro/test/input/1.png"),
+        ("aio-low", "train", "llie/LOLv1/Train/target/1.png", "llie/LOLv1/Train/input/1.png"),
+        ("aio-low", "test", "llie/LOLv1/Test/target/1.png", "llie/LOLv1/Test/input/1.png"),
+        ("cdd11", "train", "cdd11/train/clear/1.png", "cdd11/train/low/1.png"),
         ("clean", "test", "photos/test/b.png", None),
         ("clean", "val", "photos/val/b.png", None),
         ("did-mdn-test", "test", "DID-MDN-test/1.jpg", None),
@@ -232,3 +251,92 @@ def test_degraded_images_of_one_name_are_ambiguous(tmp_path):
     samples, problems, *_ = match_folder(layout("pairs"), tmp_path)
     assert [sample.name for sample in samples] == ["b"]
     assert problems == ["degraded/a.png and degraded/a.jpg are degraded images of one name"]
+
+
+def test_a_test_folder_is_not_packed_as_training_images(restore, tmp_path):
+    """Published: test/derain/Rain100L/input and target; the folder that says test lies above ROOT."""
+    grow(tmp_path / "data", [("test", "test/derain/Rain100L/target/1.png", ["test/derain/Rain100L/input/1.png"])])
+    for root in ("test", "test/derain", "test/derain/Rain100L"):
+        samples, problems, *_ = match_folder(layout("pairs"), tmp_path / "data" / root)
+        assert ([sample.split for sample in samples], problems) == (["test"], [])
+    code, printed, _ = restore(
+        *("shards", "pack", "pairs", tmp_path / "data/test/derain", tmp_path / "out", "--split", "train")
+    )
+    assert code == 0
+    assert "1 train samples" in printed
+
+
+def test_named_versions_are_sets_of_their_own(restore, tmp_path):
+    grow(tmp_path / "root", TREES["cdd11"])
+    shards = packed(restore, "cdd11", tmp_path / "root", tmp_path / "out")
+    assert sorted(shards.versions("train")) == ["low", "low_haze_rain"]
+    (row,) = shards.rows("train", "low_haze_rain").tolist()
+    assert shards.factors(row) == ("low", "haze", "rain")
+    (tmp_path / "root/CDD-11_train/low/000001.png").write_text("no image")
+    samples, *_ = match_folder(layout("cdd11"), tmp_path / "root")
+    assert [sample.versions for sample in samples] == [("low_haze_rain",), ("haze_snow",)]
+
+
+@pytest.fixture
+def ots(tmp_path):
+    """Two clean images with two hazy ones each, and a clean one without."""
+    clean, hazy = "Train/Dehaze/original", "Train/Dehaze/synthetic/part1"
+    tree = [("train", f"{clean}/{n}.jpg", [f"{hazy}/{n}_0.8_0.04.jpg", f"{hazy}/{n}_1_0.2.jpg"]) for n in (1, 2)]
+    grow(tmp_path, [*tree, ("train", f"{clean}/3.jpg", [])])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("synthetic/part1/1_0.8_0.04.jpg\n\n./synthetic/part1/2_1_0.2.jpg", {"1": 1, "2": 1}),
+        ("1.jpg\n", {"1": 2}),
+        ("original/2.JPG|synthetic/part1/2_1_0.2.jpg\n", {"2": 1}),
+        ("2.jpg 2_1_0.2.jpg\n1_1_0.2", {"1": 1, "2": 1}),
+    ],
+)
+def test_a_list_of_images(text, expected, ots):
+    (ots / "list.txt").write_text(text)
+    samples, problems, *_ = match_folder(layout("aio-haze"), ots, image_list=ots / "list.txt")
+    assert problems == []
+    assert {Path(sample.name).name: len(sample.degraded) for sample in samples} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1.jpg\n4_0.8_0.04.jpg\n", "list.txt, line 2: there is no image 4_0.8_0.04.jpg"),
+        ("1_0.8_0.04.jpg fog\n", "list.txt, line 1: there is no image fog"),
+        ("5_0.8_0.04.jpg\n", "synthetic/part1/5_0.8_0.04.jpg has no clean image"),
+        ("\n", "list.txt names no images"),
+        (None, "list.txt cannot be read as a list of images: No such file"),
+    ],
+)
+def test_what_a_list_names_wrongly(text, message, ots, restore):
+    save(ots / "Train/Dehaze/synthetic/part1/5_0.8_0.04.jpg", 9)
+    if text is not None:
+        (ots / "list.txt").write_text(text)
+    code, _, err = restore("shards", "pack", "aio-haze", ots, ots / "out", "--list", ots / "list.txt", "--workers", 0)
+    assert code in (1, 2)
+    assert message in err
+    assert not (ots / "out").exists()
+
+
+def test_lists_of_a_layout(restore, tmp_path):
+    """RealBlur's own lists say what is for training; without them nothing does."""
+    grow(tmp_path, TREES["realblur-r"], LISTS["realblur-r"])
+    train = tmp_path / "RealBlur_R_train_list.txt"
+    train.write_text(train.read_text() + "RealBlur-R_BM3D/scene009/gt/gt_1.png\n")
+    _, problems, *_ = match_folder(layout("realblur-r"), tmp_path)
+    assert problems == [f"{train}, line 2: there is no image RealBlur-R_BM3D/scene009/gt/gt_1.png"]
+    train.unlink()
+    with pytest.raises(UserError, match=r"there is no list RealBlur_R_train_list.txt, which says what RealBlur-R_"):
+        match_folder(layout("realblur-r"), tmp_path)
+    _, problems, unused, *_ = match_folder(layout("realblur-j"), _test_pair(tmp_path / "J"))
+    assert (problems, unused) == ([], [])  # Restormer's folders need none
+
+
+def _test_pair(root):
+    for kind in ("input", "target"):
+        save(root / f"RealBlur_J/{kind}/scene003_1.png", 9)
+    return root

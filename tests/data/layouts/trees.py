@@ -4,6 +4,9 @@ from PIL import Image
 
 from restore_lightning.data.shards.reader import ShardSet
 
+J, R = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref", "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref"
+SCENE = "Data/0001_001_S6_00100_00060_3200_L"
+
 # Layout -> files of one data set: (split, clean file, its degraded files). In alphabetical order, like the samples.
 TREES = {
     "pairs": [
@@ -68,10 +71,94 @@ TREES = {
     "bsd500": [("train", "train/1.jpg", []), ("train", "val/2.jpg", []), ("test", "test/3.jpg", [])],
     "div2k": [("train", "DIV2K_train_HR/0001.png", []), ("val", "DIV2K_valid_HR/0801.png", [])],
     "flickr2k": [("train", "Flickr2K_HR/000001.png", [])],
+    "realblur-j": [
+        ("train", f"{J}/scene001/gt/gt_1.png", [f"{J}/scene001/blur/blur_1.png"]),
+        ("test", f"{J}/scene002/gt/gt_1.png", [f"{J}/scene002/blur/blur_1.png"]),
+        ("test", "RealBlur_J/target/scene003_1.png", ["RealBlur_J/input/scene003_1.png"]),
+    ],
+    "realblur-r": [
+        ("train", f"{R}/scene001/gt/gt_1.png", [f"{R}/scene001/blur/blur_1.png"]),
+        ("test", f"{R}/scene001/gt/gt_2.png", [f"{R}/scene001/blur/blur_2.png"]),
+    ],
+    "rain200l": [
+        ("train", "train/norain/norain-1.png", ["train/rain/norain-1x2.png"]),
+        ("test", "test/norain/norain-2.png", ["test/rain/X2/norain-2x2.png"]),
+    ],
+    "rain200h": [
+        ("train", "train/target/1.png", ["train/input/1.png"]),
+        ("test", "test/ground_truth/norain-2.png", ["test/rainy_image/rain-2.png"]),
+    ],
+    "rain13k": [
+        ("train", "train/Rain13K/target/1.jpg", ["train/Rain13K/input/1.jpg"]),
+        *((f"test_{name.lower()}", f"test/{name}/target/{n}.png", [f"test/{name}/input/{n}.png"])
+          for n, name in enumerate(("Test100", "Rain100H", "Rain100L", "Test2800", "Test1200"))),
+    ],
+    "snow100k": [
+        ("train", "all/gt/a_00001.jpg", ["all/synthetic/a_00001.jpg"]),
+        *((f"test_{size.lower()}", f"media/test/Snow100K-{size}/gt/{size}.jpg",
+            [f"media/test/Snow100K-{size}/synthetic/{size}.jpg"])
+          for size in "SML"),
+    ],
+    "lol": [
+        ("train", "our485/high/2.png", ["our485/low/2.png"]),
+        ("test", "eval15/high/1.png", ["eval15/low/1.png"]),
+    ],
+    "sidd": [
+        ("train", f"{SCENE}/0001_GT_SRGB_010.PNG", [f"{SCENE}/0001_NOISY_SRGB_010.PNG"]),
+        ("train", f"{SCENE}/0001_GT_SRGB_011.PNG", [f"{SCENE}/0001_NOISY_SRGB_011.PNG"]),
+        ("val", "val/SIDD/target_crops/1-1.png", ["val/SIDD/input_crops/1-1.png"]),
+    ],
+    "wed": [("train", "00001.bmp", [])],
+    "bsd400": [("train", "train/2018.jpg", []), ("train", "test/3096.jpg", [])],
+    "cbsd68": [("test", "original_png/0000.png", [])],
+    "aio-noise": [
+        ("train", "data/Train/Denoise/00001.bmp", []),
+        ("train", "data/Train/Denoise/a2018.jpg", []),
+        ("test_bsd68", "test/denoise/bsd68/101085.png", []),
+        ("test_urban100", "test/denoise/urban100/img_001.png", []),
+        ("test_kodak24", "test/denoise/kodak24/kodim01.png", []),
+    ],
+    "aio-rain": [
+        ("train", "data/Train/Derain/gt/norain-1.png", ["data/Train/Derain/rainy/rain-1.png"]),
+        ("test", "test/derain/Rain100L/target/1.png", ["test/derain/Rain100L/input/1.png"]),
+    ],
+    "aio-haze": [
+        ("train", "data/Train/Dehaze/original/0025.jpg",
+         ["data/Train/Dehaze/synthetic/part1/0025_0.8_0.04.jpg", "data/Train/Dehaze/synthetic/part1/0025_1_0.2.jpg"]),
+        ("test", "test/dehaze/target/0001.png", ["test/dehaze/input/0001_0.8_0.2.jpg"]),
+    ],
+    "aio-blur": [
+        ("train", "data/Train/Deblur/sharp/GOPR0372_07_00_000047.png",
+         ["data/Train/Deblur/blur/GOPR0372_07_00_000047.png"]),
+        ("test", "test/deblur/gopro/target/1.png", ["test/deblur/gopro/input/1.png"]),
+    ],
+    "aio-low": [
+        ("train", "data/Train/Enhance/gt/2.png", ["data/Train/Enhance/low/2.png"]),
+        ("test", "test/enhance/lol/target/1.png", ["test/enhance/lol/input/1.png"]),
+    ],
+    "cdd11": [
+        ("train", "CDD-11_train/clear/000001.png",
+         ["CDD-11_train/low/000001.png", "CDD-11_train/low_haze_rain/000001.png"]),
+        ("test", "CDD-11_test/clear/000001.png", ["CDD-11_test/haze_snow/000001.png"]),
+    ],
 }  # fmt: skip
 
 
-CLEAN = ("live1", "set5", "set14", "bsds100", "urban100", "manga109")
+def _list(name, split):
+    """RealBlur's own: the clean and the degraded image of a pair in a line."""
+    pairs = [(clean, degraded) for of, clean, (degraded,) in TREES[name] if of == split and "_ref/" in clean]
+    return "".join(f"{clean} {degraded}\n" for clean, degraded in pairs)
+
+
+LISTS = {
+    f"realblur-{kind.lower()}": {
+        f"RealBlur_{kind}_{split}_list.txt": _list(f"realblur-{kind.lower()}", split) for split in ("train", "test")
+    }
+    for kind in "JR"
+}
+"""Layout -> text files that belong to its tree."""
+
+CLEAN = ("live1", "set5", "set14", "bsds100", "urban100", "manga109", "kodak24", "mcmaster")
 
 
 TREES |= {name: [("test", "b.png", [])] for name in CLEAN}
@@ -82,12 +169,14 @@ def save(path, value, size=(24, 16)):
     Image.new("RGB", size, (value, value, value)).save(path, **({"quality": 100} if path.suffix != ".bmp" else {}))
 
 
-def grow(root, tree):
+def grow(root, tree, lists=None):
     """Files of one gray each: clean images 20, 40, ..., their degraded versions 101, 102, ... brighter."""
     for number, (_, clean, degraded) in enumerate(tree, start=1):
         save(root / clean, 20 * number)
         for version, path in enumerate(degraded, start=1):
             save(root / path, 100 + 20 * number + version)
+    for path, text in (lists or {}).items():
+        (root / path).write_text(text)
 
 
 def packed(restore, name, root, out, *words):

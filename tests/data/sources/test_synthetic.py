@@ -41,7 +41,7 @@ def test_low_resolution_crops_are_those_of_the_whole_image(scale, tmp_path):
 
 def test_gray_images_are_degraded_in_gray():
     source = SyntheticPairs(CleanScenes())
-    resolved = ResolvedFactor(24, (), Noise(sigmas=(50,), clip=False), "gray")
+    resolved = ResolvedFactor(24, (), Noise(sigmas=(50,), levels="free"), "gray")
     sample = TrainingSet({"noise": source}, {"noise": resolved}, 0)[SampleIndex("noise", 0, 0, 0)]
     assert sample["clean"].shape == sample["degraded"].shape == (1, 24, 24)
     assert sample["clean"].dtype == torch.uint8
