@@ -196,9 +196,10 @@ def run(words: list[str]) -> int:
     for line in (*notes.said(), *(f"not restored: {line}" for line in failures)):
         print(line, file=sys.stderr)
     there = f", {planned.skipped} there already" if planned.skipped else ""
+    where = getattr(next(iter(restorer.networks.values())), "device", device)  # an exported one's is onnxruntime's
     print(
         f"{len(planned.jobs) - len(failures)} of {len(planned.jobs)} images restored in {options.output}"
-        f" ({device}, {str(precision).removeprefix('torch.')}){there}"
+        f" ({where}, {str(precision).removeprefix('torch.')}){there}"
     )
     return 1 if failures else 0
 

@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 INPUT, OUTPUT = "image", "restored"
 """Names of the graph's input and output."""
+UNCLAMPED = "unclamped"
+"""Name of ONNX's second output: the first before it is clamped, for means over several calls."""
 KEY = "restore_lightning"
 """Key of the file's metadata under which its description is kept, as JSON; the others are for people."""
 Precision = Literal["float32", "fp16", "bf16"]

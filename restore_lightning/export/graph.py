@@ -43,10 +43,13 @@ class Passes(nn.Module):
         if not restorer.order:
             raise ValueError("no order is given: name the factor of each pass")
         self.factors = list(restorer.order)
-        copies = copy.deepcopy([restorer.networks[factor] for factor in self.factors])
-        self.networks = nn.ModuleList(copies).to(TYPES[precision])
+        used = [restorer.networks[factor] for factor in self.factors]
+        distinct = list(dict.fromkeys(used))
+        # Each once: a network that makes several passes would be stored under a name for each of them.
+        self.networks = nn.ModuleList(copy.deepcopy(distinct)).to(TYPES[precision])
+        self.places = [distinct.index(network) for network in used]
         self.padding = padding
-        infos = [network_info(network) for network in self.networks]
+        infos = [network_info(network) for network in used]
         self.rules = [info.size_rule(factor) for info, factor in zip(infos, self.factors, strict=True)]
         sizes = common_rule(self.rules)
         if padding and len(set(self.rules)) > 1:
@@ -66,11 +69,11 @@ class Passes(nn.Module):
         """(B, C, H, W) in [0, 1], float32 -> (B, C, scale * H, scale * W), the same."""
         kind = TYPES[self.description.precision]
         scale = self.description.scale
-        for network, factor, rule in zip(self.networks, self.factors, self.rules, strict=True):
+        for place, factor, rule in zip(self.places, self.factors, self.rules, strict=True):
             height, width = image.shape[-2:]
             if self.padding and rule != SizeRule(1, 1):
                 image = reflected_to(image, rule.padded(height), rule.padded(width))
-            image = network_outputs(network, image.to(kind), factor)[-1].to(torch.float32)
+            image = network_outputs(self.networks[place], image.to(kind), factor)[-1].to(torch.float32)
             image = image[..., : scale * height, : scale * width].clamp(0, 1)
         return image
 

@@ -3,18 +3,20 @@
 import argparse
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from restore_lightning.errors import UserError, shortened_text
-from restore_lightning.export.description import INPUT, Description
+from restore_lightning.export.description import INPUT, OUTPUT, UNCLAMPED, Description
 from restore_lightning.inference import Restorer
 from restore_lightning.networks import NetworkInfo, SizeRule
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OLDEST_OPSET, OLDEST_IR = 18, 8
 """That torch's exporter writes without a conversion."""
+CUDA = "CUDAExecutionProvider"
 
 
 def check_installed() -> None:
@@ -55,33 +57,58 @@ def check_opset(opset: int) -> None:
         )
 
 
+def _providers(device: str | None) -> list[str | tuple[str, dict[str, int]]]:
+    """What onnxruntime is to compute with, the first that can."""
+    import onnxruntime
+
+    kind, _, number = (device or "cuda").partition(":")
+    there = CUDA in onnxruntime.get_available_providers()
+    if kind not in ("cpu", "cuda") or not (number or "0").isdecimal():
+        _refuse_device(device, "exported files are computed on cpu or cuda")
+    if device is not None and kind == "cuda" and not there:
+        _refuse_device(device, f"onnxruntime {onnxruntime.__version__} computes on the CPU only")
+    return [(CUDA, {"device_id": int(number or 0)})] * (kind == "cuda" and there) + ["CPUExecutionProvider"]
+
+
+def _refuse_device(device: str | None, why: str) -> NoReturn:
+    raise UserError(f"--device {device}: {why}; install onnxruntime-gpu in place of onnxruntime, or give cpu")
+
+
 class OnnxNetwork(nn.Module):
-    """A file of `restore export`, run by onnxruntime on the CPU: it has no parameters, and cannot be trained.
+    """A file of `restore export`, run by onnxruntime: it has no parameters, and cannot be trained.
 
     Args:
         path: Of the file.
+        device: "cpu" or "cuda", perhaps with a number; None: cuda where onnxruntime has it.
 
     Raises:
-        UserError: It cannot be read, or was not written by `restore export`.
+        UserError: It cannot be read, was not written by `restore export`, or onnxruntime cannot use the device.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, device: str | None = "cpu") -> None:
         super().__init__()
         check_installed()
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file")
         import onnxruntime
 
+        providers = _providers(device)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4  # its errors are raised, too
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:
             what = shortened_text(" ".join(str(error).split()), 300)
             raise UserError(
                 f"{path}: onnxruntime {onnxruntime.__version__} cannot use it: {what}", exit_code=1
             ) from error
+        # One whose libraries are missing is left out without an error.
+        self.device = (device or "cuda") if CUDA in self.session.get_providers() else "cpu"
+        if device is not None and device.startswith("cuda") and self.device == "cpu":
+            _refuse_device(device, f"{CUDA} is there, but cannot be loaded (CUDA and cuDNN of its version?)")
+        names = [output.name for output in self.session.get_outputs()]
+        self.output = UNCLAMPED if UNCLAMPED in names else OUTPUT
         try:
             self.description = Description.of(self.session.get_modelmeta().custom_metadata_map)
         except ValueError as error:
@@ -94,24 +121,24 @@ class OnnxNetwork(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1], of a size that `info` names -> (B, C, scale * H, scale * W), clamped."""
+        """(B, C, H, W) in [0, 1], of a size that `info` names -> (B, C, scale * H, scale * W), not clamped."""
         array = image.to("cpu", torch.float32).numpy()
-        return torch.from_numpy(self.session.run(None, {INPUT: array})[0]).to(image)
+        return torch.from_numpy(self.session.run([self.output], {INPUT: array})[0]).to(image)
 
 
 def exported_restorer(options: argparse.Namespace) -> Restorer:
     """The exported network that `restore apply` is asked to use.
 
     Args:
-        options: Its command line; `device` becomes the CPU, `order` None.
+        options: Its command line; `device` becomes the CPU, where images are handed over, `order` None.
 
     Raises:
         UserError: As `OnnxNetwork`; or an option that says otherwise than the file.
     """
     path = Path(options.checkpoint)
-    network = OnnxNetwork(path)
+    network = OnnxNetwork(path, options.device)
     described = network.description
-    fixed = {"order": described.removes, "precision": described.precision, "device": "cpu", "local_statistics": "none"}
+    fixed = {"order": described.removes, "precision": described.precision, "local_statistics": "none"}
     for name, value in fixed.items():
         given = getattr(options, name)
         if given not in (None, "auto", value):

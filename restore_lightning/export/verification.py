@@ -37,6 +37,6 @@ def differences(
         channels = torch.arange(described.channels) % len(photograph)
         image = to_float(photograph[channels, 40 : 40 + height, 90 : 90 + width].contiguous()[None])
         with torch.no_grad():
-            expected, found = restorer.restore(image, ()), program(image)
+            expected, found = restorer.restore(image, ()), program(image).clamp(0, 1)
         difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
         yield (height, width), difference if difference == difference else float("inf")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from restore_lightning.errors import UserError, shortened_error
-from restore_lightning.export.description import INPUT, KEY, OUTPUT, Description
+from restore_lightning.export.description import INPUT, KEY, OUTPUT, UNCLAMPED, Description
 from restore_lightning.export.graph import quiet
 from restore_lightning.export.onnx_network import OnnxNetwork
 
@@ -75,6 +75,7 @@ def _write_onnx(program: ExportedProgram, path: Path, description: Description, 
     if opset is not None and written != opset:
         raise UserError(f"--opset {opset}: the exporter writes {written} for {description.network}, give that one")
     _clean(model)
+    _add_unclamped(model)
     for name, text in description.metadata().items():
         model.metadata_props.add(key=name, value=text)
     onnx.save_model(model, path)
@@ -97,6 +98,22 @@ def _clean(model: Any) -> None:
     for side in (*sides, *graph.output[0].type.tensor_type.shape.dim):
         if side.dim_param:
             side.dim_param = re.sub(r"\w+", lambda word: names.get(word[0], word[0]), side.dim_param)
+
+
+def _add_unclamped(model: Any) -> None:
+    """Make what the clamp at the end gets an output, too: onnxruntime computes those that it is asked for."""
+    graph = model.graph
+    (last,) = (node for node in graph.node if OUTPUT in node.output)
+    if last.op_type != "Clip" or last.input[0] in {value.name for value in (*graph.input, *graph.initializer)}:
+        return
+    unclamped = last.input[0]
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == unclamped:
+                    names[place] = UNCLAMPED
+    graph.output.add().CopyFrom(graph.output[0])
+    graph.output[1].name = UNCLAMPED
 
 
 def _operation(error: BaseException | None) -> str | None:

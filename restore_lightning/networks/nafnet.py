@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from restore_lightning.networks.info import NetworkInfo, SizeRule
 from restore_lightning.networks.normalisation import ChannelNorm
-from restore_lightning.networks.statistics import GlobalStatistics, Size, at_each_position, mean_over
+from restore_lightning.networks.statistics import GlobalStatistics, Size, at_each_position, mean_around, mean_over
 
 EPS = 1e-6
 """Of the normalisation."""
@@ -34,6 +34,8 @@ class LocalMean(GlobalStatistics):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 1, 1), with a window (B, C, H, W)."""
+        if self.side is not None and self.window is None and isinstance(x.shape[2], torch.SymInt):
+            return mean_around(x, self.side).to(x.dtype)  # torch.export traces a size that it leaves open
         window = self.window_on(x)
         mean = mean_over(x, window).to(x.dtype)
         return mean if window is None else at_each_position(mean, x.shape[2:])

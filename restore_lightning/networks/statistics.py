@@ -141,6 +141,30 @@ def at_each_position(y: Tensor, size: Sequence[int]) -> Tensor:
     return functional.pad(y, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2), mode="replicate")
 
 
+def mean_around(x: Tensor, side: int) -> Tensor:
+    """The mean over a square window around each position: that of the nearest complete one at the borders.
+
+    `mean_over` and `at_each_position` in the same operations whatever the size is: an exported graph has no choice.
+
+    Args:
+        x: (B, C, H, W).
+        side: Of the window, cut to the map's size in each direction.
+
+    Returns:
+        (B, C, H, W), in float32 at least.
+    """
+    for dim in (2, 3):
+        positions = x.shape[dim]
+        length = torch.full((), positions, device=x.device).clamp_max(side)
+        start = torch.arange(positions, device=x.device) - (length - 1) // 2
+        start = start.clamp_min(0).minimum(positions - length)
+        sums = x.cumsum(dim, dtype=_exact(x))
+        sums = torch.cat([torch.zeros_like(sums.narrow(dim, 0, 1)), sums], dim)
+        of_windows = sums.index_select(dim, start + length) - sums.index_select(dim, start)
+        x = (of_windows / length).to(_single(x))
+    return x
+
+
 class InstanceNorm(GlobalStatistics, nn.InstanceNorm2d):
     """`nn.InstanceNorm2d`, which can use local statistics."""
 

@@ -68,6 +68,7 @@ def pixels(path: Path) -> np.ndarray:
         ("DuRN", {"preset": "U", "width": 2, "blocks": [["U", 3, 3, 1]]}),
         ("DIN", {"scale": 3, "D": 1, "B": 1, "M": 2, "width": 4, "growth": 2}),
         ("NAFNet", SMALL),
+        ("NAFNet", SMALL | {"train_size": 16}),
         ("Restormer", {"width": 2, "blocks": [0, 0, 0, 1], "refinement": 0, "heads": [1, 1, 1, 2]}),
     ],
 )
@@ -125,9 +126,10 @@ def test_a_file_says_what_it_does_and_nothing_of_this_machine(drn_onnx):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(drn_onnx)
-    (image,), (restored,) = session.get_inputs(), session.get_outputs()
+    (image,), (restored, unclamped) = session.get_inputs(), session.get_outputs()
     assert (image.name, image.shape, image.type) == ("image", ["batch", 3, "height", "width"], "tensor(float)")
     assert (restored.name, restored.shape) == ("restored", ["batch", 3, "height", "width"])
+    assert (unclamped.name, unclamped.shape) == ("unclamped", restored.shape)
     said = session.get_modelmeta().custom_metadata_map
     assert said["use"] == "DRN, removes rain: 8-bit pixels / 255 as image; restored * 255, rounded"
     assert str(Path(restore_lightning.__file__).parent).encode() not in drn_onnx.read_bytes()
@@ -230,6 +232,7 @@ def test_the_extra_is_named_where_it_is_missing(restore, tmp_path, drn, monkeypa
 ODD = """
 import torch
 from torch import nn
+from restore_lightning.networks import SizeRule
 
 class Undecided(nn.Module):
     def forward(self, image):
@@ -242,27 +245,155 @@ class Wordless(nn.Module):
 class TwoFaced(nn.Module):
     def forward(self, image):
         return image * (0.5 if torch.compiler.is_compiling() else 1)
+
+class Sharper(nn.Module):
+    size_rule = SizeRule(4, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, image):
+        assert image.shape[-1] % 4 == 0 and image.shape[-2] % 4 == 0
+        return image + self.gain * (image - torch.cat([image[..., :1], image[..., :-1]], -1))
 """
+
+
+def odd_checkpoint(folder: Path, name: str, **tensors) -> Path:
+    spec = {"class_path": f"odd_networks.{name}", "init_args": {}}
+    state = {f"network.{key}": tensor for key, tensor in tensors.items()}
+    torch.save({"network": spec, "order": None, "factor": "rain", "state_dict": state}, folder / "odd.ckpt")
+    return folder / "odd.ckpt"
+
+
+@pytest.fixture(scope="module")
+def odd_networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "odd_networks.py").write_text(ODD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def sharper(odd_networks) -> Path:
+    """Weights of a network whose results leave [0, 1], and which takes multiples of 4."""
+    return odd_checkpoint(odd_networks, "Sharper", gain=torch.tensor(3.0))
+
+
+@pytest.fixture(scope="module")
+def sharper_onnx(sharper) -> Path:
+    """Its file, for multiples of 4 only, and not compared with it."""
+    from restore_lightning.cli import main
+
+    out = sharper.with_name("sharper.onnx")
+    assert main(["export", str(sharper), str(out), "--no-padding", "--no-verify"]) == 0
+    return out
 
 
 @pytest.mark.parametrize(
     ("name", "suffix", "problem"),
     [
-        ("Undecided", ".pt2", "cannot be exported at odd_networks.py:7, `return image * 0.5 if"),
+        ("Undecided", ".pt2", "cannot be exported at odd_networks.py:8, `return image * 0.5 if"),
         ("Wordless", ".onnx", "cannot be written as ONNX, which has no prims.bessel_j0"),
         ("TwoFaced", ".pt2", "is not kept: it differs from PyTorch by"),
     ],
 )
-def test_networks_that_cannot_be_exported(restore, tmp_path, monkeypatch, name, suffix, problem):
-    (tmp_path / "odd_networks.py").write_text(ODD)
-    monkeypatch.syspath_prepend(tmp_path)
-    spec = {"class_path": f"odd_networks.{name}", "init_args": {}}
-    source, out = tmp_path / "odd.ckpt", tmp_path / f"odd{suffix}"
-    torch.save({"network": spec, "order": None, "factor": "rain", "state_dict": {}}, source)
+def test_networks_that_cannot_be_exported(restore, tmp_path, odd_networks, name, suffix, problem):
+    source, out = odd_checkpoint(tmp_path, name), tmp_path / f"odd{suffix}"
     out.write_text("earlier")
     code, _, err = restore("export", source, out, "--overwrite")
     assert code == 1
     assert problem in err
     assert out.read_text() == "earlier"
     assert len(err.splitlines()) == 2
-    assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".py", ".ckpt", suffix}
+    assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".ckpt", suffix}
+
+
+def test_a_file_that_is_not_compared_is_kept_as_it_is(restore, tmp_path, odd_networks):
+    source = odd_checkpoint(tmp_path, "TwoFaced")
+    code, out, _ = restore("export", source, tmp_path / "it.pt2", "--no-verify")
+    assert code == 0
+    assert "not compared with PyTorch" in out
+    assert torch.export.load(tmp_path / "it.pt2").module()(torch.ones(1, 3, 4, 4)).max() == 0.5
+
+
+def test_without_padding_apply_pads(restore, tmp_path, sharper, sharper_onnx, photo):
+    """In a mean over flips, too, each is clamped after it."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(sharper_onnx)
+    said = session.get_modelmeta().custom_metadata_map
+    assert said["image"].endswith("sides multiples of 4 from 8 pixels on")
+    image = np.random.default_rng(0).random((2, 3, 12, 20), np.float32)
+    restored, unclamped = session.run(["restored", "unclamped"], {"image": image})
+    assert unclamped.min() < -1
+    assert np.array_equal(restored, unclamped.clip(0, 1))
+    for how in ((), ("--self-ensemble",)):
+        there = tmp_path / f"of{len(how)}"
+        for weights in (sharper, sharper_onnx):
+            assert restore("apply", weights, photo, "--output", there / weights.suffix, *how)[0] == 0
+        results = [pixels(there / suffix / photo.name) for suffix in (".ckpt", ".onnx")]
+        assert np.abs(results[0] - results[1]).max() <= 1, how
+
+
+def test_half_precision_in_onnx(restore, tmp_path, sharper):
+    import onnx
+
+    code, out, err = restore("export", sharper, tmp_path / "half.onnx", "--precision", "fp16")
+    assert code == 0, err
+    assert "fp16: differs from PyTorch by" in out
+    graph = onnx.load(tmp_path / "half.onnx").graph
+    of_type = {tensor.data_type for tensor in graph.initializer if "gain" in tensor.name}
+    assert of_type == {onnx.TensorProto.FLOAT16}
+    assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
+def test_an_opset_that_onnxruntime_lacks(restore, tmp_path, sharper):
+    from onnx import defs
+
+    newest = defs.onnx_opset_version()
+    code, _, err = restore("export", sharper, tmp_path / "new.onnx", "--opset", newest)
+    if code == 0:
+        pytest.skip(f"onnxruntime runs the newest opset, {newest}")
+    assert code == 2
+    assert f"--opset {newest}: onnxruntime " in err
+    assert "runs what torch writes from 18 to" in err
+
+
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [("cuda", "computes on the CPU only; install onnxruntime-gpu"), ("mps", "are computed on cpu or cuda")],
+)
+def test_devices_that_onnxruntime_lacks(restore, tmp_path, sharper_onnx, photo, device, problem):
+    import onnxruntime
+
+    if device == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("onnxruntime has it")
+    code, _, err = restore("apply", sharper_onnx, photo, "--output", tmp_path / "out", "--device", device)
+    assert code == 2
+    assert err.startswith(f"restore apply: --device {device}: ")
+    assert problem in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("apply", "it.pt2", "photo.png", "--output", "out"),
+        ("export", "it.onnx", "new.onnx"),
+        ("export", "it.pt2", "new.pt2"),
+        ("bundle", "it.onnx", "bundle"),
+        ("test", "--config", CONF / "single.yaml", "--trainer.default_root_dir", "run", "--ckpt_path", "it.pt2"),
+    ],
+)
+def test_verbs_that_take_no_exported_file(restore, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("it.onnx", "it.pt2"):
+        (tmp_path / name).write_bytes(b"program")
+    Image.fromarray(data.chelsea()[:16, :16]).save("photo.png")
+    code, _, err = restore(*words)
+    assert code == 1
+    assert "it is an exported network, restore apply takes .onnx" in err
+    assert len(err.splitlines()) == 1

@@ -12,6 +12,7 @@ from restore_lightning.networks.statistics import (
     InstanceNorm,
     at_each_position,
     local_statistics,
+    mean_around,
     mean_over,
 )
 
@@ -218,3 +219,10 @@ def test_a_network_without_such_statistics_is_used_as_it_is():
     expected = network(image)
     with local_statistics(network, 8, (16, 16)):
         assert torch.equal(network(image), expected)
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(9, 14, 5), (4, 9, 6), (3, 3, 8), (7, 7, 1), (6, 6, 6)])
+def test_the_mean_around_each_position_is_the_same_for_exported_graphs(height, width, side):
+    x = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    window = (min(side, height), min(side, width))
+    assert torch.equal(mean_around(x, side), at_each_position(mean_over(x, window), x.shape[2:]))
