@@ -10,6 +10,8 @@ from PIL import Image
 from torch.nn import L1Loss, MSELoss
 
 from restore_lightning.cli import main
+from restore_lightning.data.sources.base import CleanImage
+from restore_lightning.data.sources.synthetic import degrade
 from restore_lightning.errors import UserError
 from restore_lightning.losses import SSIML1
 from restore_lightning.networks import DIN, DRN, DuRN
@@ -197,6 +199,28 @@ def test_mbn_yaml_is_step_1_of_paper_2(instantiate):
     for _ in range(20):  # a loss, negative, that has stopped decreasing
         plateau["scheduler"].step(-1.5)
     assert chosen["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("name", ["small.yaml", "small_r_mbn.yaml"])
+def test_small_networks_fit_into_the_package_and_learn_to_leave_clean_images_alone(name, instantiate):
+    cli = instantiate(name, "--trainer.logger", "false")
+    assert sum(p.numel() for p in cli.model.network.parameters()) < 1e6  # two of them are 4 MB in half precision
+    clean = CleanImage(torch.arange(3 * 32 * 32, dtype=torch.uint8).view(3, 32, 32), torch.ones(32, 32))
+    untouched = set()
+    for factor, resolved in cli.datamodule.resolved.items():
+        pairs = (degrade(clean, factor, resolved.degradation, seed) for seed in range(60))
+        if any(torch.equal(pair.degraded, clean.image) for pair in pairs):
+            untouched.add(factor)
+    assert untouched == {"rain", "blur", "haze"}  # JPEG of any quality loses something
+
+
+def test_step_2_of_small_goes_on_from_its_step_1(instantiate):
+    first = instantiate("small.yaml", "--trainer.logger", "false")
+    second = instantiate("small_r_mbn.yaml", "--trainer.logger", "false")
+    assert second.model.init_from == "runs/small/checkpoints/best.ckpt"
+    state, wanted = first.model.network.state_dict(), second.model.network.state_dict()
+    assert {name: value.shape for name, value in state.items()} == {k: v.shape for k, v in wanted.items()}
+    assert first.datamodule.resolved == second.datamodule.resolved  # the same degradations
 
 
 def test_names_are_found_by_path_first_then_among_the_shipped(tmp_path, monkeypatch):
