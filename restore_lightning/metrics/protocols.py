@@ -100,6 +100,7 @@ PROTOCOLS = {
         Protocol("jpeg-gray", "y_coded", "matlab", quantise="round"),  # paper 2, table 3: dedicated JPEG networks
     )
 }
+"""Name -> how it scores."""
 
 
 def protocol(name: str, scale: int = 1) -> Protocol:
