@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -69,7 +69,7 @@ def _nav(nav: list[dict[str, Any]], source: Path, api: list[str]) -> list[dict[s
     named = set(re.findall(r"\S+\.md", yaml.safe_dump(nav)))
     others = sorted(path.name for path in source.glob("*.md") if path.name not in named)
     sections["How to"] += [{_title(source / name): name} for name in others]
-    modules = [{Path(path).stem: path} for path in api]
+    modules = [{path.stem.removeprefix("restore_lightning."): str(path)} for path in map(PurePosixPath, api)]
     sections["Reference"] += [*({title: path} for title, path in REFERENCE.items()), {"Python": modules}]
     return nav
 
@@ -84,7 +84,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "build/documentation", help="default: %(default)s")
     output = parser.parse_args().output.resolve()
     problems = build(output)
-    print(*problems, sep="\n", file=sys.stderr)
+    for problem in problems:
+        print(problem, file=sys.stderr)
     print(f"{output / 'site'}: {f'{len(problems)} problems' if problems else 'ok'}")
     return 1 if problems else 0
 

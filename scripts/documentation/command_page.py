@@ -44,9 +44,9 @@ def command_page() -> str:
 
 
 def verbs_of(help_text: str) -> list[str]:
-    """The verbs below a verb.
+    r"""The verbs below a verb.
 
-    >>> verbs_of("positional arguments:\\n  pack | info\\n    pack      a data set -> shards\\n    info      what ...\\n")
+    >>> verbs_of("positional arguments:\n  pack | info\n    pack      a data set -> shards\n    info      what ...\n")
     ['pack', 'info']
     """
     return re.findall(r"^    (\w+) {2,}\S", help_text, re.MULTILINE)

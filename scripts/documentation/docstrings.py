@@ -6,9 +6,9 @@ from griffe import Class, Extension, Object
 
 
 def fenced(text: str) -> str:
-    """Put a fence around each doctest that stands outside of an `Examples:` section.
+    r"""Put a fence around each doctest that stands outside of an `Examples:` section.
 
-    >>> print(fenced("Adds.\\n\\n>>> 1 + 1\\n2"))
+    >>> print(fenced("Adds.\n\n>>> 1 + 1\n2"))
     Adds.
     <BLANKLINE>
     ```pycon

@@ -54,8 +54,8 @@ def scores_page() -> str:
         *_table("A version: `sets.NAME.VERSION`", _told(MeanScores), written["sets"]["rain12"][RESTORED]),
         "What is no number is written as `null`. Files of older versions lack keys; readers take them for `null`.",
         "",
-        "`restore score --json FILE` writes another file, of two folders: `protocol`, `images` (`name`, `psnr`, `ssim`)",
-        "and their `mean`.",
+        "`restore score --json FILE` writes another file, of two folders: `protocol`, `images` (`name`, `psnr`,",
+        "`ssim`) and their `mean`.",
     ]
     return "\n".join(page)
 
@@ -84,7 +84,7 @@ def shards_page() -> str:
             "### A member",
             "",
             f"One stored image. `offset` and `bytes` are those of its tar member's data; `dtype` counts in {DTYPES},",
-            "where `file` is an encoded image file; `version`, `factors` and `view` count in the tables of those names.",
+            "where `file` is an encoded image file; `version`, `factors` and `view` count in tables of those names.",
             "",
             *_dtype(MEMBER),
             "::: restore_lightning.data.shards.index.Shard",

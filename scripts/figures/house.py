@@ -1,8 +1,9 @@
-"""Draws the package's rooms and which of them import which: `python -m scripts.figures.house`, docs/figures/house.svg."""
+"""Draws the package's rooms and their imports: `python -m scripts.figures.house`, docs/figures/house.svg."""
 
 import ast
 from collections.abc import Iterator, Mapping
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def rooms() -> dict[str, set[str]]:
             continue
         imported = found.setdefault(room, set())
         for module in _imports(ast.parse(path.read_text(encoding="utf-8"))):
-            other = (module.split(".") + [""])[1]
+            other = module.partition(".")[2].partition(".")[0]
             if module.startswith(f"{PACKAGE}.") and other not in EVERYWHERE | {room} and not other.startswith("__"):
                 imported.add(other)
     return found
@@ -150,7 +151,7 @@ def _places(rows: list[list[str]], ways: list[list[str]]) -> dict[str, tuple[flo
     for number, row in enumerate(rows):
         above: dict[str, list[float]] = {room: [] for room in row}
         for way in ways:
-            for upper, lower in zip(way, way[1:], strict=False):
+            for upper, lower in pairwise(way):
                 if lower in above and upper in places:
                     above[lower].append(places[upper][0])
         row = sorted(row, key=lambda room: (sum(above[room]) / len(above[room]) if above[room] else WIDTH / 2, room))
