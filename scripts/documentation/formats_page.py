@@ -27,7 +27,7 @@ def scores_page() -> str:
     method = Method("R-MBN", "runs/r_mbn/checkpoints/best.ckpt", {"tile": 512})
     network = {"class_path": "restore_lightning.networks.MBN", "init_args": {"width": 64}}
     order = ["jpeg", "haze", "blur", "rain"]
-    run = RunScores(sets, {RESTORED: method}, network, 12_000_000, order, "current", 150_000, "bf16-mixed")
+    run = RunScores(sets, {RESTORED: method}, network, 11_254_072, order, "current", 150_000, "bf16-mixed")
     with TemporaryDirectory() as folder:
         write_scores(Path(folder, "scores.json"), run)
         text = Path(folder, "scores.json").read_text(encoding="utf-8")
@@ -52,7 +52,8 @@ def scores_page() -> str:
         "compared with (`told`, `before`, names of baselines).",
         "",
         *_table("A version: `sets.NAME.VERSION`", _told(MeanScores), written["sets"]["rain12"][RESTORED]),
-        "What is no number is written as `null`. Files of older versions lack keys; readers take them for `null`.",
+        "What is no number is written as `null`, what is infinite as `1e999`, which parsers read so.",
+        "Files of older versions lack keys; readers take them for `null`.",
         "",
         "`restore score --json FILE` writes another file, of two folders: `protocol`, `images` (`name`, `psnr`,",
         "`ssim`) and their `mean`.",
@@ -66,7 +67,7 @@ def shards_page() -> str:
         [
             "# Shards",
             "",
-            "What `restore shards pack` and `restore mix` write: a folder of tar files, `PART-000000.tar` and on,",
+            "What `restore shards pack` and `restore mix` write: a folder of tar files, `SPLIT-000000.tar` and on,",
             f"`{INDEX}` and `{MANIFEST}`. [Data](../data.md) says how to make and use one.",
             "",
             _page_docstring("reader"),
@@ -109,8 +110,8 @@ def _dtype(dtype: Any) -> list[str]:
 
 def _told(cls: Any) -> dict[str, str]:
     """What a dataclass's docstring says of each field."""
-    told = {each.arg_name: (each.description or "").replace("\n", " ") for each in parse(cls.__doc__).params}
-    return {field.name: told[field.name] for field in fields(cls)}
+    told = {each.arg_name: " ".join((each.description or "").split()) for each in parse(cls.__doc__).params}
+    return {field.name: told[field.name].replace("None:", "null:") for field in fields(cls)}
 
 
 def _table(title: str, told: dict[str, str], written: Any) -> list[str]:

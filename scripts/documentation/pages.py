@@ -66,6 +66,7 @@ def _link(found: re.Match[str], page: str, source: Path, problems: list[str]) ->
         (source / to).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, source / to)
     relative = os.path.relpath(to, PurePosixPath(str(place(page))).parent).replace(os.sep, "/")
-    if to.startswith(API):  # of a page for many modules
-        anchor = [".".join(PurePosixPath(path).with_suffix("").parts).removesuffix(".__init__")]
+    if to.startswith(API):  # a page for many modules
+        module = ".".join(PurePosixPath(path).with_suffix("").parts)
+        anchor = [] if module.endswith(".__init__") else [module]
     return "".join((before, relative, *(f"#{each}" for each in anchor), after))
