@@ -6,7 +6,7 @@ RUN := runs/quickstart
 WORKERS ?= 2
 SEED ?= 1
 
-.PHONY: setup quickstart test test-fast fuzz gpu lint clean
+.PHONY: setup quickstart test test-fast fuzz gpu lint docs figures golden clean
 
 setup: $(VENV)/installed
 
@@ -20,7 +20,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 # Trains a small network on procedural scenes (minutes on 2 cores), fine-tunes it for images whose degradation is not
@@ -54,5 +58,17 @@ gpu: $(VENV)/installed-test
 	mkdir -p runs
 	$(BIN)/python benchmarks/on_gpu.py > runs/on_gpu.json
 
+# Pages that open from disk; `python -m http.server --directory build/documentation/site` gives them their search.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m scripts.documentation.build
+
+# Into docs/figures.
+figures: $(VENV)/installed
+	$(BIN)/python -m scripts.figures.house
+
+# Into tests/golden: outputs of networks that are computed by formulas of NumPy.
+golden: $(VENV)/installed
+	$(BIN)/python -m scripts.golden.write
+
 clean:
-	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache

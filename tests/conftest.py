@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -128,6 +129,20 @@ def words(photographs, step_1):
     from tests.every_task import TASKS, Words
 
     return lambda name: Words(TASKS[name], photographs, step_1)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium of this machine; for one module, as its event loop would be in the way of others."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        missing("Chromium (chromium, chromium-browser or google-chrome on the path)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ PROTOCOLS = {
         Protocol("nafnet-3d", "rgb", "cube", quantise="round"),  # NAFNet on GoPro
     )
 }
+"""Name -> how it scores."""
 
 
 def protocol(name: str, scale: int = 1) -> Protocol:

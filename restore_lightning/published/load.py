@@ -35,6 +35,7 @@ NETWORKS = {
     "Restormer": Release(Restormer, restormer),
     "PromptIR": Release(PromptIR, promptir),
 }
+"""Name -> how the checkpoint that its authors published is read."""
 CONTAINERS = ("params_ema", "params", "state_dict")
 """Keys of a checkpoint's state dict; the first that it has is taken: averaged weights before the last ones."""
 

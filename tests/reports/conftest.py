@@ -1,14 +1,11 @@
 """Fixtures of the report page."""
 
-import shutil
-
 import pytest
 
 from restore_lightning.degradations import Jpeg, Rain
 from restore_lightning.reports.charts import ImageScores
 from restore_lightning.reports.page import render_page
 from restore_lightning.reports.pictures import make_picture
-from tests.conftest import missing
 from tests.reporting import CURVES, DESKTOP, EVIL, WRITTEN, made, scores_of_run
 
 
@@ -33,20 +30,6 @@ def sample(chosen):
         EVIL: [ImageScores(f"{EVIL}{n}", p.scores) for n, p in enumerate(pictures)],
     }
     return render_page(scores_of_run(images), images, CURVES, pictures, f"run {EVIL}", WRITTEN)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium of this machine; for one module, as its event loop would be in the way of others."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        missing("Chromium (chromium, chromium-browser or google-chrome on the path)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

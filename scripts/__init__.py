@@ -1,0 +1,1 @@
+"""Scripts for who works on the package; none of them is installed."""

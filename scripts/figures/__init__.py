@@ -1,0 +1,1 @@
+"""Figures of the documentation: `make figures` writes all of them into docs/figures."""

@@ -1,0 +1,1 @@
+"""Golden vectors: networks in NumPy, from the papers' equations, to compare ours with. `make golden` writes them."""
