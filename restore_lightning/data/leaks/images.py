@@ -12,19 +12,23 @@ from restore_lightning.data.shards.index import INDEX
 from restore_lightning.data.shards.reader import CLEAN, ShardSet
 from restore_lightning.data.sources.local_shards import TRAIN
 from restore_lightning.errors import UserError
-from restore_lightning.io.image_files import read_array
+from restore_lightning.io.image_files import image_size, read_array
 from restore_lightning.io.image_folders import find_images, no_images
 from restore_lightning.io.images import to_array, to_uint8
 
 
 class ImageEntry(NamedTuple):
-    """An image: its name for people, and what reads it as (H, W, 3) uint8.
+    """An image.
 
-    Reading raises `UserError` where the file is damaged or gone.
+    Args:
+        name: For people.
+        read: Its pixels, (H, W, 3) uint8; raises `UserError` where the file is damaged or gone.
+        size: (height, width), without reading pixels; raises as `read`.
     """
 
     name: str
     read: Callable[[], np.ndarray]
+    size: Callable[[], tuple[int, int]]
 
 
 class Images(NamedTuple):
@@ -49,31 +53,36 @@ def images_of(places: Sequence[Path], training: bool) -> Images:
     for place in places:
         for found in _matching(place):
             if found.is_file():
-                listed = [ImageEntry(str(found), partial(read_array, found))]
+                listed = [_of_file(found)]
             elif (found / INDEX).is_file():
-                listed = shard_images(ShardSet(found), training)
+                shards = ShardSet(found)
+                splits = [split for split in shards.splits if (split == TRAIN) == training] or shards.splits
+                listed = [entry for split in splits for entry in shard_images(shards, split)]
             else:
                 files = find_images(found)
                 if not files.images:
                     raise no_images(found, files)
-                listed = [ImageEntry(str(path), partial(read_array, path)) for path in files.images]
+                listed = list(map(_of_file, files.images))
                 others += files.others
             entries |= {entry.name: entry for entry in listed}
     return Images(list(entries.values()), others)
 
 
-def shard_images(shards: ShardSet, training: bool) -> list[ImageEntry]:
-    """The clean images of a set's training split, or of its other ones; of a set of one kind all."""
-    splits = [split for split in shards.splits if (split == TRAIN) == training] or shards.splits
+def shard_images(shards: ShardSet, split: str) -> list[ImageEntry]:
+    """The clean images of a split of a set of shards."""
+    rows = shards.rows(split, CLEAN).tolist()
+    names = [f"{shards.folder}: {split}/{shards.name(row)}" for row in rows]
     return [
-        ImageEntry(f"{shards.folder}: {split}/{shards.name(row)}", partial(read_row, shards, row))
-        for split in splits
-        for row in shards.rows(split, CLEAN).tolist()
+        ImageEntry(name, partial(_row, shards, row), partial(shards.size, row))
+        for name, row in zip(names, rows, strict=True)
     ]
 
 
-def read_row(shards: ShardSet, row: int) -> np.ndarray:
-    """An image of a set of shards as (H, W, 3) uint8."""
+def _of_file(path: Path) -> ImageEntry:
+    return ImageEntry(str(path), partial(read_array, path), partial(image_size, path))
+
+
+def _row(shards: ShardSet, row: int) -> np.ndarray:
     image = shards.read(row)
     return to_array(to_uint8(image) if image.is_floating_point() else image)
 
