@@ -1,7 +1,6 @@
 """Before training: whether images of the test sets that the config names are trained on."""
 
 import logging
-from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -70,7 +69,7 @@ def _test_images(data: RestorationData) -> list[ImageEntry]:
             if given.shards is not None:
                 found = shard_images(data.locations.open_shards(user_path(given.shards)), given.split or "test")
             else:
-                found = images_of([Path(user_path(str(given.clean)))], training=False).entries
+                found = images_of([user_path(str(given.clean))], training=False).entries
         except UserError:
             continue
         entries |= {entry.name: entry for entry in found}

@@ -91,10 +91,12 @@ def _rows(table: Table, run: Path, scores: RunScores) -> tuple[list[_Ours], list
             return [], [f"{run}: {', '.join(scored)}: {reason}: left out"]
     ours: list[_Ours] = []
     used: dict[_Scored, SetResult] = {}
+    blank: list[str] = []
     for columns, kind, by in _views(table):
         chosen = [_chosen(column, by_protocol) for column in columns]
         mine = {key: result for key, result in by_protocol.items() if any(key in keys for keys in chosen)}
         used |= mine
+        blank += _blank_means(table, run, mine, by)
         ours += _rows_of_view(table, run, scores, chosen, mine, kind, by)
     left_out = [
         f"{run}: {name} {_reason(table, name, result)}: left out"
@@ -107,8 +109,7 @@ def _rows(table: Table, run: Path, scores: RunScores) -> tuple[list[_Ours], list
         for version, means in result.versions.items()
         if not means.are_numbers
     ]
-    left_out += _blank_means(table, run, used)
-    return ours, left_out
+    return ours, left_out + blank
 
 
 def _views(table: Table) -> Iterator[tuple[Sequence[Column], str, str]]:
@@ -148,18 +149,18 @@ def _rows_of_view(
     return ours
 
 
-def _blank_means(table: Table, run: Path, used: Mapping[_Scored, SetResult]) -> list[str]:
-    """Means over columns of which a run lacks some."""
+def _blank_means(table: Table, run: Path, used: Mapping[_Scored, SetResult], by: str) -> list[str]:
+    """Means over columns of which a run has some and lacks others, by the columns' protocols or another one."""
     have = {known_set(name) for name, _ in used}
     alone = {name for column in table.columns if len(column.sets) == 1 for name in column.sets}
-    return [
-        f"{run}: {column.name}: {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing: left blank"
-        for column in table.columns
-        if len(column.sets) > 1
-        and have
-        and column.sets.keys() <= alone
-        and (lacking := [name for name in column.sets if name not in have])
-    ]
+    said = []
+    for column in table.columns:
+        lacking = [name for name in column.sets if name not in have]
+        if have and lacking and len(column.sets) > 1 and column.sets.keys() <= alone:
+            are = "is" if len(lacking) == 1 else "are"
+            title = f"{column.name} by {by}" if by else column.name
+            said.append(f"{run}: {title}: {', '.join(lacking)} {are} missing: left blank")
+    return said
 
 
 def _chosen(column: Column, scored: Mapping[_Scored, SetResult]) -> list[_Scored]:

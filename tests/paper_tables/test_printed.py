@@ -73,8 +73,9 @@ def test_tables_of_several_papers_say_where_each_row_is_from(name):
 def test_numbers_of_all_in_one_restoration(name, shared):
     """Each is the one that was collected, in its place."""
     page = (shared / "spec/ALL_IN_ONE.md").read_text()
-    part = page[page.index(f"{name.upper()}:   # columns") :].partition("```")[0]
-    collected = re.findall(r"^  [\w-]+: +\[(.*)\]", re.split(r"^(?!  )", part[1:], flags=re.MULTILINE)[0], re.MULTILINE)
+    part = re.split(r"^\S", page.partition(f"\n{name.upper()}:")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    collected = re.findall(r"^  [\w-]+: +\[(.*)\]", part, re.MULTILINE)
+    assert collected
     cells = [[tuple(re.findall(r"\d+\.\d+", cell)) for cell in row.split(",")] for row in collected]
     ours = [[tuple(filter(None, printed_score(str(cell)))) for cell in row.cells] for row in table(name).rows]
     assert ours == cells
