@@ -47,7 +47,7 @@ choose an architecture:
 
 prepare data:
   shards     data sets in their published layouts -> tar shards, read without decoding
-             restore shards pack gopro ROOT OUT   | layouts | info OUT | verify OUT
+             restore shards pack gopro ROOT OUT   | layouts | info OUT | verify OUT | leaks TRAIN --test TEST
   mix        write a set of images with mixed degradations   restore mix OUT --root CLEAN_WITH_DEPTH
 
 restore VERB --help tells more. RESTORE_DEBUG=1 shows tracebacks.

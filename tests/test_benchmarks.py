@@ -17,7 +17,8 @@ SMALL = {
     "recurrent_memory.py": ("--batch", "1", "--size", "64", "--width", "4"),
 }
 
-ELSEWHERE = {"requeue.py", "on_gpu.py"}  # tests/slurm, tests/test_on_gpu.py: they need more than a machine like any
+# tests/slurm, tests/test_on_gpu.py: they need more than a machine like any; leaks.py needs photographs.
+ELSEWHERE = {"requeue.py", "on_gpu.py", "leaks.py"}
 
 
 @pytest.mark.slow

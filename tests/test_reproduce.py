@@ -19,6 +19,11 @@ from tests.published.test_load import PAPERS
 PAGE = Path(__file__).parents[1] / "docs/reproduce.md"
 
 
+def configured():
+    """The pieces of configs on the page."""
+    return re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
     """The words of each call of `restore`, as a shell makes them of the page, in a folder where they were "run".
@@ -75,7 +80,9 @@ def test_every_command_is_accepted(calls, restore, monkeypatch):
 
 
 def test_every_set_is_one_of_a_table(calls):
-    found = set()
+    given = [name for piece in configured() for name in yaml.safe_load(piece)["data"]["test_sets"]]
+    assert all(map(known_set, given))
+    found = set(map(known_set, given))
     for _, *words in calls[1]:
         for flag in ("--data.test_sets", "--data.val_sets"):
             for name in yaml.safe_load(value_of(words, flag) or "{}"):
@@ -90,6 +97,7 @@ def test_shards_that_are_named_are_packed(calls):
         words[-1] if words[-1].startswith("shards/") else words[3] for verb, *words in calls[1] if verb == "shards"
     }
     named = {name for _, *words in calls[1] for word in words for name in re.findall(r"shards/[\w-]+", word)}
+    named |= {name for piece in configured() for name in re.findall(r"shards/[\w-]+", piece)}
     assert named == packed
 
 

@@ -5,6 +5,7 @@ from restore_lightning.callbacks.branch_table import BranchTable
 from restore_lightning.callbacks.checkpointing import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from restore_lightning.callbacks.earlier_run import RemoveEarlierRun
 from restore_lightning.callbacks.first_batch import FirstBatch
+from restore_lightning.callbacks.leak_check import LeakCheck
 from restore_lightning.callbacks.picture_grid import PictureGrid
 from restore_lightning.callbacks.prediction_writer import PredictionWriter
 from restore_lightning.callbacks.progress import FactorProgress
@@ -21,6 +22,7 @@ __all__ = [
     "FactorProgress",
     "FirstBatch",
     "LastCheckpoint",
+    "LeakCheck",
     "PictureGrid",
     "PredictionWriter",
     "RemoveEarlierRun",

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from restore_lightning.commands import leaks
 from restore_lightning.commands.cpu_cores import usable_cores
 from restore_lightning.errors import LISTED, UserError, shortened_list
 from restore_lightning.io.files import user_path
@@ -16,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="restore shards", description="Tar shards of images that are read without decoding.", allow_abbrev=False
     )
-    verbs = made.add_subparsers(dest="verb", required=True, metavar="pack | info | verify | layouts")
+    verbs = made.add_subparsers(dest="verb", required=True, metavar="pack | info | verify | layouts | leaks")
 
     pack = verbs.add_parser("pack", help="a data set -> shards", allow_abbrev=False)
     pack.add_argument("layout", metavar="LAYOUT", help="see `restore shards layouts`; or a YAML file of your own")
@@ -51,13 +52,23 @@ def parser() -> argparse.ArgumentParser:
     layouts.add_argument(
         "layout", metavar="LAYOUT", nargs="?", help="show where it expects its files, and their splits"
     )
+    leaks.add_arguments(
+        verbs.add_parser(
+            "leaks",
+            help="test images that are in the training data",
+            description=leaks.DESCRIPTION,
+            allow_abbrev=False,
+        )
+    )
     return made
 
 
 def run(words: list[str]) -> int:
     """Do what the first word says."""
     options = parser().parse_args(words)
-    return {"pack": _pack, "info": _info, "verify": _verify, "layouts": _layouts}[options.verb](options)
+    return {"pack": _pack, "info": _info, "verify": _verify, "layouts": _layouts, "leaks": leaks.run}[options.verb](
+        options
+    )
 
 
 def _pack(options: argparse.Namespace) -> int:

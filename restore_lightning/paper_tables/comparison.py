@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from restore_lightning.data.sources.bundled import BUNDLED
 from restore_lightning.metrics import MeanScores
-from restore_lightning.paper_tables.printed import Cell, Column, Row, Settings, Table, known_set
+from restore_lightning.paper_tables.printed import SSIM_KINDS, Cell, Column, Row, Settings, Table, known_set
 from restore_lightning.paper_tables.provenance import origin_of
 from restore_lightning.paper_tables.row_matching import network_facts, row_of
 from restore_lightning.reports.scores_json import DEGRADED, RESTORED, RunScores, SetResult, mean_over_sets
@@ -26,11 +26,15 @@ class ShownRow(NamedTuple):
         method: What is scored.
         cells: By column of the table.
         origin: Where a row of ours comes from; None: the paper's.
+        printed: Where a row of the paper's is printed, where rows differ in that.
+        ssim: Which kind its SSIM is, where it is not that of the table's other rows.
     """
 
     method: str
     cells: Sequence[Cell]
     origin: str | None = None
+    printed: str = ""
+    ssim: str = ""
 
 
 class Comparison(NamedTuple):
@@ -69,7 +73,8 @@ def compare(table: Table, runs: Mapping[Path, RunScores]) -> Comparison:
     places = [row_of(table, mine.title, mine.facts) for mine in ours]
     rows = []
     for number, row in enumerate(table.rows):
-        rows.append(ShownRow(row.method, row.cells))
+        kind = "" if row.ssim == table.ssim else row.ssim
+        rows.append(ShownRow(row.method, row.cells, printed=row.origin, ssim=kind))
         rows += [_labelled(table, row, mine.row) for mine, place in zip(ours, places, strict=True) if place == number]
     rows += [mine.row for mine, place in zip(ours, places, strict=True) if place is None]
     return Comparison(table, rows, left_out)
@@ -84,8 +89,15 @@ def _rows(table: Table, run: Path, scores: RunScores) -> tuple[list[_Ours], list
         if scored and facts.get(key, needed) != needed:
             reason = f"its network has {key} {facts[key]}, this table's {needed}"
             return [], [f"{run}: {', '.join(scored)}: {reason}: left out"]
-    chosen = [_chosen(column, by_protocol) for column in table.columns]
-    used = {key: result for key, result in by_protocol.items() if any(key in keys for keys in chosen)}
+    ours: list[_Ours] = []
+    used: dict[_Scored, SetResult] = {}
+    blank: list[str] = []
+    for columns, kind, by in _views(table):
+        chosen = [_chosen(column, by_protocol) for column in columns]
+        mine = {key: result for key, result in by_protocol.items() if any(key in keys for keys in chosen)}
+        used |= mine
+        blank += _blank_means(table, run, mine, by)
+        ours += _rows_of_view(table, run, scores, chosen, mine, kind, by)
     left_out = [
         f"{run}: {name} {_reason(table, name, result)}: left out"
         for name, result in scored.items()
@@ -97,6 +109,31 @@ def _rows(table: Table, run: Path, scores: RunScores) -> tuple[list[_Ours], list
         for version, means in result.versions.items()
         if not means.are_numbers
     ]
+    return ours, left_out + blank
+
+
+def _views(table: Table) -> Iterator[tuple[Sequence[Column], str, str]]:
+    """The columns by their protocols, then by those of rows whose SSIM is of another kind: columns, kind, protocol."""
+    yield table.columns, "", ""
+    for kind in dict.fromkeys(row.ssim for row in table.rows if row.ssim not in ("", table.ssim)):
+        for protocol in SSIM_KINDS[kind].protocols:
+            yield (
+                [column._replace(sets=dict.fromkeys(column.sets, protocol)) for column in table.columns],
+                kind,
+                protocol,
+            )
+
+
+def _rows_of_view(
+    table: Table,
+    run: Path,
+    scores: RunScores,
+    chosen: Sequence[Sequence[_Scored]],
+    used: Mapping[_Scored, SetResult],
+    kind: str,
+    by: str,
+) -> list[_Ours]:
+    """A row for each method of a run; `chosen` are each column's sets, `kind` and `by` another SSIM's."""
     ours = []
     for version, title, method_facts in _methods(table, scores):
         cells = [
@@ -106,9 +143,24 @@ def _rows(table: Table, run: Path, scores: RunScores) -> tuple[list[_Ours], list
             for column, keys in zip(table.columns, chosen, strict=True)
         ]
         if any(isinstance(cell, MeanScores) for cell in cells):
-            row = ShownRow(f"{title} ({run})", cells, origin_of(version, scores, used))
+            name = f"{title} ({run})" + (f" by {by}" if by else "")
+            row = ShownRow(name, cells, origin_of(version, scores, used), ssim=kind)
             ours.append(_Ours(title, method_facts, row))
-    return ours, left_out
+    return ours
+
+
+def _blank_means(table: Table, run: Path, used: Mapping[_Scored, SetResult], by: str) -> list[str]:
+    """Means over columns of which a run has some and lacks others, by the columns' protocols or another one."""
+    have = {known_set(name) for name, _ in used}
+    alone = {name for column in table.columns if len(column.sets) == 1 for name in column.sets}
+    said = []
+    for column in table.columns:
+        lacking = [name for name in column.sets if name not in have]
+        if have and lacking and len(column.sets) > 1 and column.sets.keys() <= alone:
+            are = "is" if len(lacking) == 1 else "are"
+            title = f"{column.name} by {by}" if by else column.name
+            said.append(f"{run}: {title}: {', '.join(lacking)} {are} missing: left blank")
+    return said
 
 
 def _chosen(column: Column, scored: Mapping[_Scored, SetResult]) -> list[_Scored]:
@@ -140,10 +192,12 @@ def _reason(table: Table, name: str, result: SetResult) -> str:
     if _is_bundled(result):
         return f"is {BUNDLED}, no published set"
     columns = [column for column in table.columns if known_set(name) in column.sets]
-    needed = dict.fromkeys(column.sets[str(known_set(name))] for column in columns)
+    needed = dict.fromkeys(
+        view.sets[str(known_set(name))] for views, *_ in _views(table) for view in views if known_set(name) in view.sets
+    )
     if not set(map(_computed_by, result.by_protocol())) & set(map(_computed_by, needed)):
         return f"was scored by {', '.join(result.by_protocol())}, this table's is {' or '.join(needed)}"
-    if all(len(column.sets) == 1 for column in columns):
+    if any(len(column.sets) == 1 for column in columns):
         return f"is {known_set(name)} once more"
     return f"is a part of this table's means, over {', or over '.join(' and '.join(c.sets) for c in columns)}"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from restore_lightning.metrics import MeanScores
 from restore_lightning.paper_tables.comparison import Comparison, ShownRow
-from restore_lightning.paper_tables.printed import Cell, Column, images_of, printed_score
+from restore_lightning.paper_tables.printed import SSIM_KINDS, Cell, Column, images_of, printed_score
 
 OURS = "ours: "
 """What the names of our rows begin with."""
@@ -32,10 +32,13 @@ def as_csv(comparison: Comparison) -> str:
     columns = comparison.table.columns
     text = io.StringIO()
     written = csv.writer(text, lineterminator="\n")
-    written.writerow(["method", "from", *(head for column in columns for head in _csv_heads(column)), "origin"])
+    kind = comparison.table.ssim
+    ssim = ["SSIM"] if kind else []
+    written.writerow(["method", "from", *(head for column in columns for head in _csv_heads(column)), *ssim, "origin"])
     for row in comparison.rows:
         cells = [part for column, cell in zip(columns, row.cells, strict=True) for part in _csv_cells(column, cell)]
-        written.writerow([row.method, "published" if row.origin is None else "ours", *cells, row.origin or ""])
+        cells += [row.ssim or kind] if kind else []
+        written.writerow([row.method, "published" if row.origin is None else "ours", *cells, row.origin or row.printed])
     return text.getvalue()
 
 
@@ -56,7 +59,7 @@ def _grid(comparison: Comparison) -> list[list[str]]:
     """Heads and cells as texts, as the paper prints them: methods as rows, or as columns."""
     table = comparison.table
     rows = [["", *(column.name for column in table.columns)]]
-    rows += [[_title(row), *map(_shown, row.cells)] for row in comparison.rows]
+    rows += [[_title(row), *(_shown(cell, row.ssim) for cell in row.cells)] for row in comparison.rows]
     return [list(row) for row in zip(*rows, strict=True)] if table.transposed else rows
 
 
@@ -75,8 +78,19 @@ def _remarks(comparison: Comparison) -> list[str]:
     columns = [f"{column.name}: {_about(column)}" for column in table.columns if column.sets]
     unit = ["PSNR in dB / SSIM, means over images"] if columns else []
     ours = [f"{_title(row)}: {row.origin}" for row in comparison.rows if row.origin is not None]
-    remarks = [*unit, *columns, *ours, *comparison.left_out, table.notes, table.paper["url"]]
+    kinds = [
+        f"SSIM marked {kind}: {about.about}{_computed_by(about.protocols)}; it does not compare with those that are not"
+        " marked"
+        for kind, about in SSIM_KINDS.items()
+        if any(row.ssim == kind for row in comparison.rows)
+    ]
+    printed = [f"{row.method}: {row.printed}" for row in comparison.rows if row.printed]
+    remarks = [*unit, *kinds, *columns, *printed, *ours, *comparison.left_out, table.notes, table.paper["url"]]
     return [remark for remark in dict.fromkeys(remarks) if remark]
+
+
+def _computed_by(protocols: Sequence[str]) -> str:
+    return f" ({' or '.join(protocols)})" if protocols else ""
 
 
 def _about(column: Column) -> str:
@@ -84,8 +98,12 @@ def _about(column: Column) -> str:
     return sets[0].removeprefix(f"{column.name}, ") if len(sets) == 1 else f"mean over {'; '.join(sets)}"
 
 
-def _shown(cell: Cell) -> str:
-    return f"{cell:,}" if isinstance(cell, int) else str(cell or "")
+def _shown(cell: Cell, ssim: str = "") -> str:
+    """A cell; an SSIM of another kind than the table's is marked."""
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    marked = ssim and cell and printed_score(str(cell))[1]
+    return f"{cell} {ssim}" if marked else str(cell or "")
 
 
 def _csv_heads(column: Column) -> list[str]:

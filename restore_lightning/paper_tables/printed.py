@@ -1,12 +1,14 @@
 """The papers' tables, read from the YAML files beside this one.
 
-Such a file holds the paper and its tables by number:
+Such a file holds the paper, or what several papers share, and its tables by number:
 
 - `title`, `source`, `notes`; `transposed`: printed with methods as columns, as in the paper.
 - `columns`: name -> what it holds. `sets`: test set -> protocol, of which scores are shown; of several sets the mean.
   `kind: parameters`, `kind: label` (what a row is about, e.g. its scale); neither: what only the paper has.
 - `rows`: `method`, `cells` in the order of the columns, and `settings`: alternatives of the network's class and
-  arguments, the recurrent order, ... that make a result of ours belong below this row.
+  arguments, the recurrent order, ... that make a result of ours belong below this row. Where papers copy rows from each
+  other: `source`, where it is printed; `how`, "copied" from table to table, or "second-hand", by somebody else; `ssim`,
+  a key of `SSIM_KINDS`; `remark`.
 - `measured`: the same of ours, shipped with the package: `facts` are what `settings` are compared with, `source` says
   how it was measured.
 - `requires`: settings that any result of ours must have.
@@ -27,7 +29,28 @@ from restore_lightning.errors import UserError
 from restore_lightning.metrics import MeanScores
 
 FOLDER = Path(__file__).parent
-PAPERS = ("durn", "mbn", "drn", "din")
+PAPERS = ("durn", "mbn", "drn", "din", "aio", "cdd")
+
+
+class SSIMKind(NamedTuple):
+    """A way to compute SSIM that a table's rows may differ in.
+
+    Args:
+        protocols: Ours that compute it.
+        about: What it is.
+    """
+
+    protocols: tuple[str, ...]
+    about: str
+
+
+SSIM_KINDS = {
+    "u": SSIMKind(("aio-rgb",), "uniform window 7x7, sample covariance"),
+    "g": SSIMKind(("moce-rgb",), "Gaussian window, sample covariance"),
+    "p": SSIMKind(("instructir-rgb", "dcpt-rgb"), "Gaussian window, population covariance"),
+    "?": SSIMKind((), "not said"),
+}
+"""Those of all-in-one restoration: the same image's differ by up to 0.024."""
 
 Settings = Mapping[str, Any]
 
@@ -57,11 +80,25 @@ class Row(NamedTuple):
         method: As printed, with its reference.
         cells: By column.
         settings: Alternatives that make a result of ours belong below this row.
+        source: Where it is printed, where rows differ in that.
+        how: How it came there.
+        ssim: Which kind its SSIM is, where rows differ in that.
+        remark: What a reader should know of it.
     """
 
     method: str
     cells: Sequence[str | int | None]
-    settings: Sequence[Settings]
+    settings: Sequence[Settings] = ()
+    source: str = ""
+    how: Literal["", "copied", "second-hand"] = ""
+    ssim: str = ""
+    remark: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where it is printed and how it came there; "" where the paper is all."""
+        copied = {"": "", "copied": "copied from table to table", "second-hand": "second-hand"}[self.how]
+        return "; ".join(part for part in (self.source, copied, self.remark) if part)
 
 
 class Measured(NamedTuple):
@@ -111,6 +148,14 @@ class Table(NamedTuple):
     def sets(self) -> set[str]:
         """All its test sets."""
         return {name for column in self.columns for name in column.sets}
+
+    @property
+    def ssim(self) -> str:
+        """Which kind of SSIM the protocols of its columns compute; "" where its rows do not differ in that."""
+        if not any(row.ssim for row in self.rows):
+            return ""
+        protocols = {protocol for column in self.columns for protocol in column.sets.values()}
+        return next(kind for kind, about in SSIM_KINDS.items() if protocols <= set(about.protocols))
 
 
 @cache
@@ -187,7 +232,7 @@ def _table(name: str, paper: Mapping[str, str], **given: Any) -> Table:
         Column(column, about.get("sets", {}), "scores" if "sets" in about else about.get("kind", "paper"))
         for column, about in given.pop("columns").items()
     ]
-    rows = [Row(row["method"], row["cells"], row.get("settings", ())) for row in given.pop("rows")]
+    rows = [Row(**row) for row in given.pop("rows")]
     measured = [Measured(**row) for row in given.pop("measured", ())]
     defaults = {"transposed": False, "requires": {}, "notes": ""}
     return Table(name, paper, columns=columns, rows=rows, measured=measured, **{**defaults, **given})

@@ -66,7 +66,7 @@ def render_page(
         title: The run's name.
         written: Date of the page.
     """
-    template = _environment().get_template("report.html")
+    template = environment().get_template("report.html")
     versions = list(scores.titles)
     table = [
         (name, one, _cells([one.versions[version] for version in versions]))
@@ -100,7 +100,7 @@ def render_page(
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """The templates, escaping whatever they are given."""
     loader = PackageLoader("restore_lightning.reports")
     environment = Environment(

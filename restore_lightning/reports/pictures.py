@@ -152,7 +152,7 @@ def make_picture(
         [
             Version(
                 label,
-                _shrunk(Image.fromarray(to_array(image)), LEVELS[0].side),
+                shrunk(Image.fromarray(to_array(image)), LEVELS[0].side),
                 Image.fromarray(to_array(image[:, top : top + height, left : left + width])),
                 score,
                 factor,
@@ -164,7 +164,7 @@ def make_picture(
 
 def side_by_side(chosen: Picture) -> Image.Image:
     """The versions of a picture side by side, each at most `STRIP` pixels wide and high."""
-    views = [_shrunk(version.view, STRIP) for version in chosen.versions]
+    views = [shrunk(version.view, STRIP) for version in chosen.versions]
     joined = Image.new("RGB", (sum(view.width for view in views), views[0].height))
     for place, view in enumerate(views):
         joined.paste(view, (place * view.width, 0))
@@ -188,8 +188,8 @@ def coded_within(pictures: Sequence[Picture], budget: int) -> list[CodedPicture]
 
 
 def _coded(chosen: Picture, share: int) -> CodedPicture:
-    crops = [_data_uri(version.crop, LOSSLESS) for version in chosen.versions]
-    thumbnail = _data_uri(_thumbnail(chosen), 60)
+    crops = [data_uri(version.crop, LOSSLESS) for version in chosen.versions]
+    thumbnail = data_uri(_thumbnail(chosen), 60)
     share -= len(thumbnail) + sum(map(len, crops))
 
     @cache
@@ -197,7 +197,7 @@ def _coded(chosen: Picture, share: int) -> CodedPicture:
         return _views(chosen, level, share if level != LEVELS[-1] else math.inf)
 
     level = LEVELS[bisect_left(LEVELS[:-1], True, key=lambda level: len(views(level)) == len(chosen.versions))]
-    width, height = _shrunk(chosen.versions[0].view, level.side).size
+    width, height = shrunk(chosen.versions[0].view, level.side).size
     return CodedPicture(chosen, (height, width), level.quality, thumbnail, views(level), crops)
 
 
@@ -205,7 +205,7 @@ def _views(chosen: Picture, level: Level, most: float) -> list[str]:
     """The versions as data URIs, as many as have `most` characters together."""
     views: list[str] = []
     for version in chosen.versions:
-        view = _data_uri(_shrunk(version.view, level.side), level.quality)
+        view = data_uri(shrunk(version.view, level.side), level.quality)
         most -= len(view)
         if most < 0:
             break
@@ -214,20 +214,21 @@ def _views(chosen: Picture, level: Level, most: float) -> list[str]:
 
 
 def _thumbnail(chosen: Picture) -> Image.Image:
-    degraded, restored = (_shrunk(chosen.versions[index].view, THUMBNAIL) for index in (0, -2))
+    degraded, restored = (shrunk(chosen.versions[index].view, THUMBNAIL) for index in (0, -2))
     half = degraded.width // 2
     degraded.paste(restored.crop((half, 0, *restored.size)), (half, 0))
     return degraded
 
 
-def _shrunk(image: Image.Image, side: int) -> Image.Image:
+def shrunk(image: Image.Image, side: int) -> Image.Image:
     """A copy whose longest side is at most `side`."""
     smaller = image.copy()
     smaller.thumbnail((side, side))
     return smaller
 
 
-def _data_uri(image: Image.Image, quality: int) -> str:
+def data_uri(image: Image.Image, quality: int) -> str:
+    """An image as WebP in an address of its own."""
     buffer = io.BytesIO()
     if quality == LOSSLESS:
         image.save(buffer, "WEBP", lossless=True, quality=0)  # here the quality is the effort

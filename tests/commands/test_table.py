@@ -117,6 +117,22 @@ def test_every_table_in_every_format(name, form, restore):
         assert re.sub(r"\$\\(rightarrow|times)\$", "", text).isascii()
 
 
+def test_marks_of_rows_that_do_not_compare(restore):
+    code, out, _ = restore("table", "aio-3")
+    assert code == 0
+    rows = {row[0]: row[1:] for row in map(cells, out.splitlines()) if row}
+    assert rows["AdaIR"][0] == "31.06 / 0.980"
+    assert rows["MoCE-IR"][0] == "31.34 / 0.979 g"
+    assert rows["Restormer (another one)"][2] == "33.72"  # no SSIM, no mark
+    remarks = [line for line in out.splitlines() if line.startswith("- ")]
+    assert any(line.startswith("- SSIM marked g: ") and "moce-rgb" in line for line in remarks)
+    assert "- IDR: a public note that compiles papers; second-hand" in remarks
+    code, out, _ = restore("table", "aio-3", "--format", "csv")
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(out))}
+    assert (rows["MoCE-IR"]["Rain100L SSIM"], rows["MoCE-IR"]["SSIM"]) == ("0.984", "g")
+    assert (rows["AdaIR"]["SSIM"], rows["AdaIR"]["origin"]) == ("u", "AdaIR README")
+
+
 def test_without_a_name_all_are_listed(restore):
     code, out, _ = restore("table")
     assert code == 0

@@ -308,3 +308,54 @@ def test_what_is_no_number_is_left_out_and_named(tmp_path):
 def write(folder, given):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scores.json").write_text(given if isinstance(given, str) else json.dumps(given))
+
+
+AIO = ("SOTS outdoor", "Rain100L", "CBSD68 15", "CBSD68 25", "CBSD68 50")
+
+
+def scored_by(protocols, *names):
+    """Entries of sets; each score tells its set and protocol."""
+
+    def scores(place, by):
+        return {"restored": {"psnr": 20.0 + place, "ssim": 0.5 + 0.1 * protocols.index(by)}}
+
+    return {
+        name: entry(protocols[0], restored=tuple(scores(place, protocols[0])["restored"].values()))
+        | {"protocols": {by: scores(place, by) for by in protocols}}
+        for place, name in enumerate(names)
+    }
+
+
+def test_ssims_of_other_kinds_are_rows_of_their_own(compared):
+    """Ours by the columns' protocol and by MoCE-IR's stand below one row, and say which is which."""
+    comparison = compared("aio-3", content(scored_by(["aio-rgb", "moce-rgb"], *AIO), network("NAFNet"), "NAFNet"))
+    (above, first), (_, second) = ours(comparison)
+    assert above.method == "NAFNet"
+    assert (first.method, first.ssim) == ("NAFNet (runs/a)", "")
+    assert (second.method, second.ssim) == ("NAFNet (runs/a) by moce-rgb", "g")
+    assert first.cells == [*(MeanScores(20.0 + place, 0.5) for place in range(5)), MeanScores(22.0, 0.5)]
+    assert second.cells[0] == MeanScores(20.0, 0.6)
+    assert "Rain100L by moce-rgb" in second.origin
+    assert "Rain100L by aio-rgb" not in second.origin
+    assert comparison.left_out == []
+    assert [row.ssim for row in comparison.rows if row.method in ("MoCE-IR", "InstructIR-3D", "DFPIR")] == [
+        "p",
+        "g",
+        "",
+    ]
+
+
+def test_an_average_without_all_its_sets_is_blank_and_named(compared):
+    comparison = compared("aio-3", content(scored_by(["aio-rgb"], *AIO[:4]), network("NAFNet"), "NAFNet"))
+    ((_, line),) = ours(comparison)
+    assert line.cells[4:] == [None, None]
+    assert comparison.left_out == ["runs/a: average: CBSD68 50 is missing: left blank"]
+
+
+def test_protocols_that_no_row_has_are_left_out(compared):
+    comparison = compared("aio-3", content(scored_by(["mbn-rgb"], "Rain100L"), network("NAFNet"), "NAFNet"))
+    assert ours(comparison) == []
+    assert comparison.left_out == [
+        "runs/a: Rain100L was scored by mbn-rgb, this table's is aio-rgb or instructir-rgb or dcpt-rgb or moce-rgb:"
+        " left out"
+    ]
