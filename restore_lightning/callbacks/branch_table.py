@@ -92,7 +92,7 @@ class BranchTable(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         cycle = {
             factor: Work(
-                data.schedule.minibatches[factor],
+                data.schedule.counts[factor],
                 data.samples_per_step[factor],
                 resolved.crop_size,
                 pl_module.passes(factor),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,6 +40,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
     def __getitem__(self, index: SampleIndex) -> dict[str, Any]:
         """{factor, cycle, factors, degraded and clean as in `Pair`, turns (3,) int}."""
         resolved = self.factors[index.factor]
+        if index.crop_size is not None:
+            resolved = replace(resolved, crop_size=index.crop_size)
         seed = derive(self.seed, index.factor)
         pair = self.sources[index.factor].pair(index, resolved, seed)
         turns = generator(seed, "augment", index.crop).integers([2, 2, 4])
@@ -83,7 +86,12 @@ def training_source(factor: str, given: FactorConfig, resolved: ResolvedFactor, 
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples of one factor -> a batch: factor and cycle once, a list of each one's factors, tensors stacked."""
+    """Samples -> a batch: tensors stacked, the cycle once, for each sample its factor's name and what degrades it.
+
+    "factor" is that of all of them, None where they differ: then the samples of each factor follow one another.
+    """
+    samples = sorted(samples, key=lambda sample: str(sample["factor"]))
+    names = [sample["factor"] for sample in samples]
     # Stacked with their channels last, as files and shards hold them: that copies rows, not single bytes.
     images = {}
     for key in ("degraded", "clean"):
@@ -91,7 +99,9 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
         images[key] = stacked.permute(0, 3, 1, 2)
     turns = torch.stack([sample["turns"] for sample in samples])
     factors = [sample["factors"] for sample in samples]
-    return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], "factors": factors, **images, "turns": turns}
+    of_all = names[0] if len(set(names)) == 1 else None
+    cycle = max(sample["cycle"] for sample in samples)
+    return {"factor": of_all, "sources": names, "cycle": cycle, "factors": factors, **images, "turns": turns}
 
 
 def augment(image: Tensor, turns: Tensor) -> Tensor:

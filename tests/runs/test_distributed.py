@@ -16,7 +16,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 from lightning.pytorch import Trainer
 
 from restore_lightning.runs.distributed import configure_ddp
-from restore_lightning.tasks import SingleFactorTask
+from restore_lightning.tasks import ImageToImageTask
 from tests.conftest import CONF
 from tests.killing import KillAt
 
@@ -181,7 +181,7 @@ def test_each_process_normalises_by_its_own_batch(norm, sync, told, caplog, monk
     network = torch.nn.Sequential(getattr(torch.nn, norm)(3))
     trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", logger=False)
     with caplog.at_level("WARNING", "restore_lightning.runs.distributed"):
-        configure_ddp(trainer, SingleFactorTask(network), idle_branches=False, sync_batchnorm=sync)
+        configure_ddp(trainer, ImageToImageTask(network), idle_branches=False, sync_batchnorm=sync)
     assert ("give --trainer.sync_batchnorm true" in caplog.text) == told
 
 

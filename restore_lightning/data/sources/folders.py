@@ -98,6 +98,7 @@ class FolderPairs:
         self.pairs = match_pairs(degraded, clean)
         sizes = _degraded_sizes(self.pairs)
         self.scale = _scale(self.pairs, sizes)
+        self.images: int | None = len(self.pairs)
         check_smallest([pair.degraded for pair in self.pairs], sizes, crop_size)
 
     def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
@@ -120,6 +121,7 @@ class CleanFolder:
     def __init__(self, root: Path, smallest: int) -> None:
         self.paths = photographs(root)
         check_smallest(self.paths, sizes_of(self.paths, f"files in {root}"), smallest)
+        self.images: int | None = len(self.paths)
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:
         """See `CleanSource`; photographs have no depth."""
