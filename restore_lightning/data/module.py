@@ -20,9 +20,9 @@ from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.evaluation_set import EvaluationSet, evaluation_loader
 from restore_lightning.data.locations import Locations
 from restore_lightning.data.mixed_batches import check_batches, samples_per_cycle
-from restore_lightning.data.sampler import Batches, MixedBatches, ScheduledBatches, StageBatches
+from restore_lightning.data.phases import PhaseConfig, phase_batches
+from restore_lightning.data.sampler import Batches, MixedBatches, PhaseBatches, ScheduledBatches
 from restore_lightning.data.scored_sets import ScoredSets
-from restore_lightning.data.stages import StageConfig, stage_batches
 from restore_lightning.data.trainer_checks import check_steps
 from restore_lightning.data.training_set import TrainingSet, augment, collate, training_source
 from restore_lightning.errors import UserError
@@ -52,7 +52,7 @@ class RestorationData(LightningDataModule):
         batches: "one_factor": the samples of a step have one factor, a cycle has `minibatches` of each (paper 2).
             "mixed": a step's samples are drawn from all; a cycle has each image of each factor `copies` times, or
             `samples_per_cycle` of them. Not for networks with branches.
-        stages: Parts of training with crops and samples per step of their own, one after the other; null: all steps
+        phases: Parts of training with crops and samples per step of their own, one after the other; null: all steps
             are alike.
         val_crop_size: Cut degraded validation images to the centre of this size; None: whole images.
         val_sets: Validation sets of one's own by name; None: the folder `val` in `root`, or scikit-image's photographs.
@@ -69,7 +69,7 @@ class RestorationData(LightningDataModule):
         samples_per_step: int | None = None,
         crop_size: int = 64,
         batches: BatchKind = "one_factor",
-        stages: list[StageConfig] | None = None,
+        phases: list[PhaseConfig] | None = None,
         val_crop_size: int | None = None,
         val_sets: dict[str, EvaluationConfig] | None = None,
         test_sets: dict[str, EvaluationConfig] | None = None,
@@ -92,9 +92,9 @@ class RestorationData(LightningDataModule):
             for factor, data in factors.items()
         }
         check_batches(batches, factors, self.resolved)
-        self.stages = stages or []
-        for number, each in enumerate(self.stages):
-            each.check(f"data.stages.{number}")
+        self.phases = phases or []
+        for number, each in enumerate(self.phases):
+            each.check(f"data.phases.{number}")
         self.batches: BatchKind = batches
         self.schedule: CyclicSchedule | None = None
         """Of batches that mix factors, known once the images are found."""
@@ -109,7 +109,7 @@ class RestorationData(LightningDataModule):
         self.test_sets: list[EvaluationSet] = []
         self.batch_sizes: dict[str, int] = {}
         """Factor -> samples of a batch on one device, known once training is set up."""
-        self.stage_batches: list[StageBatches] = []
+        self.phase_batches: list[PhaseBatches] = []
         """What batches are like from which step on; known with `batch_sizes`."""
         self._batches: Batches | None = None
         self._drawn: dict[str, list[int]] | None = None
@@ -136,9 +136,9 @@ class RestorationData(LightningDataModule):
         return {factor: samples.of_step(devices * accumulated) for factor, samples in self._samples.items()}
 
     def crop_sizes(self, factor: str) -> list[int]:
-        """Sides of a factor's degraded crops in all stages (pixels)."""
+        """Sides of a factor's degraded crops in all phases (pixels)."""
         own = self.resolved[factor].crop_size
-        return list(dict.fromkeys(each.crop_size or own for each in self.stages)) or [own]
+        return list(dict.fromkeys(each.crop_size or own for each in self.phases)) or [own]
 
     def states_samples_per_step(self, factor: str) -> bool:
         """Whether the config says what a factor's steps take on all devices together, not a batch on one."""
@@ -174,7 +174,7 @@ class RestorationData(LightningDataModule):
                 given.check(f"data.{each}_sets.{name}")
         if stage == "fit":
             self.batch_sizes = {factor: samples.of_batch(*self._parts) for factor, samples in self._samples.items()}
-            self.stage_batches = stage_batches(self.stages, self.batch_sizes, *self._parts)
+            self.phase_batches = phase_batches(self.phases, self.batch_sizes, *self._parts)
             sources = {
                 factor: training_source(
                     factor,
@@ -219,7 +219,7 @@ class RestorationData(LightningDataModule):
         return {
             "batches": self.batches,
             **({per_cycle: self.schedule.counts} if self.schedule else {}),
-            **({"stages": [asdict(each) for each in self.stages]} if self.stages else {}),
+            **({"phases": [asdict(each) for each in self.phases]} if self.phases else {}),
             "root": root if folder is None else str(folder.resolve()),
             "seed": self.seed,
             "samples per step": self.samples_per_step,
@@ -240,7 +240,7 @@ class RestorationData(LightningDataModule):
         assert self.schedule is not None
         where: dict[str, Any] = {
             "schedule": self.schedule,
-            "stages": self.stage_batches,
+            "phases": self.phase_batches,
             "start": lambda: trainer.global_step * accumulate,
             "end": trainer.max_steps * accumulate,
             "accumulate": accumulate,

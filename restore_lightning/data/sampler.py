@@ -27,7 +27,7 @@ class SampleIndex(NamedTuple):
     crop_size: int | None = None
 
 
-class StageBatches(NamedTuple):
+class PhaseBatches(NamedTuple):
     """What batches are like from a step on.
 
     Args:
@@ -49,7 +49,7 @@ class Batches(Sampler[list[SampleIndex]]):
 
     Args:
         schedule: Which factor when.
-        stages: What batches are like, by their first steps; the first one starts at 0.
+        phases: What batches are like, by their first steps; the first one starts at 0.
         start: Position of the next batch on this rank; asked whenever batches are asked for.
         end: Batches of the whole run on this rank.
         accumulate: Batches per optimiser step.
@@ -60,7 +60,7 @@ class Batches(Sampler[list[SampleIndex]]):
     def __init__(
         self,
         schedule: CyclicSchedule,
-        stages: Sequence[StageBatches],
+        phases: Sequence[PhaseBatches],
         start: Callable[[], int],
         end: int,
         accumulate: int = 1,
@@ -68,7 +68,7 @@ class Batches(Sampler[list[SampleIndex]]):
         world_size: int = 1,
     ) -> None:
         self.schedule = schedule
-        self.stages = list(stages)
+        self.phases = list(phases)
         self.start = start
         self.end = end
         self.accumulate = accumulate
@@ -91,14 +91,14 @@ class Batches(Sampler[list[SampleIndex]]):
         """Batches of the whole run: Lightning counts those before the first one still to come."""
         return self.end
 
-    def stage(self, step: int) -> int:
-        """Number of the stage that a step is in."""
-        return sum(each.start <= step for each in self.stages) - 1
+    def phase(self, step: int) -> int:
+        """Number of the phase that a step is in."""
+        return sum(each.start <= step for each in self.phases) - 1
 
-    def samples(self, stage: int) -> dict[str, int]:
-        """Samples per optimiser step of each factor in a stage, on all ranks together."""
+    def samples(self, phase: int) -> dict[str, int]:
+        """Samples per optimiser step of each factor in a phase, on all ranks together."""
         per_batch = self.accumulate * self.world_size
-        return {factor: size * per_batch for factor, size in self.stages[stage].sizes.items()}
+        return {factor: size * per_batch for factor, size in self.phases[phase].sizes.items()}
 
     def _part(self, position: int, size: int) -> range:
         """Which of a step's samples a batch of so many has on this rank."""
@@ -112,7 +112,7 @@ class ScheduledBatches(Batches):
     One optimiser step trains one factor, also when `accumulate` batches make a step.
 
     Args:
-        schedule: See `Batches`, as `stages`, `start`, `end`, `accumulate`, `rank`, `world_size`.
+        schedule: See `Batches`, as `phases`, `start`, `end`, `accumulate`, `rank`, `world_size`.
         repeats: Factor -> how many of its steps in a row have the same clean crops; 1 where it is missing.
         earlier_counts: What `sample_counts` said of this step in the run that goes on here; None: it was this one.
     """
@@ -120,7 +120,7 @@ class ScheduledBatches(Batches):
     def __init__(
         self,
         schedule: CyclicSchedule,
-        stages: Sequence[StageBatches],
+        phases: Sequence[PhaseBatches],
         start: Callable[[], int],
         end: int,
         accumulate: int = 1,
@@ -129,11 +129,11 @@ class ScheduledBatches(Batches):
         repeats: Mapping[str, int] | None = None,
         earlier_counts: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        super().__init__(schedule, stages, start, end, accumulate, rank, world_size)
+        super().__init__(schedule, phases, start, end, accumulate, rank, world_size)
         self.repeats = dict(repeats or {})
-        # Of each stage: what comes before it, by factor: minibatches, samples, crops.
+        # Of each phase: what comes before it, by factor: minibatches, samples, crops.
         self._before: list[dict[str, tuple[int, int, int]]] = []
-        for each in self.stages:
+        for each in self.phases:
             occurrences = schedule.occurrences(each.start)
             last = len(self._before) - 1
             self._before.append(
@@ -152,28 +152,28 @@ class ScheduledBatches(Batches):
 
     def sample_counts(self, step: int) -> dict[str, list[int]]:
         """Factor -> numbers of the first sample and of the first crop of its next minibatch, from a step on."""
-        occurrences, stage = self.schedule.occurrences(step), self.stage(step)
-        return {factor: self._next(stage, factor, count) for factor, count in occurrences.items()}
+        occurrences, phase = self.schedule.occurrences(step), self.phase(step)
+        return {factor: self._next(phase, factor, count) for factor, count in occurrences.items()}
 
     def batch(self, position: int) -> list[SampleIndex]:
         """The samples of one batch."""
         step = position // self.accumulate
-        (factor, cycle, occurrence), stage = self.schedule.at(step), self.stage(step)
-        number, crop = self._next(stage, factor, occurrence)
-        _, sizes, crop_size = self.stages[stage]
+        (factor, cycle, occurrence), phase = self.schedule.at(step), self.phase(step)
+        number, crop = self._next(phase, factor, occurrence)
+        _, sizes, crop_size = self.phases[phase]
         return [
             SampleIndex(factor, cycle, number + i, crop + i, crop_size) for i in self._part(position, sizes[factor])
         ]
 
-    def _next(self, stage: int, factor: str, occurrence: int) -> list[int]:
+    def _next(self, phase: int, factor: str, occurrence: int) -> list[int]:
         """Numbers of the first sample and of the first crop of a factor's minibatch."""
         offsets = self._offsets.get(factor, (0, 0))
-        return [first + offset for first, offset in zip(self._first(stage, factor, occurrence), offsets, strict=True)]
+        return [first + offset for first, offset in zip(self._first(phase, factor, occurrence), offsets, strict=True)]
 
-    def _first(self, stage: int, factor: str, occurrence: int) -> tuple[int, int]:
+    def _first(self, phase: int, factor: str, occurrence: int) -> tuple[int, int]:
         """The same without those of an earlier run."""
-        before, number, crop = self._before[stage][factor]
-        samples, repeats = self.samples(stage)[factor], self.repeats.get(factor, 1)
+        before, number, crop = self._before[phase][factor]
+        samples, repeats = self.samples(phase)[factor], self.repeats.get(factor, 1)
         return number + (occurrence - before) * samples, crop + (occurrence - before) // repeats * samples
 
 
@@ -181,7 +181,7 @@ class MixedBatches(Batches):
     """Batches of samples of all factors: the schedule's places are samples, and a step takes the next ones.
 
     Args:
-        schedule: See `Batches`, as `stages`, `start`, `end`, `accumulate`, `rank`, `world_size`. Of a stage all factors
+        schedule: See `Batches`, as `phases`, `start`, `end`, `accumulate`, `rank`, `world_size`. Of a phase all factors
             have the same size.
         earlier_counts: What `sample_counts` said of this step in the run that goes on here; None: it was this one.
     """
@@ -189,7 +189,7 @@ class MixedBatches(Batches):
     def __init__(
         self,
         schedule: CyclicSchedule,
-        stages: Sequence[StageBatches],
+        phases: Sequence[PhaseBatches],
         start: Callable[[], int],
         end: int,
         accumulate: int = 1,
@@ -197,9 +197,9 @@ class MixedBatches(Batches):
         world_size: int = 1,
         earlier_counts: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        super().__init__(schedule, stages, start, end, accumulate, rank, world_size)
+        super().__init__(schedule, phases, start, end, accumulate, rank, world_size)
         self._before = [0]
-        for number, (each, following) in enumerate(zip(self.stages, self.stages[1:], strict=False)):
+        for number, (each, following) in enumerate(zip(self.phases, self.phases[1:], strict=False)):
             self._before.append(self._before[-1] + (following.start - each.start) * self._samples(number))
         self._offset = 0
         if earlier_counts is not None:
@@ -213,15 +213,15 @@ class MixedBatches(Batches):
     def batch(self, position: int) -> list[SampleIndex]:
         """The samples of one batch."""
         step = position // self.accumulate
-        first, (_, sizes, crop_size) = self._place(step), self.stages[self.stage(step)]
+        first, (_, sizes, crop_size) = self._place(step), self.phases[self.phase(step)]
         size = next(iter(sizes.values()))
         places = (self.schedule.at(first + i) for i in self._part(position, size))
         return [SampleIndex(factor, cycle, number, number, crop_size) for factor, cycle, number in places]
 
     def _place(self, step: int) -> int:
         """The schedule's place of a step's first sample."""
-        stage = self.stage(step)
-        return self._before[stage] + (step - self.stages[stage].start) * self._samples(stage) + self._offset
+        phase = self.phase(step)
+        return self._before[phase] + (step - self.phases[phase].start) * self._samples(phase) + self._offset
 
-    def _samples(self, stage: int) -> int:
-        return next(iter(self.samples(stage).values()))
+    def _samples(self, phase: int) -> int:
+        return next(iter(self.samples(phase).values()))

@@ -18,6 +18,7 @@ from restore_lightning.data.sources.local_shards import shard_source
 from restore_lightning.data.sources.remote_shards import stream_source
 from restore_lightning.data.sources.scenes import CleanScenes
 from restore_lightning.data.sources.synthetic import SyntheticPairs
+from restore_lightning.errors import UserError
 from restore_lightning.seeding import derive, generator
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,13 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """
     samples = sorted(samples, key=lambda sample: str(sample["factor"]))
     names = [sample["factor"] for sample in samples]
+    sizes = {tuple(sample["clean"].shape): sample["factor"] for sample in samples}
+    if len(sizes) > 1:
+        (first, one), (second, other), *_ = sizes.items()
+        raise UserError(
+            f"clean crops of {one} are {list(first)}, those of {other} {list(second)} (channels, height, width):"
+            " samples of a batch have one size; give pairs of one scale, or data.batches one_factor"
+        )
     # Stacked with their channels last, as files and shards hold them: that copies rows, not single bytes.
     images = {}
     for key in ("degraded", "clean"):

@@ -102,16 +102,17 @@ class ImageToImageTask(RestorationTask):
 
     def losses(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the whole batch, and that of each factor's samples, which follow one another."""
+        outputs, clean = self.outputs_of(self.network, batch["degraded"]), batch["clean"]
+        loss = self._loss(outputs, clean)
+        self.log("train/loss", loss.detach(), logger=False, batch_size=len(clean))
         if batch["factor"] is not None:
-            return super().losses(batch)
-        outputs, clean, names = self.outputs_of(self.network, batch["degraded"]), batch["clean"], batch["sources"]
-        loss, by_factor = self._loss(outputs, clean), {}
+            return loss, {batch["factor"]: loss.detach()}
+        names, by_factor = batch["sources"], {}
         with torch.no_grad():
             for factor in dict.fromkeys(names):
                 first = names.index(factor)
                 own = slice(first, first + names.count(factor))
                 by_factor[factor] = self._loss([output[own] for output in outputs], clean[own])
-        self.log("train/loss", loss.detach(), logger=False, batch_size=len(clean))
         return loss, by_factor
 
     def _loss(self, outputs: Sequence[Tensor], clean: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 
 from restore_lightning.data.cyclic_schedule import CyclicSchedule
-from restore_lightning.data.sampler import MixedBatches, ScheduledBatches, StageBatches
+from restore_lightning.data.sampler import MixedBatches, PhaseBatches, ScheduledBatches
 
 PAPER = {"haze": 1, "rain": 1, "jpeg": 1, "blur": 3}
 
@@ -17,7 +17,7 @@ BATCH = {"haze": 2, "rain": 3, "jpeg": 1, "blur": 4}
 
 def alike(sizes, times=1):
     """Batches that are alike in all steps."""
-    return [StageBatches(0, {factor: times * size for factor, size in sizes.items()})]
+    return [PhaseBatches(0, {factor: times * size for factor, size in sizes.items()})]
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
@@ -111,18 +111,18 @@ def test_repeated_crops_go_on_too():
 
 
 SOURCES = {"noise": 40, "rain": 60, "haze": 25}
-STAGES = [
-    StageBatches(0, dict.fromkeys(SOURCES, 4), 16),
-    StageBatches(11, dict.fromkeys(SOURCES, 2), 32),
-    StageBatches(14, dict.fromkeys(SOURCES, 1), 48),
+PHASES = [
+    PhaseBatches(0, dict.fromkeys(SOURCES, 4), 16),
+    PhaseBatches(11, dict.fromkeys(SOURCES, 2), 32),
+    PhaseBatches(14, dict.fromkeys(SOURCES, 1), 48),
 ]
 
 
-def divided(stages, parts):
+def divided(phases, parts):
     """The same steps in so many parts."""
     return [
         each._replace(sizes={factor: size // parts for factor, size in each.sizes.items()}, start=each.start)
-        for each in stages
+        for each in phases
     ]
 
 
@@ -141,13 +141,13 @@ def test_mixed_batches_have_each_factors_share_of_every_cycle():
 
 @pytest.mark.parametrize("kind", [MixedBatches, ScheduledBatches])
 @pytest.mark.parametrize(("accumulate", "world_size"), [(1, 4), (2, 2), (4, 1)])
-def test_samples_of_stages_are_the_same_on_any_ranks(kind, accumulate, world_size):
+def test_samples_of_phases_are_the_same_on_any_ranks(kind, accumulate, world_size):
     schedule = CyclicSchedule(SOURCES if kind is MixedBatches else PAPER, 7)
-    stages = [each._replace(sizes=dict.fromkeys(schedule.counts, 4 * each.sizes["rain"])) for each in STAGES]
-    whole = list(kind(schedule, stages, start, 20))
+    phases = [each._replace(sizes=dict.fromkeys(schedule.counts, 4 * each.sizes["rain"])) for each in PHASES]
+    whole = list(kind(schedule, phases, start, 20))
     assert [(len(batch), batch[0].crop_size) for batch in whole] == [(16, 16)] * 11 + [(8, 32)] * 3 + [(4, 48)] * 6
     parts = [
-        kind(schedule, divided(stages, 4), start, 20 * accumulate, accumulate, rank, world_size)
+        kind(schedule, divided(phases, 4), start, 20 * accumulate, accumulate, rank, world_size)
         for rank in range(world_size)
     ]
     for step, samples in enumerate(whole):
@@ -161,10 +161,10 @@ def test_samples_of_stages_are_the_same_on_any_ranks(kind, accumulate, world_siz
 
 @pytest.mark.parametrize("kind", [MixedBatches, ScheduledBatches])
 @pytest.mark.parametrize("stop", [5, 12])
-def test_stages_go_on_with_the_next_sample_where_steps_have_more(kind, stop):
+def test_phases_go_on_with_the_next_sample_where_steps_have_more(kind, stop):
     schedule = CyclicSchedule(SOURCES, 1)
-    before = kind(schedule, STAGES, start, stop)
-    more = [each._replace(sizes=dict.fromkeys(SOURCES, 3 * each.sizes["rain"])) for each in STAGES]
+    before = kind(schedule, PHASES, start, stop)
+    more = [each._replace(sizes=dict.fromkeys(SOURCES, 3 * each.sizes["rain"])) for each in PHASES]
     after = kind(schedule, more, lambda: stop, 20, earlier_counts=before.sample_counts(stop))
     samples = [index for batch in (*before, *after) for index in batch]
     for factor in SOURCES:

@@ -143,7 +143,7 @@ def test_one_factor_in_each_batch_is_possible_too(restore, tmp_path):
         "--data.batches",
         "one_factor",
     )
-    words = ("--config", MIXED, *factors, "--data.stages", "null", "--trainer.default_root_dir", tmp_path)
+    words = ("--config", MIXED, *factors, "--data.phases", "null", "--trainer.default_root_dir", tmp_path)
     code, _, err = restore("fit", *words, "--trainer.logger", "true")
     assert code == 0, err
     assert load_trained(tmp_path / "checkpoints/last.ckpt").factors == ("jpeg", "rain")
@@ -168,15 +168,15 @@ def factor(**arguments):
         (factor(clean="PHOTOS", samples_per_cycle=7), "7 is more than its 3 images: give data.factors.rain.copies 3"),
         (factor(samples_per_cycle=2, crop_size=20), "crops of jpeg are 16 (clean 16) pixels, 3 channels, those of"),
         (("--data.batches", "one_factor"), "jpeg.samples_per_cycle 3 says nothing where data.batches is one_factor"),
-        (("--data.stages", "[{steps: 0}]"), "data.stages.0.steps 0: give at least 1"),
+        (("--data.phases", "[{steps: 0}]"), "data.phases.0.steps 0: give at least 1"),
         (
-            ("--data.stages", "[{steps: 1}, {steps: 1, crop_size: 5}]", "--model.loss", "SSIML1"),
+            ("--data.phases", "[{steps: 1}, {steps: 1, crop_size: 5}]", "--model.loss", "SSIML1"),
             "crop_size 5 of factor 'jpeg': the network takes multiples of 1 from 6 on",
         ),
         (
-            ("--data.stages", "[{steps: 1, samples_per_step: 3}]", "--trainer.accumulate_grad_batches", 2,
+            ("--data.phases", "[{steps: 1, samples_per_step: 3}]", "--trainer.accumulate_grad_batches", 2,
              "--trainer.val_check_interval", 2),
-            "data.stages.0.samples_per_step 3 on 1 devices x 2 accumulated batches: give a multiple of 2",
+            "data.phases.0.samples_per_step 3 on 1 devices x 2 accumulated batches: give a multiple of 2",
         ),
     ],
 )  # fmt: skip

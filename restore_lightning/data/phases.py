@@ -1,21 +1,21 @@
-"""Stages of training with crops and steps of their own (Restormer's progressive learning)."""
+"""Phases of training with crops and steps of their own (Restormer's progressive learning)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from restore_lightning.data.config import Samples
-from restore_lightning.data.sampler import StageBatches
+from restore_lightning.data.sampler import PhaseBatches
 from restore_lightning.errors import UserError
 
 
 @dataclass
-class StageConfig:
+class PhaseConfig:
     """A part of training whose steps differ from the others'.
 
     Args:
-        steps: Optimiser steps; with the last stage training goes on to its end.
-        crop_size: Side of the degraded crops of all factors in pixels; None: as without stages.
-        samples_per_step: On all devices together; None: as without stages.
+        steps: Optimiser steps; with the last phase training goes on to its end.
+        crop_size: Side of the degraded crops of all factors in pixels; None: as without phases.
+        samples_per_step: On all devices together; None: as without phases.
     """
 
     steps: int
@@ -30,26 +30,26 @@ class StageConfig:
                 raise UserError(f"{where}.{key} {value}: give at least 1")
 
 
-def stage_batches(
-    stages: Sequence[StageConfig], sizes: Mapping[str, int], devices: int, accumulated: int
-) -> list[StageBatches]:
+def phase_batches(
+    phases: Sequence[PhaseConfig], sizes: Mapping[str, int], devices: int, accumulated: int
+) -> list[PhaseBatches]:
     """What batches are like from which step on.
 
     Args:
-        stages: One after the other; none: all steps are alike.
-        sizes: Samples per batch on one device of each factor, where a stage says nothing.
+        phases: One after the other; none: all steps are alike.
+        sizes: Samples per batch on one device of each factor, where a phase says nothing.
         devices: On all nodes together.
         accumulated: Batches of a step on each device.
 
     Raises:
-        UserError: A stage's steps cannot be divided so.
+        UserError: A phase's steps cannot be divided so.
     """
     made, start = [], 0
-    for number, each in enumerate(stages):
+    for number, each in enumerate(phases):
         own = sizes
         if each.samples_per_step is not None:
-            samples = Samples(f"data.stages.{number}.samples_per_step", each.samples_per_step, per_step=True)
+            samples = Samples(f"data.phases.{number}.samples_per_step", each.samples_per_step, per_step=True)
             own = dict.fromkeys(sizes, samples.of_batch(devices, accumulated))
-        made.append(StageBatches(start, own, each.crop_size))
+        made.append(PhaseBatches(start, own, each.crop_size))
         start += each.steps
-    return made or [StageBatches(0, sizes)]
+    return made or [PhaseBatches(0, sizes)]
