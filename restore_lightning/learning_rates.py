@@ -2,6 +2,7 @@
 
 import math
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -62,11 +63,11 @@ class WarmupCosine(LRScheduler):
         self.delay = delay
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """The rate of each group of parameters in the present step."""
         return [self._rate(peak) for peak in self.base_lrs]
 
-    def _rate(self, peak: float) -> float:
+    def _rate(self, peak: float | Tensor) -> float | Tensor:
         step, held = max(self.last_epoch - self.delay, 0), self.warmup + self.constant
         if step < self.warmup:
             return peak * step / (self.warmup - 1) if self.warmup > 1 else peak

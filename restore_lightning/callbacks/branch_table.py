@@ -80,7 +80,7 @@ def _flop(number: float) -> str:
 
 
 class BranchTable(Callback):
-    """Prints both tables when training starts; of a single-factor network its number of parameters."""
+    """Prints both tables when training starts; of a network without branches its number of parameters."""
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

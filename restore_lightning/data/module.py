@@ -20,7 +20,7 @@ from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.evaluation_set import EvaluationSet, evaluation_loader
 from restore_lightning.data.locations import Locations
 from restore_lightning.data.mixed_batches import check_batches, samples_per_cycle
-from restore_lightning.data.phases import PhaseConfig, phase_batches
+from restore_lightning.data.phases import PhaseConfig, phase_batches, phases_told
 from restore_lightning.data.sampler import Batches, MixedBatches, PhaseBatches, ScheduledBatches
 from restore_lightning.data.scored_sets import ScoredSets
 from restore_lightning.data.trainer_checks import check_steps
@@ -154,6 +154,8 @@ class RestorationData(LightningDataModule):
     def _division(self) -> str:
         """How steps are divided, for people: one line for all factors, or each factor's."""
         devices, accumulated = self._parts
+        if self.phases:
+            return phases_told(self.phase_batches, devices, accumulated)
         told = {
             factor: f"{self.samples_per_step[factor]} samples per step: {devices} devices x {size} x {accumulated}"
             " accumulated"
@@ -219,7 +221,7 @@ class RestorationData(LightningDataModule):
         return {
             "batches": self.batches,
             **({per_cycle: self.schedule.counts} if self.schedule else {}),
-            **({"phases": [asdict(each) for each in self.phases]} if self.phases else {}),
+            "phases": [asdict(each) for each in self.phases],
             "root": root if folder is None else str(folder.resolve()),
             "seed": self.seed,
             "samples per step": self.samples_per_step,

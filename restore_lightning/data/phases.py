@@ -53,3 +53,18 @@ def phase_batches(
         made.append(PhaseBatches(start, own, each.crop_size))
         start += each.steps
     return made or [PhaseBatches(0, sizes)]
+
+
+def phases_told(phases: Sequence[PhaseBatches], devices: int, accumulated: int) -> str:
+    """How steps are divided from which one on, for people; see `phase_batches`."""
+
+    def of_step(sizes: Mapping[str, int]) -> str:
+        told = {factor: f"{size * devices * accumulated} samples per step" for factor, size in sizes.items()}
+        alike = len(set(told.values())) == 1
+        return next(iter(told.values())) if alike else ", ".join(f"{factor} {line}" for factor, line in told.items())
+
+    return "; ".join(
+        f"from step {each.start}: {of_step(each.sizes)}"
+        + (f", crops of {each.crop_size} pixels" if each.crop_size else "")
+        for each in phases
+    )

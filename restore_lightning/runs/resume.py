@@ -275,7 +275,9 @@ def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[s
     if before and after:  # the names of a config's settings vary with their values
         before, after = EARLIER_SETTINGS | before, EARLIER_SETTINGS | after
         facts |= {name: (before.get(name), after.get(name)) for name in before | after}
-    before, after = ({"folders": {}, "batches": "one_factor", **each[DATA]} if each.get(DATA) else {} for each in both)
+    before, after = (
+        {"folders": {}, "batches": "one_factor", "phases": [], **each[DATA]} if each.get(DATA) else {} for each in both
+    )
     return facts | {f"data.{name}": (before[name], after[name]) for name in before if name in after}
 
 

@@ -198,7 +198,7 @@ class RestorationTask(LightningModule, ABC):
         loss, by_factor = self.losses(batch)
         # This process's, and nothing that waits for the device: what is logged or looked at is their mean, once it is.
         for factor, own in by_factor.items():
-            samples = 1 if batch["factor"] else batch["sources"].count(factor)
+            samples = len(batch["clean"]) if batch["factor"] else batch["sources"].count(factor)
             self._losses.add(factor, own, batch_idx, samples)
             self.log(f"train/{factor}/loss", own, logger=False, batch_size=len(batch["clean"]))
         return loss

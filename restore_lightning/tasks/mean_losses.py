@@ -33,7 +33,7 @@ class MeanLosses:
             factor: Of the minibatch.
             loss: Of the minibatch.
             batch: Its number.
-            samples: How much it counts; where batches mix factors, the samples of this one.
+            samples: How much it counts.
         """
         loss = loss.to(torch.promote_types(loss.dtype, torch.float32))
         total = loss if samples == 1 else samples * loss

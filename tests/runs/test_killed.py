@@ -99,7 +99,8 @@ def test_killed_runs_end_with_the_same_weights(workers, accumulate, whole, fit):
 def test_a_killed_run_of_mixed_batches_ends_with_the_same_weights(photos, tmp_path):
     """In both of its phases, where a cycle ends within a batch."""
     sources = tmp_path / "sources.yaml"
-    sources.write_text(f"data: {{num_workers: 2, factors: {{noise15: {{samples_per_cycle: null, clean: {photos}}}}}}}")
+    factors = f"rain: {{copies: 2, clean: {photos}}}, blur: {{scenes: true, samples_per_cycle: 3}}"
+    sources.write_text(f"data: {{num_workers: 2, factors: {{{factors}}}}}")
 
     def run(name, *kill):
         words = ["fit", "--config", CONF / "mixed.yaml", "--config", sources, "--ckpt_path", "last"]
