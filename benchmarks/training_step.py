@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from restore_lightning.losses import SSIML1
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
 from restore_lightning.runs.precision import chosen_precision
-from restore_lightning.tasks import MultiBranchTask, RecurrentTask, RestorationTask, SingleFactorTask
+from restore_lightning.tasks import ImageToImageTask, MultiBranchTask, RecurrentTask, RestorationTask
 from restore_lightning.tasks.base import adam
 from restore_lightning.tasks.kernels import fuse_step
 
@@ -71,10 +71,10 @@ CASES = {
     "MBN, NAFNet stem": Case(lambda: MultiBranchTask(MBN(stem="nafnet", init="scaled")), PAPER_CYCLE),
     # Every image passes all branch pairs, whatever its factor: one minibatch is like another.
     "R-MBN": Case(lambda: RecurrentTask(MBN(init="scaled")), {"jpeg": 1}, batch=1, gpu_batch=4),
-    "DuRN-US": Case(lambda: SingleFactorTask(DuRN("US")), {"haze": 1}),
-    "DRN": Case(lambda: SingleFactorTask(DRN(T=7, R=7, resblocks=2), SSIML1(1.0, 0.0)), {"rain": 1}, gpu_size=128),
+    "DuRN-US": Case(lambda: ImageToImageTask(DuRN("US")), {"haze": 1}),
+    "DRN": Case(lambda: ImageToImageTask(DRN(T=7, R=7, resblocks=2), SSIML1(1.0, 0.0)), {"rain": 1}, gpu_size=128),
     "DIN": Case(
-        lambda: SingleFactorTask(DIN(stride=4, D=5, B=3, M=4, growth=32, fusion="asyca"), nn.L1Loss()), {"blur": 1}
+        lambda: ImageToImageTask(DIN(stride=4, D=5, B=3, M=4, growth=32, fusion="asyca"), nn.L1Loss()), {"blur": 1}
     ),
 }
 

@@ -17,8 +17,10 @@ SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
 ORDER = "order"
 """Key under which the recurrent order is kept that the network was fine-tuned in; None: in none."""
-FACTOR = "factor"
-"""Key under which a single-factor network's factor is kept; None: the network has factors of its own."""
+FACTORS = "factors"
+"""Key under which the factors are kept that a network was trained on which is told none; else it says them itself."""
+EARLIER_FACTOR = "factor"
+"""Key under which earlier versions kept the one factor of such a network, as a text."""
 WEIGHTS = "network."
 """What the names of the network's tensors begin with in a checkpoint's state_dict."""
 SETTINGS = "settings"
@@ -51,18 +53,18 @@ class Trained(NamedTuple):
         network: With its weights, in eval mode on the CPU.
         order: The recurrent order that it was fine-tuned in; None: in none.
         spec: Its class and arguments.
-        factor: What a single-factor network removes; None: the network has factors of its own.
+        factors: What a network removes that is told nothing; empty: the network has factors of its own.
     """
 
     network: nn.Module
     order: list[str] | None
     spec: dict[str, Any]
-    factor: str | None = None
+    factors: tuple[str, ...] = ()
 
     @property
     def networks(self) -> dict[str, nn.Module]:
         """Factor -> the network that removes it."""
-        return dict.fromkeys([str(self.factor)] if self.factor else network_info(self.network).factors, self.network)
+        return dict.fromkeys(self.factors or network_info(self.network).factors, self.network)
 
 
 def load_trained(path: str | Path) -> Trained:
@@ -95,14 +97,22 @@ def trained_of(checkpoint: Any, path: str | Path) -> Trained:
     factors = network_info(network).factors
     if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
         raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
-    factor, multiple = checkpoint.get(FACTOR), checkpoint.get(MULTIPLE)
-    if not (factors or (isinstance(factor, str) and factor)):
-        raise UserError(f"checkpoint {path} does not say which factor its network removes", exit_code=1)
+    removed, multiple = () if factors else _removed(checkpoint), checkpoint.get(MULTIPLE)
+    if not (factors or removed):
+        raise UserError(f"checkpoint {path} does not say which factors its network removes", exit_code=1)
     if multiple is not None:
         if not isinstance(multiple, int) or multiple < 1:
             raise UserError(f"checkpoint {path}: its {MULTIPLE} {multiple} is no number of pixels", exit_code=1)
         set_size_multiple(network, multiple)
-    return Trained(network.eval(), order, checkpoint[SPEC], None if factors else factor)
+    return Trained(network.eval(), order, checkpoint[SPEC], removed)
+
+
+def _removed(checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
+    """The factors of a network that is told none; empty: the checkpoint does not say."""
+    said = checkpoint.get(FACTORS) or [checkpoint.get(EARLIER_FACTOR)]
+    if not isinstance(said, list) or not all(isinstance(one, str) and one for one in said):
+        return ()
+    return tuple(dict.fromkeys(name for one in said for name in one.split(", ")))
 
 
 def read_checkpoint(path: str | Path) -> Any:
@@ -137,7 +147,7 @@ def read_checkpoint(path: str | Path) -> Any:
         )
     data = config.get("data")
     return {
-        **{key: config.get(key) for key in (SPEC, ORDER, FACTOR, MULTIPLE, PRECISION)},
+        **{key: config.get(key) for key in (SPEC, ORDER, FACTORS, MULTIPLE, PRECISION)},
         **({DATA: data} if isinstance(data, Mapping) else {}),
         ABOUT: {key: config[key] for key in ("licence", "trained_on", "repository", "scores") if config.get(key)},
         KIND: config.get(KIND) or CURRENT,

@@ -150,6 +150,28 @@ class Charbonnier(nn.Module):
         return (_exact_difference(restored, clean).square() + self.eps**2).sqrt().mean()
 
 
+class FourierL1(nn.Module):
+    """L1 of the images plus `fourier_weight` times L1 of their spectra, as MoCE-IR's code means it.
+
+    Zamfir et al., "Complexity Experts are Task-Discriminative Learners for Any Image Restoration", CVPR 2025. The
+    spectrum is that of `rfft2` without a norm, so that it grows with the crop; its L1 is the mean over real and
+    imaginary parts. Computed in float32 at least.
+
+    Args:
+        fourier_weight: Weight of the spectra's L1.
+    """
+
+    def __init__(self, fourier_weight: float = 0.1) -> None:
+        super().__init__()
+        self.fourier_weight = fourier_weight
+
+    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        """Two (B, C, H, W), about [0, 1] -> a number."""
+        difference = _exact_difference(restored, clean)
+        spectrum = torch.view_as_real(torch.fft.rfft2(difference))
+        return difference.abs().mean() + self.fourier_weight * spectrum.abs().mean()
+
+
 def _exact_difference(restored: Tensor, clean: Tensor) -> Tensor:
     exact = torch.promote_types(restored.dtype, torch.float32)
     return restored.to(exact) - clean.to(exact)

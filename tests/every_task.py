@@ -32,6 +32,7 @@ TASKS = {
     "DuRN-U": single("DuRN", preset="U", width=4),
     "DRN": single("DRN", T=2, R=1, width=2),
     "DIN": single("DIN", D=1, B=1, M=2, growth=4, width=4),
+    "several factors": Task("mixed.yaml", (), "jpeg"),
     "NAFNet": single("NAFNet", width=4, encoders=[1, 1], middle=1, decoders=[1, 1]),
     "Restormer": single("Restormer", width=4, blocks=[1, 1, 1, 1], heads=[1, 1, 1, 1], refinement=1),
 }

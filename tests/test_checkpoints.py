@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from restore_lightning.checkpoints import FACTOR, MULTIPLE, ORDER, SPEC, load_trained
+from restore_lightning.checkpoints import FACTORS, MULTIPLE, ORDER, SPEC, load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference import network_outputs
 from restore_lightning.network_specs import architecture_difference
@@ -51,7 +51,7 @@ def written(network, arguments, path):
     spec = {"class_path": f"restore_lightning.networks.{type(network).__name__}", "init_args": arguments}
     state = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     factor = None if isinstance(network, MBN) else "rain"
-    torch.save({"state_dict": state, SPEC: spec, ORDER: None, FACTOR: factor, MULTIPLE: None}, path)
+    torch.save({"state_dict": state, SPEC: spec, ORDER: None, FACTORS: factor and [factor], MULTIPLE: None}, path)
     return path
 
 
@@ -95,7 +95,7 @@ def test_round_trip_through_the_authors_names(name):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({FACTOR: None}, "does not say which factor its network removes"),
+        ({FACTORS: None}, "does not say which factors its network removes"),
         ({SPEC: {"class_path": "os.system"}}, "no torch.nn.Module"),
         ({SPEC: {"class_path": "nowhere.Net"}}, "set PYTHONPATH to its folder"),
         ({SPEC: None}, "was not written by restore fit"),

@@ -179,7 +179,7 @@ def test_mbn_yaml_is_step_1_of_paper_2(instantiate):
     assert sum(p.numel() for p in task.network.parameters()) == 11_254_072
     assert task.network.levels == {"rain": 0, "blur": 1, "jpeg": 2, "haze": 3}
     assert (task.ssim_weight, task.l1_weight, task.scale_weights) == (1.1, 0.75, None)
-    assert data.schedule.minibatches == {"rain": 1, "blur": 3, "jpeg": 1, "haze": 1}
+    assert data.schedule.counts == {"rain": 1, "blur": 3, "jpeg": 1, "haze": 1}
     assert cli.trainer.max_steps == 120_000 * 6
     assert data.samples_per_step == dict.fromkeys(data.resolved, 40)
     assert {f: p.crop_size for f, p in data.resolved.items()} == {"rain": 128, "blur": 256, "jpeg": 256, "haze": 256}

@@ -5,7 +5,7 @@ from scipy import ndimage
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restore_lightning.losses import Charbonnier, NegativePSNR, multiscale_ssim_l1, ssim_l1
+from restore_lightning.losses import Charbonnier, FourierL1, NegativePSNR, multiscale_ssim_l1, ssim_l1
 from restore_lightning.networks.layers import pyramid
 
 
@@ -124,7 +124,19 @@ def test_charbonnier(eps):
         Charbonnier(0)
 
 
-@pytest.mark.parametrize("loss", [NegativePSNR(), Charbonnier()])
+@pytest.mark.parametrize("weight", [0.1, 2.0])
+def test_fourier_l1(weight):
+    """Of the spectra's real and imaginary parts, up to the Nyquist frequency of the width."""
+    a, b = torch.rand(2, 2, 3, 16, 21, dtype=torch.float64)
+    spectra = [np.fft.fft2(image.numpy(), axes=(2, 3))[..., :11] for image in (a, b)]
+    difference = spectra[0] - spectra[1]
+    expected = np.abs(a.numpy() - b.numpy()).mean()
+    expected += weight * (np.abs(difference.real).mean() + np.abs(difference.imag).mean()) / 2
+    assert FourierL1(weight)(a, b).item() == pytest.approx(expected, rel=1e-12)
+    assert FourierL1(weight)(a, a).item() == 0
+
+
+@pytest.mark.parametrize("loss", [NegativePSNR(), Charbonnier(), FourierL1()])
 def test_losses_of_equal_and_of_half_precision_images(loss):
     a = torch.rand(2, 3, 16, 16).half().requires_grad_()
     b = torch.rand(2, 3, 16, 16).half()

@@ -80,7 +80,7 @@ def _flop(number: float) -> str:
 
 
 class BranchTable(Callback):
-    """Prints both tables when training starts; of a single-factor network its number of parameters."""
+    """Prints both tables when training starts; of a network without branches its number of parameters."""
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,7 +92,7 @@ class BranchTable(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         cycle = {
             factor: Work(
-                data.schedule.minibatches[factor],
+                data.schedule.counts[factor],
                 data.samples_per_step[factor],
                 resolved.crop_size,
                 pl_module.passes(factor),

@@ -237,7 +237,10 @@ def _told(job: Job, error: Exception, tile: int | None, restoring: bool) -> str:
 def add_passes(made: argparse.ArgumentParser) -> None:
     """The flags that `choose_order` reads."""
     how = made.add_mutually_exclusive_group()
-    how.add_argument("--factor", help="the degradation to remove, one of the network's factors")
+    how.add_argument(
+        "--factor",
+        help="the degradation to remove, one of the network's factors; a network without branches needs none",
+    )
     how.add_argument(
         "--order",
         metavar="F1,F2,...",
@@ -260,6 +263,13 @@ def choose_order(factors: Sequence[str], own: Sequence[str] | None, factor: str 
     """
     from restore_lightning.inference import order_given
 
+    if len(factors) == 1 and ", " in factors[0]:  # see `Restorer.told_nothing`
+        for flag, given in (("factor", factor), ("order", order)):
+            if given is not None:
+                raise UserError(
+                    f"--{flag} {given}: this network removes {factors[0]} at once and is told none, leave it out"
+                )
+        return list(factors)
     if order is not None:
         try:
             return order_given([name.strip() for name in order.split(",") if name.strip()], factors, own)

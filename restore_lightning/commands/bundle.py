@@ -70,7 +70,7 @@ def run(words: list[str]) -> int:
         {
             "network": trained.spec,
             "factors": list(trained.networks),
-            "factor": trained.factor,
+            "told": bool(info.factors) and trained.order is None,
             "order": trained.order,
             MULTIPLE: checkpoint.get(MULTIPLE),
             "channels": info.channels,

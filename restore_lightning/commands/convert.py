@@ -43,22 +43,22 @@ def run(words: list[str]) -> int:
     import torch
     from lightning import __version__ as lightning_version
 
-    from restore_lightning.checkpoints import ABOUT, FACTOR, MULTIPLE, ORDER, SPEC, WEIGHTS
+    from restore_lightning.checkpoints import ABOUT, FACTORS, MULTIPLE, ORDER, SPEC, WEIGHTS
     from restore_lightning.networks import network_info, parameters
     from restore_lightning.published import card, import_network
 
     network: Any
     network, spec = import_network(options.network, options.file, _pairs(options.hyperparameters))
     described = card(options.network)
-    factors, removes = network_info(network).factors, described["factor"]
+    factors, told = network_info(network).factors, described["factor"]
     if factors and options.factor:
         raise UserError(f"--factor {options.factor}: {options.network} has factors of its own, leave it out")
+    removes = [options.factor] if options.factor else [told] if isinstance(told, str) else list(told)
     checkpoint = {
         "state_dict": {f"{WEIGHTS}{name}": tensor for name, tensor in network.state_dict().items()},
         SPEC: spec,
         ORDER: None,
-        # Of a network that is told nothing one text, whatever it removes.
-        FACTOR: None if factors else options.factor or (removes if isinstance(removes, str) else ", ".join(removes)),
+        FACTORS: None if factors else removes,
         MULTIPLE: None,
         ABOUT: {key: described[key] for key in ("licence", "trained_on", "repository")},
         # What Lightning reads of a checkpoint, for restore test --ckpt_path.
@@ -68,8 +68,7 @@ def run(words: list[str]) -> int:
     }
     with written_beside(output) as beside:
         torch.save(checkpoint, beside)
-    removes = checkpoint[FACTOR] or ", ".join(factors)
-    print(f"{options.network}: {parameters(network):,} parameters, removes {removes}")
+    print(f"{options.network}: {parameters(network):,} parameters, removes {', '.join(factors or removes)}")
     print(f"trained on: {described['trained_on']}")
     print(f"repository: {described['repository']}, licence: {described['licence']}")
     print(f"written: {output}; next: restore apply {output} PHOTO --output DIR")

@@ -13,12 +13,14 @@ from torch import nn
 from restore_lightning import networks
 from restore_lightning.callbacks import LastCheckpoint
 from restore_lightning.data.module import RestorationData
+from restore_lightning.learning_rates import WarmupCosine
 from restore_lightning.shipped_configs import shipped
 
 NETWORKS = [name for name, value in vars(networks).items() if isinstance(value, type) and issubclass(value, nn.Module)]
 KNOWN_CLASSES = {
     "network": f"{', '.join(NETWORKS)}, or a dotted path, e.g. mynetwork.Net",
-    "loss": "SSIML1, NegativePSNR, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss",
+    "loss": "SSIML1, NegativePSNR, Charbonnier, FourierL1, or a dotted path, e.g. my.Loss",
+    "lr_scheduler": f"{WarmupCosine.__name__}, or a dotted path, e.g. torch.optim.lr_scheduler.StepLR",
 }
 """Argument of a task -> the classes that it takes by their names alone, and others."""
 
@@ -84,7 +86,7 @@ def one_line(message: str) -> str:
     >>> one_line("Does not validate ... Errors: - weights: rain has -1 - Expected a None Given value: {'rain': -1}")
     'weights: rain has -1'
     >>> one_line('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
-    'loss L3: no class of this name; give SSIML1, NegativePSNR, Charbonnier, or a dotted path, e.g. torch.nn.L1Loss'
+    'loss L3: no class of this name; give SSIML1, NegativePSNR, Charbonnier, FourierL1, or a dotted path, e.g. my.Loss'
     """
     message = " ".join(message.split())
     unknown = re.search(r'.*Parser key "(\w+)": .*Expected a dot import path string: (\S+)', message)

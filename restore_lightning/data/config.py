@@ -12,6 +12,8 @@ from restore_lightning.io.pixel_windows import Keep
 from restore_lightning.metrics import protocols
 
 Augmentation = Literal["hflip", "vflip", "rot90", "seven"]
+BatchKind = Literal["one_factor", "mixed"]
+"""Whether the samples of a batch have one factor, or are drawn from all."""
 
 
 @dataclass
@@ -19,7 +21,10 @@ class FactorConfig:
     r"""The training data of one degradation factor, and how its test images are scored.
 
     Args:
-        minibatches: Minibatches per cycle.
+        minibatches: Minibatches per cycle; not where batches mix factors.
+        copies: Where batches mix factors: how often a cycle has each image, 1 where nothing is said.
+        samples_per_cycle: Where batches mix factors: how many samples of this factor a cycle has, in place of `copies`;
+            needed of scenes and streams, which have no number of images.
         batch_size: Samples per batch and device. Without it and `samples_per_step`: what `data` says.
         samples_per_step: Samples of an optimiser step on all devices together, in place of `batch_size`.
         crop_size: Side of the degraded crops in pixels; None: `data.crop_size`. The clean ones are larger where the
@@ -42,6 +47,8 @@ class FactorConfig:
     """
 
     minibatches: int = 1
+    copies: int | None = None
+    samples_per_cycle: int | None = None
     batch_size: int | None = None
     samples_per_step: int | None = None
     crop_size: int | None = None
@@ -175,9 +182,10 @@ def resolve_factor(factor: str, data: FactorConfig, crop_size: int) -> ResolvedF
             f"unknown factor {factor!r}: there is no degradation of this name ({', '.join(DEGRADATIONS)});"
             f" rename it, set {where}.degradation, or give pairs by {where}.degraded and {where}.clean"
         )
-    for name, value in (("minibatches", data.minibatches), ("repeats", data.repeats)):
-        if value < 1:
-            more = ", or leave the factor out" if name == "minibatches" else ""
+    for name in ("minibatches", "copies", "samples_per_cycle", "repeats"):
+        value = getattr(data, name)
+        if value is not None and value < 1:
+            more = "" if name == "repeats" else ", or leave the factor out"
             raise UserError(f"{where}.{name} {value}: give at least 1{more}")
     crop = data.crop_size if data.crop_size is not None else crop_size
     if crop < 1:

@@ -1,19 +1,29 @@
 """The DataModule: multi-task training by the cyclic schedule, and the validation and test sets."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from restore_lightning.data.config import EvaluationConfig, FactorConfig, Samples, resolve_factor, samples_of
+from restore_lightning.data.config import (
+    BatchKind,
+    EvaluationConfig,
+    FactorConfig,
+    Samples,
+    resolve_factor,
+    samples_of,
+)
 from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.evaluation_set import EvaluationSet, evaluation_loader
 from restore_lightning.data.locations import Locations
-from restore_lightning.data.sampler import ScheduledBatches
+from restore_lightning.data.mixed_batches import check_batches, samples_per_cycle
+from restore_lightning.data.phases import PhaseConfig, phase_batches, phases_told
+from restore_lightning.data.sampler import Batches, MixedBatches, PhaseBatches, ScheduledBatches
 from restore_lightning.data.scored_sets import ScoredSets
+from restore_lightning.data.trainer_checks import check_steps
 from restore_lightning.data.training_set import TrainingSet, augment, collate, training_source
 from restore_lightning.errors import UserError
 from restore_lightning.io.images import to_float
@@ -26,10 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class RestorationData(LightningDataModule):
-    """Clean images, degraded on the fly, or pairs of images; one degradation factor per minibatch.
+    """Clean images, degraded on the fly, or pairs of images, of one degradation factor or several.
 
     Args:
-        factors: Factor -> its data; the schedule's cycle holds `minibatches` of each.
+        factors: Factor -> its data; the schedule's cycle holds `minibatches` of each, or samples.
         root: Folder of clean photographs. If it has a subfolder `train`, only that is trained on,
             and subfolders `val` and `test` are used where they exist. None: procedural scenes.
             Without `val` and `test` folders, scikit-image's photographs are used, which are never
@@ -39,6 +49,11 @@ class RestorationData(LightningDataModule):
         samples_per_step: In place of it: samples of an optimiser step on all devices together, which take equal parts:
             devices x nodes x accumulated batches x samples per batch. The same recipe on any number of devices.
         crop_size: Side of the degraded training crops in pixels of factors that name no other.
+        batches: "one_factor": the samples of a step have one factor, a cycle has `minibatches` of each (paper 2).
+            "mixed": a step's samples are drawn from all; a cycle has each image of each factor `copies` times, or
+            `samples_per_cycle` of them. Not for networks with branches.
+        phases: Parts of training with crops and samples per step of their own, one after the other; null: all steps
+            are alike.
         val_crop_size: Cut degraded validation images to the centre of this size; None: whole images.
         val_sets: Validation sets of one's own by name; None: the folder `val` in `root`, or scikit-image's photographs.
         test_sets: The same for `restore test`, and the folder `test`.
@@ -53,6 +68,8 @@ class RestorationData(LightningDataModule):
         batch_size: int | None = None,
         samples_per_step: int | None = None,
         crop_size: int = 64,
+        batches: BatchKind = "one_factor",
+        phases: list[PhaseConfig] | None = None,
         val_crop_size: int | None = None,
         val_sets: dict[str, EvaluationConfig] | None = None,
         test_sets: dict[str, EvaluationConfig] | None = None,
@@ -72,7 +89,15 @@ class RestorationData(LightningDataModule):
             factor: samples_of(f"data.factors.{factor}", data.batch_size, data.samples_per_step) or common
             for factor, data in factors.items()
         }
-        self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
+        check_batches(batches, factors, self.resolved)
+        self.phases = phases or []
+        for number, each in enumerate(self.phases):
+            each.check(f"data.phases.{number}")
+        self.batches: BatchKind = batches
+        self.schedule: CyclicSchedule | None = None
+        """Of batches that mix factors, known once the images are found."""
+        if batches == "one_factor":
+            self.schedule = CyclicSchedule({factor: data.minibatches for factor, data in factors.items()}, seed)
         self.locations = Locations(root, factors)
         self.val_crop_size = val_crop_size
         self.num_workers = num_workers
@@ -82,7 +107,9 @@ class RestorationData(LightningDataModule):
         self.test_sets: list[EvaluationSet] = []
         self.batch_sizes: dict[str, int] = {}
         """Factor -> samples of a batch on one device, known once training is set up."""
-        self._batches: ScheduledBatches | None = None
+        self.phase_batches: list[PhaseBatches] = []
+        """What batches are like from which step on; known with `batch_sizes`."""
+        self._batches: Batches | None = None
         self._drawn: dict[str, list[int]] | None = None
         self.settings: dict[str, Any] = {}
         """What else all processes of a run must have in common, by name (set by the command)."""
@@ -106,6 +133,11 @@ class RestorationData(LightningDataModule):
         devices, accumulated = self._parts
         return {factor: samples.of_step(devices * accumulated) for factor, samples in self._samples.items()}
 
+    def crop_sizes(self, factor: str) -> list[int]:
+        """Sides of a factor's degraded crops in all phases (pixels)."""
+        own = self.resolved[factor].crop_size
+        return list(dict.fromkeys(each.crop_size or own for each in self.phases)) or [own]
+
     def states_samples_per_step(self, factor: str) -> bool:
         """Whether the config says what a factor's steps take on all devices together, not a batch on one."""
         return self._samples[factor].per_step
@@ -120,6 +152,8 @@ class RestorationData(LightningDataModule):
     def _division(self) -> str:
         """How steps are divided, for people: one line for all factors, or each factor's."""
         devices, accumulated = self._parts
+        if self.phases:
+            return phases_told(self.phase_batches, devices, accumulated)
         told = {
             factor: f"{self.samples_per_step[factor]} samples per step: {devices} devices x {size} x {accumulated}"
             " accumulated"
@@ -140,11 +174,21 @@ class RestorationData(LightningDataModule):
                 given.check(f"data.{each}_sets.{name}")
         if stage == "fit":
             self.batch_sizes = {factor: samples.of_batch(*self._parts) for factor, samples in self._samples.items()}
+            self.phase_batches = phase_batches(self.phases, self.batch_sizes, *self._parts)
             sources = {
-                factor: training_source(factor, given, self.resolved[factor], self.locations.of(factor))
+                factor: training_source(
+                    factor,
+                    given,
+                    replace(self.resolved[factor], crop_size=max(self.crop_sizes(factor))),
+                    self.locations.of(factor),
+                )
                 for factor, given in self.factors.items()
             }
             self.training_set = TrainingSet(sources, self.resolved, self.seed)
+            if self.batches == "mixed":
+                counts = {f: samples_per_cycle(f, given, sources[f].images) for f, given in self.factors.items()}
+                self.schedule = CyclicSchedule(counts, self.seed)
+                log.info("a cycle has %d samples: %s", self.schedule.length, counts)
         crop_size = self.val_crop_size if split == "val" else None
         found = ScoredSets(split, self.own_sets[split], crop_size, self.locations, self.resolved).find()
         if split == "val":
@@ -171,10 +215,13 @@ class RestorationData(LightningDataModule):
     def _state(self) -> dict[str, Any]:
         """What resumed runs and processes compare."""
         root, folder = self.locations.root, self.locations.folder
+        per_cycle = "minibatches" if self.batches == "one_factor" else "samples per cycle"
         return {
+            "batches": self.batches,
+            **({per_cycle: self.schedule.counts} if self.schedule else {}),
+            "phases": [asdict(each) for each in self.phases],
             "root": root if folder is None else str(folder.resolve()),
             "seed": self.seed,
-            "minibatches": self.schedule.minibatches,
             "samples per step": self.samples_per_step,
             "crop": {factor: resolved.crop_size for factor, resolved in self.resolved.items()},
             "folders": {factor: [data.degraded, data.clean, data.shards] for factor, data in self.factors.items()},
@@ -188,19 +235,24 @@ class RestorationData(LightningDataModule):
         """Batches from the run's position on; the position is all there is to resume."""
         trainer = self.trainer
         assert trainer is not None
-        _check_steps(trainer)
+        check_steps(trainer)
         accumulate = trainer.accumulate_grad_batches
-        self._batches = ScheduledBatches(
-            self.schedule,
-            self.batch_sizes,
-            lambda: trainer.global_step * accumulate,
-            trainer.max_steps * accumulate,
-            accumulate,
-            trainer.global_rank,
-            trainer.world_size,
-            {factor: resolved.repeats for factor, resolved in self.resolved.items()},
-            self._drawn,
-        )
+        assert self.schedule is not None
+        where: dict[str, Any] = {
+            "schedule": self.schedule,
+            "phases": self.phase_batches,
+            "start": lambda: trainer.global_step * accumulate,
+            "end": trainer.max_steps * accumulate,
+            "accumulate": accumulate,
+            "rank": trainer.global_rank,
+            "world_size": trainer.world_size,
+            "earlier_counts": self._drawn,
+        }
+        if self.batches == "mixed":
+            self._batches = MixedBatches(**where)
+        else:
+            repeats = {factor: resolved.repeats for factor, resolved in self.resolved.items()}
+            self._batches = ScheduledBatches(**where, repeats=repeats)
         return DataLoader(
             self.training_set,
             batch_sampler=self._batches,
@@ -242,23 +294,3 @@ class RestorationData(LightningDataModule):
         if self.trainer is not None:
             numbers = self.trainer.precision_plugin.convert_input(numbers)
         return numbers.dtype
-
-
-def _check_steps(trainer: Trainer) -> None:
-    """Refuse settings of the Trainer that cannot train, or would cut the schedule elsewhere than between its steps."""
-    if trainer.precision == "16-true":
-        raise UserError(
-            "trainer.precision 16-true: squares of gradients vanish in float16, and with them Adam's steps: give"
-            " 16-mixed, bf16-mixed, bf16-true, 32-true or 64-true"
-        )
-    if trainer.max_steps < 1:
-        raise UserError("the schedule counts optimiser steps: give --trainer.max_steps")
-    cut: Any = (trainer.limit_train_batches, trainer.overfit_batches)  # type: ignore[attr-defined]
-    if cut != (1.0, 0.0):
-        raise UserError("the schedule is not cut into epochs: give --trainer.max_steps, no limit_train_batches")
-    accumulate, interval = trainer.accumulate_grad_batches, trainer.val_check_interval
-    if isinstance(interval, int) and interval % accumulate:
-        raise UserError(
-            f"trainer.val_check_interval {interval} counts batches, and {accumulate} make a step"
-            f" (accumulate_grad_batches): give a multiple of {accumulate}"
-        )

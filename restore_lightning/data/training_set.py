@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from restore_lightning.data.sources.local_shards import shard_source
 from restore_lightning.data.sources.remote_shards import stream_source
 from restore_lightning.data.sources.scenes import CleanScenes
 from restore_lightning.data.sources.synthetic import SyntheticPairs
+from restore_lightning.errors import UserError
 from restore_lightning.seeding import derive, generator
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ class TrainingSet(Dataset[dict[str, Any]]):
     def __getitem__(self, index: SampleIndex) -> dict[str, Any]:
         """{factor, cycle, factors, degraded and clean as in `Pair`, turns (3,) int}."""
         resolved = self.factors[index.factor]
+        if index.crop_size is not None:
+            resolved = replace(resolved, crop_size=index.crop_size)
         seed = derive(self.seed, index.factor)
         pair = self.sources[index.factor].pair(index, resolved, seed)
         turns = draw_turns(resolved.augment, generator(seed, "augment", index.crop))
@@ -78,7 +82,19 @@ def training_source(factor: str, given: FactorConfig, resolved: ResolvedFactor, 
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples of one factor -> a batch: factor and cycle once, a list of each one's factors, tensors stacked."""
+    """Samples -> a batch: tensors stacked, the cycle once, for each sample its factor's name and what degrades it.
+
+    "factor" is that of all of them, None where they differ: then the samples of each factor follow one another.
+    """
+    samples = sorted(samples, key=lambda sample: str(sample["factor"]))
+    names = [sample["factor"] for sample in samples]
+    sizes = {tuple(sample["clean"].shape): sample["factor"] for sample in samples}
+    if len(sizes) > 1:
+        (first, one), (second, other), *_ = sizes.items()
+        raise UserError(
+            f"clean crops of {one} are {list(first)}, those of {other} {list(second)} (channels, height, width):"
+            " samples of a batch have one size; give pairs of one scale, or data.batches one_factor"
+        )
     # Stacked with their channels last, as files and shards hold them: that copies rows, not single bytes.
     images = {}
     for key in ("degraded", "clean"):
@@ -86,7 +102,9 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
         images[key] = stacked.permute(0, 3, 1, 2)
     turns = torch.stack([sample["turns"] for sample in samples])
     factors = [sample["factors"] for sample in samples]
-    return {"factor": samples[0]["factor"], "cycle": samples[0]["cycle"], "factors": factors, **images, "turns": turns}
+    of_all = names[0] if len(set(names)) == 1 else None
+    cycle = max(sample["cycle"] for sample in samples)
+    return {"factor": of_all, "sources": names, "cycle": cycle, "factors": factors, **images, "turns": turns}
 
 
 def draw_turns(allowed: Collection[Augmentation], rng: np.random.Generator) -> np.ndarray:

@@ -40,7 +40,8 @@ class Restorer:
     """Trained networks and the way they are used.
 
     Args:
-        networks: Factor -> the network that removes it; one that removes several stands under each of them.
+        networks: Factor -> the network that removes it; one that removes several stands under each of them, or, where
+            it removes them in one pass, under all their names together ("noise, rain").
         order: The order in which factors are removed from any image; None: the image's own factors are told, and the
             one that was applied last is removed first.
         settings: Whole images or tiles, local statistics, self-ensemble; in each pass.
@@ -65,6 +66,18 @@ class Restorer:
             raise ValueError("local_statistics: the network takes no statistics over whole images, leave it out")
 
     @classmethod
+    def told_nothing(cls, network: nn.Module, factors: Sequence[str], settings: InferenceSettings = DEFAULT) -> Self:
+        """A network without branches: one pass by it, whatever an image's factors are.
+
+        Args:
+            network: The network.
+            factors: That it was trained on; its one pass is called by all of them.
+            settings: Of the pass.
+        """
+        name = ", ".join(factors)
+        return cls({name: network}, [name], settings)
+
+    @classmethod
     def from_checkpoint(cls, checkpoint: str | Path | Mapping[str, str | Path]) -> Self:
         """Networks as they were trained to be used, in eval mode on the CPU.
 
@@ -78,6 +91,8 @@ class Restorer:
         """
         if not isinstance(checkpoint, Mapping):
             trained = load_trained(checkpoint)
+            if len(trained.factors) > 1:
+                return cls.told_nothing(trained.network, trained.factors)
             return cls(trained.networks, trained.order)
         if not checkpoint:
             raise ValueError("no checkpoint is named: give FACTOR: CHECKPOINT for each factor")

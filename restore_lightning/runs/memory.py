@@ -39,31 +39,49 @@ def too_little_memory(data: "RestorationData", task: "RestorationTask", stage: s
         stage: Lightning's word for what failed ("train", "validate", ...); None: nothing had begun.
     """
     if stage == "train" and task.last_factor is not None:
-        return _of_training(data, task, task.last_factor)
+        return _of_phase(data, task) or _of_training(data, task, task.last_factor)
     if stage in (None, "train"):
         return "not enough memory, before the first batch: give a smaller network or a larger machine"
     return _of_scoring(data, task, stage in ("validate", "sanity_check"))
 
 
+def _of_phase(data: "RestorationData", task: "RestorationTask") -> str | None:
+    """Of training whose phases say what a step takes; None: they do not."""
+    number = sum(each.start <= task.global_step for each in data.phase_batches) - 1
+    ways = [
+        f"make data.phases.{number}.{key} smaller"
+        for key in ("samples_per_step", "crop_size")
+        if data.phases and getattr(data.phases[number], key) is not None
+    ]
+    told = f"not enough memory for a batch of phase {number}: {', or '.join(ways)}"
+    return f"{told}, or give more --trainer.accumulate_grad_batches" if ways else None
+
+
 def _of_training(data: "RestorationData", task: "RestorationTask", factor: str) -> str:
     size, crop = data.batch_sizes[factor], data.resolved[factor].crop_size
-    key, ways = f"data.factors.{factor}", []
+    ways = []
+
+    def keys(name: str) -> str:
+        """What says so much of a step."""
+        return f"data.{name}" if data.batches == "mixed" else f"data.factors.{factor}.{name} (or data.{name})"
+
     if size > 1 and not data.states_samples_per_step(factor):
         ways.append(
-            f"make {key}.batch_size (or data.batch_size) smaller, and give --trainer.accumulate_grad_batches as many"
+            f"make {keys('batch_size')} smaller, and give --trainer.accumulate_grad_batches as many"
             " times more, which keeps the samples of a step"
         )
     elif size > 1:
         finer = data.finer_division()
         ways.append(
-            f"make {key}.samples_per_step (or data.samples_per_step) smaller"
+            f"make {keys('samples_per_step')} smaller"
             if finer is None
             else f"give --trainer.accumulate_grad_batches {finer} or more, which keeps the samples of a step"
         )
-    ways.append(f"make {key}.crop_size (or data.crop_size) smaller")
+    ways.append(f"make {keys('crop_size')} smaller")
     if getattr(task.network, "activation_checkpointing", None) is False:
         ways.append("give --model.activation_checkpointing true, which takes a third more time")
-    return f"not enough memory for a batch of {size} crops of {crop} pixels of factor {factor}: {', or '.join(ways)}"
+    of = "" if data.batches == "mixed" else f" of factor {factor}"
+    return f"not enough memory for a batch of {size} crops of {crop} pixels{of}: {', or '.join(ways)}"
 
 
 def _of_scoring(data: "RestorationData", task: "RestorationTask", validation: bool) -> str:

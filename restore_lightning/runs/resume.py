@@ -33,6 +33,7 @@ OTHER_DATA = f"the run was trained with {{name}} {{was}}, now it is {{now}}: {GO
 TITLES = {
     "data.seed": "seed_everything",
     "data.minibatches": "the schedule's minibatches per cycle",
+    "data.samples per cycle": "the schedule's samples per cycle",
     "data.folders": "data.factors' folders",
 }
 """What a refusal calls facts that the config calls otherwise."""
@@ -146,8 +147,8 @@ RULES = (
     ),
     Rule("`seed_everything`", ("data.seed",), "refused", "the order of the data follows from it", OTHER_DATA),
     Rule(
-        "factors and their `minibatches`",
-        ("data.minibatches",),
+        "factors, `data.batches`, `minibatches` or samples per cycle",
+        ("data.batches", "data.minibatches", "data.samples per cycle"),
         "refused",
         "the position in the data counts cycles of the schedule",
         OTHER_DATA,
@@ -274,7 +275,9 @@ def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[s
     if before and after:  # the names of a config's settings vary with their values
         before, after = EARLIER_SETTINGS | before, EARLIER_SETTINGS | after
         facts |= {name: (before.get(name), after.get(name)) for name in before | after}
-    before, after = ({"folders": {}, **each[DATA]} if each.get(DATA) else {} for each in both)
+    before, after = (
+        {"folders": {}, "batches": "one_factor", "phases": [], **each[DATA]} if each.get(DATA) else {} for each in both
+    )
     return facts | {f"data.{name}": (before[name], after[name]) for name in before if name in after}
 
 

@@ -155,7 +155,7 @@ class RestorationTask(LightningModule, ABC):
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> Tensor:
-        """The training loss of a batch {factor, factors, degraded, clean}."""
+        """The training loss of a batch {factor, sources, factors, degraded, clean}, see `data.training_set.collate`."""
 
     @abstractmethod
     def restorer(self) -> Restorer:
@@ -193,13 +193,20 @@ class RestorationTask(LightningModule, ABC):
             scheduler.step()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """One minibatch of one factor."""
-        self.last_factor = batch["factor"]
-        loss = self.loss(batch)
+        """One batch, of one factor or of several."""
+        self.last_factor = batch["factor"] or batch["sources"][0]
+        loss, by_factor = self.losses(batch)
         # This process's, and nothing that waits for the device: what is logged or looked at is their mean, once it is.
-        self._losses.add(batch["factor"], loss.detach(), batch_idx)
-        self.log(f"train/{batch['factor']}/loss", loss.detach(), logger=False, batch_size=len(batch["clean"]))
+        for factor, own in by_factor.items():
+            samples = len(batch["clean"]) if batch["factor"] else batch["sources"].count(factor)
+            self._losses.add(factor, own, batch_idx, samples)
+            self.log(f"train/{factor}/loss", own, logger=False, batch_size=len(batch["clean"]))
         return loss
+
+    def losses(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The training loss of a batch, and, without gradient, that of each of its factors."""
+        loss = self.loss(batch)
+        return loss, {batch["factor"]: loss.detach()}
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Any], batch_idx: int) -> None:
         """Every `log_every_n_steps`: each factor's mean loss since the last time, learning rate, cycle.
@@ -219,11 +226,14 @@ class RestorationTask(LightningModule, ABC):
         # Not `self.log`, which repeats the last loss of every other factor in each row.
         for logger in self.loggers:
             logger.log_metrics(row, step=steps - 1)
-        self._losses, self._logged = MeanLosses(), steps
+        self._losses, self._logged = self._no_losses(), steps
+
+    def _no_losses(self) -> MeanLosses:
+        return MeanLosses(self.trainer.datamodule.resolved)  # type: ignore[attr-defined]
 
     def on_train_start(self) -> None:
         """A resumed run has logged what came before; optimisers have their states by now."""
-        self._losses, self._logged = MeanLosses(), self.trainer.global_step
+        self._losses, self._logged = self._no_losses(), self.trainer.global_step
         for optimizer in self.trainer.optimizers:
             fuse_step(optimizer)
 

@@ -1,5 +1,6 @@
 """Mean losses of the factors, kept where they are computed until somebody looks at them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,25 +14,31 @@ NONE = 2**62
 class MeanLosses:
     """Each factor's mean loss since the last row of the log.
 
-    Adding neither waits for the device nor for other processes; the schedule is the same on all of them.
+    Adding neither waits for the device nor for other processes, whose batches may have other factors.
+
+    Args:
+        factors: All that there may be, in the same order on all processes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, factors: Iterable[str] = ()) -> None:
+        self._factors = list(factors)
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._diverged: dict[str, Tensor] = {}
 
-    def add(self, factor: str, loss: Tensor, batch: int) -> None:
+    def add(self, factor: str, loss: Tensor, batch: int, samples: int = 1) -> None:
         """Add the loss () of a minibatch, and note on its device whether it is the first one that is not finite.
 
         Args:
             factor: Of the minibatch.
             loss: Of the minibatch.
             batch: Its number.
+            samples: How much it counts.
         """
         loss = loss.to(torch.promote_types(loss.dtype, torch.float32))
-        self._sums[factor] = self._sums[factor] + loss if factor in self._sums else loss
-        self._counts[factor] = self._counts.get(factor, 0) + 1
+        total = loss if samples == 1 else samples * loss
+        self._sums[factor] = self._sums[factor] + total if factor in self._sums else total
+        self._counts[factor] = self._counts.get(factor, 0) + samples
         first = self._diverged.get(factor)
         if first is None:
             first = torch.full_like(loss, NONE, dtype=torch.int64)
@@ -41,12 +48,21 @@ class MeanLosses:
         """Factor -> number of its first minibatch here whose loss was not finite; `NONE` where all were."""
         if not self._diverged:
             return {}
-        return dict(zip(self._diverged, torch.stack(list(self._diverged.values())).tolist(), strict=True))
+        found = dict(zip(self._diverged, torch.stack(list(self._diverged.values())).tolist(), strict=True))
+        return {factor: found.get(factor, NONE) for factor in self._names()}
 
     def of_all_processes(self, strategy: Strategy) -> dict[str, float]:
         """Factor -> mean loss over its minibatches and all processes; these must ask at the same place."""
-        sums = mean_over_processes(self._sums, strategy)
-        return {factor: total / self._counts[factor] for factor, total in sums.items()}
+        if not self._sums:
+            return {}
+        zero, names = torch.zeros_like(next(iter(self._sums.values()))), self._names()
+        sums = {name: self._sums.get(name, zero) for name in names}
+        counts = {f"{name} count": zero + self._counts.get(name, 0) for name in names}
+        means = mean_over_processes(sums | counts, strategy)
+        return {name: means[name] / means[f"{name} count"] for name in names if means[f"{name} count"]}
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys((*self._factors, *self._sums)))
 
 
 def mean_over_processes(values: dict[str, Tensor], strategy: Strategy) -> dict[str, float]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from restore_lightning.checkpoints import ORDER
 from restore_lightning.data.config import ResolvedFactor
+from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
@@ -96,7 +97,13 @@ class MultiBranchTask(RestorationTask):
 
     def setup(self, stage: str) -> None:
         """Check that network and data speak of the same factors and sizes."""
-        factors: dict[str, ResolvedFactor] = self.trainer.datamodule.resolved  # type: ignore[attr-defined]
+        data: RestorationData = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data.batches == "mixed" and stage == "fit":
+            raise UserError(
+                "data.batches mixed: a network with branches takes one factor in each batch; give --data.batches"
+                " one_factor and each factor's minibatches, or a network without branches (ImageToImageTask)"
+            )
+        factors = data.resolved
         info, trained = self.network.info, set[str]()
         for factor, resolved in factors.items():
             possible, passes = self.possible(factor, resolved), self.passes(factor)
@@ -108,7 +115,8 @@ class MultiBranchTask(RestorationTask):
                 check_passes(passes, factor, possible)
                 for name in passes:
                     through = "" if name == factor else f" in the pass that removes {name}"
-                    check_crop(info.size_rule(name), SMALLEST, factor, resolved.crop_size, through)
+                    for crop_size in data.crop_sizes(factor):
+                        check_crop(info.size_rule(name), SMALLEST, factor, crop_size, through)
         unknown = [factor for factor in self.factor_weights if factor not in factors]
         if unknown:
             raise UserError(

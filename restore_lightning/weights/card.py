@@ -37,7 +37,7 @@ def card_text(config: Mapping[str, Any]) -> str:
         "tags": ["image-restoration", *sorted({part.strip() for one in config["factors"] for part in one.split(",")})],
         "metrics": ["psnr", "ssim"],
     }
-    told = "It is told which." if config.get("factor") is None and not config.get("order") else ""
+    told = "It is told which." if config.get("told") else "" if config.get("order") else "It is told nothing."
     order = f"It removes {', '.join(config['order'])} in this order, told nothing." if config.get("order") else ""
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {name}: {removes}",

@@ -64,13 +64,13 @@ def config_page() -> str:
 def _classes() -> Iterator[tuple[str, str, list[type]]]:
     """Titles, what to say below them, and the classes whose arguments are keys."""
     yield "Tasks", "`model.class_path` and the keys of its `model.init_args`.", [
-        tasks.MultiBranchTask, tasks.RecurrentTask, tasks.SingleFactorTask
+        tasks.MultiBranchTask, tasks.RecurrentTask, tasks.ImageToImageTask
     ]  # fmt: skip
     modules = [getattr(networks, name) for name in sorted(networks.__all__, key=str.lower)]
     yield "Networks", "`model.init_args.network`: one of these, or any `nn.Module` of your own.", [
         each for each in modules if isinstance(each, type) and issubclass(each, nn.Module)
     ]  # fmt: skip
-    yield "Losses", "`model.init_args.loss` of a `SingleFactorTask`: one of these, or any `nn.Module`.", [
+    yield "Losses", "`model.init_args.loss` of a `ImageToImageTask`: one of these, or any `nn.Module`.", [
         each for each in vars(losses).values() if isinstance(each, type) and each.__module__ == losses.__name__
     ]  # fmt: skip
     yield "How images are restored", "`model.init_args.inference`, and each entry of `model.init_args.baselines`.", [

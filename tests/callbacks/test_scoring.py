@@ -15,7 +15,7 @@ from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.module import RestorationData
 from restore_lightning.inference import Compared, Restorer
 from restore_lightning.networks import DRN
-from restore_lightning.tasks import SingleFactorTask
+from restore_lightning.tasks import ImageToImageTask
 from tests.conftest import CONF
 
 
@@ -34,7 +34,7 @@ def test_baselines_are_restored_in_the_runs_precision(restore, step_1, tmp_path)
     assert found["32-true"] != found["bf16-mixed"]
 
 
-class Comparing(SingleFactorTask):
+class Comparing(ImageToImageTask):
     """Compares with its own weights, in networks that declare half precision and that do not."""
 
     def compared(self):
@@ -99,7 +99,7 @@ def test_scores_without_the_command(tmp_path):
         use_distributed_sampler=False,
         val_check_interval=2,
     )
-    trainer.fit(SingleFactorTask(DRN(T=2, R=1, width=2)), datamodule=data)
+    trainer.fit(ImageToImageTask(DRN(T=2, R=1, width=2)), datamodule=data)
     (scores,) = scoring.scores.values()
     means = scores.compute()["restored"]
     assert scores.images == 2

@@ -30,10 +30,10 @@ def test_what_is_written_is_the_network(name, restore, tmp_path):
         assert told in out
     trained, network = load_trained(tmp_path / "our.ckpt"), load_network(name, weights)
     factors = card(name)["factor"]
-    expected = factors if isinstance(factors, str) else ", ".join(factors)
-    assert trained.factor == (None if name == "MBN" else expected)
+    expected = (factors,) if isinstance(factors, str) else tuple(factors)
+    assert trained.factors == (() if name == "MBN" else expected)
     image = torch.rand(1, network.info.channels, 64, 64)
-    factor = () if trained.factor else ("blur",)
+    factor = () if trained.factors else ("blur",)
     with torch.no_grad():
         ours, theirs = (net(image, *factor) for net in (trained.network, network))
     assert torch.equal(ours[-1] if factor else ours, theirs[-1] if factor else theirs)
@@ -45,7 +45,7 @@ def test_hyperparameters_and_factor(restore, tmp_path, photos):
     code, out, err = restore("convert", "DRN", *words)
     assert code == 0, err
     trained = load_trained(tmp_path / "our.ckpt")
-    assert (trained.network.T, trained.network.R, trained.factor) == (2, 3, "snow")
+    assert (trained.network.T, trained.network.R, trained.factors) == (2, 3, ("snow",))
     assert "10,595 parameters, removes snow" in out
     code, _, err = restore("apply", tmp_path / "our.ckpt", photos / "a.png", "--output", tmp_path / "out")
     assert code == 0, err

@@ -49,6 +49,16 @@ def test_the_order_of_the_first_cycles_is_fixed():
 FIRST = [("blur", "haze", "blur", "rain"), ("rain", "blur", "haze", "blur"), ("rain", "blur", "blur", "haze")]
 
 
+def test_cycles_of_a_hundred_thousand_samples_have_a_known_place():
+    """PromptIR's epoch: three noises 3 times, rain 120 times, haze once."""
+    counts = {"noise15": 3 * 5144, "noise25": 3 * 5144, "noise50": 3 * 5144, "rain": 200 * 120, "haze": 72135}
+    schedule = CyclicSchedule(counts, seed=0)
+    assert schedule.length == 142_431
+    for place in (0, 142_430, 142_431, 200_000, 284_861):
+        assert schedule.at(place).occurrence == schedule.occurrences(place)[schedule.at(place).factor]
+    assert schedule.occurrences(284_862) == {factor: 2 * count for factor, count in counts.items()}
+
+
 @pytest.mark.parametrize("minibatches", [{}, {"rain": 0}, {"rain": -1}])
 def test_impossible_schedules(minibatches):
     with pytest.raises(ValueError, match=r"no factor|at least 1"):

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from restore_lightning.data.config import FactorConfig
+from restore_lightning.data.phases import PhaseConfig
 from restore_lightning.errors import UserError
 from tests.conftest import CONF
 from tests.data.conftest import rain_and_jpeg
@@ -53,6 +54,16 @@ def test_samples_per_step_are_the_same_data_however_they_are_divided(caplog):
     for step, batch in enumerate(whole):
         halves = [half["degraded"] for half in parts[2 * step : 2 * step + 2]]
         assert torch.equal(torch.cat(halves), batch["degraded"])
+
+
+def test_phases_have_crops_and_samples_of_their_own(caplog):
+    phases = [PhaseConfig(2, crop_size=16, samples_per_step=4), PhaseConfig(1)]
+    with caplog.at_level("INFO"):
+        found = batches(rain_and_jpeg(phases=phases), max_steps=8)
+    line = "from step 0: 4 samples per step, crops of 16 pixels; from step 2: rain 2 samples per step, jpeg 3 samples"
+    assert any(message.startswith(line) for message in caplog.messages)
+    assert [batch["clean"].shape for batch in found[:2]] == [(4, 3, 16, 16)] * 2
+    assert {(b["factor"], *b["clean"].shape) for b in found[2:]} == {("rain", 2, 3, 32, 32), ("jpeg", 3, 3, 64, 64)}
 
 
 def test_a_step_that_cannot_be_divided_stops_fit_and_nothing_else(restore, step_1, tmp_path):

@@ -16,7 +16,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 from lightning.pytorch import Trainer
 
 from restore_lightning.runs.distributed import configure_ddp
-from restore_lightning.tasks import SingleFactorTask
+from restore_lightning.tasks import ImageToImageTask
 from tests.conftest import CONF
 from tests.killing import KillAt
 
@@ -165,6 +165,23 @@ def test_a_single_factor_network_by_two_processes(tmp_path):
     assert rates[0] == rates[1] < 1e-4
 
 
+@pytest.mark.slow
+def test_mixed_batches_are_the_same_on_any_number_of_processes(tmp_path):
+    """20 steps on one, against 10 on two, whose batches may have other factors, and 10 on one."""
+    words = (*NO_VALIDATION, "--trainer.logger", "true", "--trainer.log_every_n_steps", 5)
+    one = trained("mixed.yaml", tmp_path / "one", "null", 1, *words)
+    parts = ("--trainer.max_steps", 10)
+    trained("mixed.yaml", tmp_path / "parts", "null", 2, *words, *parts)
+    both = trained("mixed.yaml", tmp_path / "parts", "null", 1, *words, "--ckpt_path", "last")
+    assert distance(one, both) < 1e-5
+    assert one["RestorationData"]["drawn"] == both["RestorationData"]["drawn"]
+    rows, others = (list(csv.DictReader((tmp_path / run / "metrics.csv").open())) for run in ("one", "parts"))
+    for row, other in zip(rows, others, strict=True):
+        for factor in ("jpeg", "noise15", "noise50"):
+            name = f"train/{factor}/loss"
+            assert float(row[name]) == pytest.approx(float(other[name]), abs=1e-5)
+
+
 def test_a_strategy_that_overlooks_idle_branches_is_refused(restore, tmp_path):
     words = ("--trainer.devices", 2, "--trainer.strategy", "ddp_find_unused_parameters_false")
     code, _, err = restore("fit", "--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path, *words)
@@ -181,7 +198,7 @@ def test_each_process_normalises_by_its_own_batch(norm, sync, told, caplog, monk
     network = torch.nn.Sequential(getattr(torch.nn, norm)(3))
     trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", logger=False)
     with caplog.at_level("WARNING", "restore_lightning.runs.distributed"):
-        configure_ddp(trainer, SingleFactorTask(network), idle_branches=False, sync_batchnorm=sync)
+        configure_ddp(trainer, ImageToImageTask(network), idle_branches=False, sync_batchnorm=sync)
     assert ("give --trainer.sync_batchnorm true" in caplog.text) == told
 
 

@@ -93,3 +93,23 @@ def test_killed_runs_end_with_the_same_weights(workers, accumulate, whole, fit):
     assert code == 0
     assert torch.load(path, weights_only=True)["global_step"] == STEPS
     assert_same_weights(whole(accumulate), path)
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_mixed_batches_ends_with_the_same_weights(photos, tmp_path):
+    """In both of its phases, where a cycle ends within a batch."""
+    sources = tmp_path / "sources.yaml"
+    factors = f"rain: {{copies: 2, clean: {photos}}}, blur: {{scenes: true, samples_per_cycle: 3}}"
+    sources.write_text(f"data: {{num_workers: 2, factors: {{{factors}}}}}")
+
+    def run(name, *kill):
+        words = ["fit", "--config", CONF / "mixed.yaml", "--config", sources, "--ckpt_path", "last"]
+        words += ["--trainer.default_root_dir", tmp_path / name, *(KillAt.words(*kill) if kill else ())]
+        command = [sys.executable, "-m", "restore_lightning", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=CONF.parents[1], check=False)
+        assert done.returncode == (-9 if kill else 0), done.stderr
+        return tmp_path / name / "checkpoints/last.ckpt"
+
+    for kill in ((3, "validation"), (5, "step")):
+        run("killed", *kill)
+    assert_same_weights(run("whole"), run("killed"))

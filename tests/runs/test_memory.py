@@ -83,3 +83,24 @@ def test_what_would_help_is_told(verb, words, told, trained, restore, tmp_path):
     assert told in line
     if "batch of" in told:
         assert line.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        (
+            "null",
+            "for a batch of 4 crops of 16 pixels: give --trainer.accumulate_grad_batches 2 or more, which keeps the"
+            " samples of a step, or make data.crop_size smaller",
+        ),
+        (
+            "[{steps: 4, crop_size: 16}]",
+            "of phase 0: make data.phases.0.crop_size smaller, or give more --trainer.accumulate_grad_batches",
+        ),
+    ],
+)
+def test_what_would_help_where_batches_mix_factors(phases, told, restore, tmp_path):
+    words = ("--data.phases", phases, "--trainer.default_root_dir", tmp_path, *added(Allocate, scoring=False))
+    code, _, err = restore("fit", "--config", CONF / "mixed.yaml", *words)
+    assert code == 1
+    assert err.strip().splitlines()[-1].endswith(told)

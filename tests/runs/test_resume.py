@@ -75,7 +75,7 @@ CASES = {
     "`seed_everything`": [
         Case(("--seed_everything", 5), "the run was trained with seed_everything 0, now it is 5"),
     ],
-    "factors and their `minibatches`": [
+    rule("factors, `data.batches`"): [
         Case(
             ("--data.factors", FACTORS),
             "minibatches per cycle {'rain': 1, 'blur': 1, 'jpeg': 1, 'haze': 1}, now it is {'rain': 1, 'blur': 2",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from restore_lightning.networks import DRN, MBN, NetworkInfo, to_channels_last
-from restore_lightning.tasks import MultiBranchTask, SingleFactorTask
+from restore_lightning.tasks import ImageToImageTask, MultiBranchTask
 from restore_lightning.tasks.kernels import fuse_step
 from tests.conftest import CONF
 
@@ -90,10 +90,10 @@ def test_a_network_is_laid_out_with_its_channels_last():
 
     network = Video()
     weight = network.image.weight.detach().clone()
-    SingleFactorTask(network)
+    ImageToImageTask(network)
     assert network.image.weight.is_contiguous()  # it does not say that it takes them
     network.info = NetworkInfo(channels_last=True)
-    SingleFactorTask(network)
+    ImageToImageTask(network)
     assert network.image.weight.is_contiguous(memory_format=torch.channels_last)
     assert network.point.weight.stride() == (3, 1, 3, 3)  # as its gradient's, which DDP compares
     assert network.video.weight.is_contiguous()
@@ -135,7 +135,7 @@ def test_a_network_that_is_called_by_its_stages_is_compiled_too(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda *args, **kwargs: make(*args, **kwargs, backend=counted))
     network, (clean, degraded) = DRN(T=2, R=1, width=2), torch.rand(2, 1, 3, 16, 16)
     batch = {"clean": clean, "degraded": degraded}
-    losses = [float(SingleFactorTask(network, compile=on).loss(batch).detach()) for on in (False, True)]
+    losses = [float(ImageToImageTask(network, compile=on).loss(batch).detach()) for on in (False, True)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert counted.graphs > 0
 

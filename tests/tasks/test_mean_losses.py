@@ -70,5 +70,6 @@ def test_a_run_without_a_log_keeps_two_numbers_of_a_factor():
     losses = MeanLosses()
     for _ in range(100):
         losses.add("rain", torch.ones(()), 0)
-    kept = [value for part in vars(losses).values() for value in part.values() if isinstance(value, torch.Tensor)]
+    parts = [part for part in vars(losses).values() if isinstance(part, dict)]
+    kept = [value for part in parts for value in part.values() if isinstance(value, torch.Tensor)]
     assert sum(tensor.numel() for tensor in kept) == 2

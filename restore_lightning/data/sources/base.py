@@ -71,6 +71,9 @@ class Pair(NamedTuple):
 class CleanSource(Protocol):
     """Clean crops for training, by number: the same number is the same crop in every process."""
 
+    images: int | None
+    """How many images they are cut from, each once per round; None: any number, or a stream's."""
+
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:
         """A crop and what surrounds it.
 
@@ -88,6 +91,9 @@ class CleanSource(Protocol):
 
 class PairSource(Protocol):
     """Training crops, by number: the same number is the same pair in every process."""
+
+    images: int | None
+    """See `CleanSource`."""
 
     def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
         """The crops of a sample.

@@ -29,7 +29,7 @@ def random_window(shape: Sequence[int], size: int, number: int, seed: int) -> Wi
     return Window(int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1)), size, size)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _permutation(seed: int, round_: int, length: int) -> np.ndarray:
     return generator(seed, "round", round_).permutation(length)
 

@@ -104,6 +104,7 @@ class FolderPairs:
         self.pairs = match_pairs(degraded, clean, choice)
         sizes = _degraded_sizes(self.pairs)
         self.scale = _scale(self.pairs, sizes)
+        self.images: int | None = len(self.pairs)
         check_smallest([pair.degraded for pair in self.pairs], sizes, crop_size)
 
     def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
@@ -127,6 +128,7 @@ class CleanFolder:
     def __init__(self, root: Path, smallest: int, choice: ImageChoice = EVERY_IMAGE) -> None:
         self.paths = choice.of(root, photographs(root))
         check_smallest(self.paths, sizes_of(self.paths, f"files in {root}"), smallest)
+        self.images: int | None = len(self.paths)
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:
         """See `CleanSource`; photographs have no depth."""

@@ -93,6 +93,7 @@ class ShardPairs:
     def __init__(self, shards: ShardSet, version: str, crop_size: int) -> None:
         self.shards = shards
         self.rows = shards.rows(TRAIN, version)
+        self.images: int | None = len(self.rows)
         check_shard_sizes(shards, self.rows, crop_size)
 
     def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
@@ -116,6 +117,7 @@ class CleanShards:
     def __init__(self, shards: ShardSet, smallest: int) -> None:
         self.shards = shards
         self.rows = shards.rows(TRAIN, CLEAN)
+        self.images: int | None = len(self.rows)
         check_shard_sizes(shards, self.rows, smallest)
 
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:

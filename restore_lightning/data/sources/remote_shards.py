@@ -155,6 +155,8 @@ class StreamPairs:
         version: Of the images.
     """
 
+    images: int | None = None
+
     def __init__(self, stream: RemoteShards, version: str) -> None:
         self.stream = stream
         self.version = version
@@ -175,6 +177,8 @@ class CleanStream:
     Args:
         stream: Where they come from.
     """
+
+    images: int | None = None
 
     def __init__(self, stream: RemoteShards) -> None:
         self.stream = stream

@@ -129,6 +129,8 @@ def _paint_leaf(
 class CleanScenes:
     """Procedural scenes: every crop is a new one."""
 
+    images: int | None = None
+
     def crop(self, number: int, size: int, margin: int, seed: int) -> tuple[CleanImage, Window]:
         """See `CleanSource`."""
         side = size + 2 * margin

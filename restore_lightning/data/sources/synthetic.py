@@ -18,6 +18,7 @@ class SyntheticPairs:
 
     def __init__(self, clean: CleanSource) -> None:
         self.clean = clean
+        self.images = clean.images
 
     def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
         """See `PairSource`."""

@@ -19,7 +19,7 @@ from restore_lightning.inference import restore as restore_image
 from restore_lightning.io.images import read_image, to_float, to_uint8
 from restore_lightning.losses import SSIML1, ssim_l1
 from restore_lightning.networks import DIN, DRN, MBN, DuRN
-from restore_lightning.tasks import SingleFactorTask
+from restore_lightning.tasks import ImageToImageTask
 from tests.conftest import CONF
 from tests.published.test_load import SMALL, random_weights
 
@@ -149,12 +149,12 @@ def batch(size=16, scale=1):
 def test_the_loss_of_drn_is_paper_4s():
     """Eq. 2 and 3 with the weights of section 3."""
     network, images = DRN(), batch()
-    task = SingleFactorTask(network, SSIML1(1.0, 0.0), "increasing")
+    task = ImageToImageTask(network, SSIML1(1.0, 0.0), "increasing")
     weights = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.7]
     stages = network.stages(images["degraded"])
     expected = sum(w * ssim_l1(x, images["clean"], 1.0, 0.0) for w, x in zip(weights, stages, strict=True))
     assert float(task.loss(images)) == pytest.approx(float(expected), rel=1e-6)
-    task = SingleFactorTask(network, SSIML1(1.0, 0.0), weights)
+    task = ImageToImageTask(network, SSIML1(1.0, 0.0), weights)
     assert float(task.loss(images)) == pytest.approx(float(expected), rel=1e-6)
 
 
@@ -167,7 +167,7 @@ def test_losses(loss, expected):
         "mse": ((output - clean) ** 2).mean(),
         "ssim": ssim_l1(output, clean),
     }
-    assert torch.equal(SingleFactorTask(network, loss).loss(images), by_hand[expected])
+    assert torch.equal(ImageToImageTask(network, loss).loss(images), by_hand[expected])
 
 
 def test_coarse_outputs_are_compared_with_the_small_clean_image(own):
@@ -182,28 +182,28 @@ def test_coarse_outputs_are_compared_with_the_small_clean_image(own):
     coarse, fine = network(images["degraded"])
     small = torch.nn.functional.interpolate(images["clean"], scale_factor=0.5, mode="bicubic")
     expected = 0.5 * (coarse - small).abs().mean() + (fine - images["clean"]).abs().mean()
-    loss = SingleFactorTask(network, nn.L1Loss(), [0.5, 1.0]).loss(images)
+    loss = ImageToImageTask(network, nn.L1Loss(), [0.5, 1.0]).loss(images)
     assert float(loss) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_what_does_not_fit_is_said_at_the_first_step():
     with pytest.raises(UserError, match=r"result is 3x32x32, the clean image 3x48x48 .* scale"):
-        SingleFactorTask(DIN(2, D=1, B=1, M=1, growth=2, width=4), nn.L1Loss()).loss(batch(scale=3))
+        ImageToImageTask(DIN(2, D=1, B=1, M=1, growth=2, width=4), nn.L1Loss()).loss(batch(scale=3))
     with pytest.raises(UserError, match="output_weights has 2 numbers, the network 7 outputs"):
-        SingleFactorTask(DRN(), None, [1.0, 1.0]).loss(batch())
+        ImageToImageTask(DRN(), None, [1.0, 1.0]).loss(batch())
     with pytest.raises(ValueError, match="MBN has branches for several factors: use MultiBranchTask"):
-        SingleFactorTask(MBN(width=2, stem=[(3, 3, 1)]))
+        ImageToImageTask(MBN(width=2, stem=[(3, 3, 1)]))
     with pytest.raises(ValueError, match="DRN declares its sizes itself"):
-        SingleFactorTask(DRN(), size_multiple=4)
+        ImageToImageTask(DRN(), size_multiple=4)
     with pytest.raises(ValueError, match="local_statistics: the network takes no statistics over whole images"):
-        SingleFactorTask(DRN(), inference=InferenceSettings(local_statistics=64))
+        ImageToImageTask(DRN(), inference=InferenceSettings(local_statistics=64))
 
 
 def test_inference_is_how_images_are_restored():
     torch.manual_seed(0)
     network = DuRN("US", width=4).eval()
     inference = InferenceSettings(tile=48, overlap=16, local_statistics=32, self_ensemble=True)
-    task = SingleFactorTask(network, inference=inference)
+    task = ImageToImageTask(network, inference=inference)
     image = torch.rand(1, 3, 60, 90)
     with torch.no_grad():
         assert torch.equal(task.restorer().restore(image, ["haze"]), restore_image(network, image, settings=inference))
@@ -378,7 +378,6 @@ def test_a_checkpoint_of_other_settings_is_not_tested(restore, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--data.factors", "{rain: {}, haze: {}}"), "a single-factor network is trained on one"),
         (("--data.factors", "{rain: {colour: gray}}"), "colour is gray, the network reads 3 channels"),
         (("--data.factors", "{rain: {colour: y}}"), "colour is y, the network reads 3 channels"),
         (("--data.crop_size", "5"), "crop_size 5 of factor 'rain': the network takes multiples of 1 from 6 on"),
@@ -410,7 +409,7 @@ def test_to_uint8_of_what_apply_writes(restore, tmp_path, photos):
     from restore_lightning.checkpoints import load_trained
 
     trained = load_trained(tmp_path / "checkpoints/last.ckpt")
-    assert (trained.factor, trained.order) == ("rain", None)
+    assert (trained.factors, trained.order) == (("rain",), None)
     with torch.no_grad():
         expected = restore_image(trained.network, to_float(read_image(photos / "a.png"))[None])
     assert torch.equal(read_image(tmp_path / "out/a.png"), to_uint8(expected)[0])
@@ -562,6 +561,6 @@ def test_foreign_networks_and_losses_get_images_as_they_always_did():
     images = torch.rand(2, 2, 3, 16, 16)
     degraded, clean = (one.contiguous(memory_format=torch.channels_last) for one in images)
     for network in (Viewing(), DRN(T=1, R=1, width=4)):
-        task = SingleFactorTask(network, Viewed())
+        task = ImageToImageTask(network, Viewed())
         assert task.loss({"degraded": degraded, "clean": clean}).isfinite()
         assert restore_image(network, degraded).shape == clean.shape

@@ -1,12 +1,14 @@
-"""Any network that maps an image to an image, on one degradation factor."""
+"""Any network that maps an image to an image, on one degradation factor or several, told nothing."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import FACTOR, MULTIPLE
-from restore_lightning.data.config import ResolvedFactor
+from restore_lightning.checkpoints import FACTORS, MULTIPLE
+from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer
 from restore_lightning.io.images import size_of
@@ -17,12 +19,14 @@ from restore_lightning.tasks.base import RestorationTask, adam
 from restore_lightning.tasks.data_checks import check_crop, check_images
 
 
-class SingleFactorTask(RestorationTask):
-    """Trains a network of one's choice: DuRN, DRN, DIN, or any `nn.Module` named by its import path.
+class ImageToImageTask(RestorationTask):
+    """Trains a network of one's choice: DuRN, PromptIR, or any `nn.Module` named by its import path.
 
     The network maps (B, C, H, W) in [0, 1] to an image, or to a list of images of which the last is the result; one
     with a method `stages(image)` is trained on all images that it returns. It may declare an `info`
     (a `NetworkInfo`). Smaller outputs are compared with the clean image halved to their size.
+
+    The data may have several factors: the network is told none, neither in training nor later.
 
     Args:
         network: The network, injected by its class.
@@ -37,7 +41,7 @@ class SingleFactorTask(RestorationTask):
         lr_scheduler: Makes the learning-rate schedule; None: constant.
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
         baselines: What `test` compares with, by the name in its tables.
-        title: The network's name in tables; None: its class.
+        title: The network's name in tables; None: its class. Of several factors they say "(factor unknown)".
         compile: Let `torch.compile` make kernels for the network's training steps.
     """
 
@@ -71,33 +75,47 @@ class SingleFactorTask(RestorationTask):
         self.size_multiple = size_multiple
         self.inference = inference
         self.init_from = init_from
-        self.title = (title or type(network).__name__) + inference.plus
-        self.factor: str | None = None
+        self.name = (title or type(network).__name__) + inference.plus
+        self.title = self.name
+        self.factors: list[str] = []
         self.restorer()  # refuses settings that the network cannot be used with
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit."""
-        factors: dict[str, ResolvedFactor] = self.trainer.datamodule.resolved  # type: ignore[attr-defined]
-        if len(factors) > 1:
-            raise UserError(
-                f"data.factors names {', '.join(factors)}, a single-factor network is trained on one: keep one of them,"
-                " mix them by the factor 'mixed', or use MultiBranchTask"
-            )
-        ((self.factor, resolved),) = factors.items()
-        info = network_info(self.network)
-        check_images(info, self.factor, resolved)
-        if stage == "fit":
-            check_crop(info.size_rule(), getattr(self.criterion, "smallest", 1), self.factor, resolved.crop_size)
+        data: RestorationData = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.factors, info = list(data.resolved), network_info(self.network)
+        self.title = self.name if len(self.factors) == 1 else f"{self.name} (factor unknown)"
+        smallest = getattr(self.criterion, "smallest", 1)
+        for factor, resolved in data.resolved.items():
+            check_images(info, factor, resolved)
+            for crop_size in data.crop_sizes(factor) if stage == "fit" else ():
+                check_crop(info.size_rule(), smallest, factor, crop_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what `restore apply` needs to know."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint |= {FACTOR: self.factor, MULTIPLE: self.size_multiple}
+        checkpoint |= {FACTORS: self.factors, MULTIPLE: self.size_multiple}
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The weighted sum over the network's outputs."""
-        clean = batch["clean"]
-        outputs = self.outputs_of(self.network, batch["degraded"])
+        return self._loss(self.outputs_of(self.network, batch["degraded"]), batch["clean"])
+
+    def losses(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of the whole batch, and that of each factor's samples, which follow one another."""
+        outputs, clean = self.outputs_of(self.network, batch["degraded"]), batch["clean"]
+        loss = self._loss(outputs, clean)
+        self.log("train/loss", loss.detach(), logger=False, batch_size=len(clean))
+        if batch["factor"] is not None:
+            return loss, {batch["factor"]: loss.detach()}
+        names, by_factor = batch["sources"], {}
+        with torch.no_grad():
+            for factor in dict.fromkeys(names):
+                first = names.index(factor)
+                own = slice(first, first + names.count(factor))
+                by_factor[factor] = self._loss([output[own] for output in outputs], clean[own])
+        return loss, by_factor
+
+    def _loss(self, outputs: Sequence[Tensor], clean: Tensor) -> Tensor:
         if outputs[-1].shape != clean.shape:
             raise UserError(
                 f"the network's result is {size_of(outputs[-1])}, the clean image {size_of(clean)} (channels x height x"
@@ -119,8 +137,7 @@ class SingleFactorTask(RestorationTask):
 
     def restorer(self) -> Restorer:
         """One pass by the network, whatever an image's factors are."""
-        factor = str(self.factor)
-        return Restorer({factor: self.network}, [factor], self.inference)
+        return Restorer.told_nothing(self.network, self.factors, self.inference)
 
     def _weights(self, outputs: int) -> list[float]:
         if self.output_weights == "equal":
@@ -133,6 +150,10 @@ class SingleFactorTask(RestorationTask):
                 f" give {outputs}, or equal or increasing"
             )
         return list(self.output_weights)
+
+
+class SingleFactorTask(ImageToImageTask):
+    """What `ImageToImageTask` was called when it took one factor; configs of then name it."""
 
 
 def _target(output: Tensor, clean: Tensor) -> Tensor:
