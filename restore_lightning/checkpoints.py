@@ -19,6 +19,8 @@ ORDER = "order"
 """Key under which the recurrent order is kept that the network was fine-tuned in; None: in none."""
 FACTOR = "factor"
 """Key under which a single-factor network's factor is kept; None: the network has factors of its own."""
+ANY = "degradation"
+"""The factor of a network that does not say what it removes; it stands for any."""
 WEIGHTS = "network."
 """What the names of the network's tensors begin with in a checkpoint's state_dict."""
 SETTINGS = "settings"
@@ -68,8 +70,7 @@ class Trained(NamedTuple):
 def load_trained(path: str | Path) -> Trained:
     """The network of a checkpoint, a bundle, or other weights that `find_weights` finds.
 
-    Only tensors and plain values are read from the file, and only a class derived from
-    `torch.nn.Module` is built.
+    Only tensors and plain values are read from the file, and only a class derived from `torch.nn.Module` is built.
 
     Raises:
         UserError: No such file, no checkpoint of ours, or weights that do not fit.
@@ -84,18 +85,21 @@ def trained_of(checkpoint: Any, path: str | Path) -> Trained:
             f"checkpoint {path} does not say how its network was built: it was not written by restore fit;"
             " the authors' files are turned into checkpoints by restore convert"
         )
-    network = build(checkpoint[SPEC])
     state = network_state(checkpoint)
+    network = build(checkpoint[SPEC], state)
+    if hasattr(network, "from_tensors"):
+        state = network.state_dict()  # may have other names
     problem = state_dict_mismatch(shapes(network), state, most=3)
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
     check_finite(path, network, state)
     network.load_state_dict(state)
     order: Any = checkpoint.get(ORDER)
-    factors = network_info(network).factors
-    if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
-        raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     factor, multiple = checkpoint.get(FACTOR), checkpoint.get(MULTIPLE)
+    factors = network_info(network).factors
+    named = isinstance(order, list) and order and all(name in (factors or [factor]) for name in order)
+    if order is not None and not named:
+        raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     if not (factors or (isinstance(factor, str) and factor)):
         raise UserError(f"checkpoint {path} does not say which factor its network removes", exit_code=1)
     if multiple is not None:
@@ -112,6 +116,10 @@ def read_checkpoint(path: str | Path) -> Any:
         UserError: There are none, or they cannot be read.
     """
     weights = find_weights(path)
+    if weights.from_community:
+        from restore_lightning.community import read_community
+
+        return read_community(weights.place)
     kind = weights.place.suffix
     if kind == ".safetensors":
         raise UserError(
