@@ -219,12 +219,7 @@ def not_finite(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
 
 
 def check_finite(path: str | Path, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Refuse the weights of a training that diverged, with which every image would be black.
-
-    Args:
-        path: Of the checkpoint.
-        network: That they are for.
-        state: Name -> tensor.
+    """Refuse the weights (name -> tensor) of a training that diverged, with which every image would be black.
 
     Raises:
         UserError: Some are not finite.
