@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.service, self.page = service, page
         super().__init__(*given)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """The page, or a file of a result."""
         path = urlsplit(self.path).path
         found = re.fullmatch(rf"/results/(\d+)/({'|'.join(map(re.escape, FILES))})", path)
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.NOT_FOUND)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Restore the body: an image file."""
         address = urlsplit(self.path)
         length = self.headers.get("Content-Length", "")

@@ -87,7 +87,12 @@ def test_verbs(verb, data, known, folder):
         at = data.draw(st.integers(0, len(words)))
         words[at : at + data.draw(st.integers(0, 1))] = data.draw(st.one_of(st.just(()), extra(FLAGS[verb], known)))
     # No server, no search of days, no processes, no graphs that take a minute to trace.
-    last = {"demo": ("--port", -1), "search": ("--config", "no.yaml"), "mix": ("--workers", 0), "export": ("--opset", 1)}.get(verb, ())
+    last = {
+        "demo": ("--port", -1),
+        "search": ("--config", "no.yaml"),
+        "mix": ("--workers", 0),
+        "export": ("--opset", 1),
+    }.get(verb, ())
     if words[:1] in (["pack"], ["verify"]):
         last = ("--workers", 0)
     fuzzed(f"command lines, {verb}", verb, *words, *last)
