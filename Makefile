@@ -19,8 +19,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import restore_lightning.commands.trainer"
 	touch $@
 
+# spandrel in a folder of its own: where torchvision was built for another torch, importing it fails, which torchmetrics
+# would do wherever it finds it.
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
+	$(BIN)/pip install --quiet --upgrade --no-deps --no-compile --constraint constraints.txt --target $(VENV)/spandrel \
+		spandrel einops torchvision
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed

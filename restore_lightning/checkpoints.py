@@ -21,6 +21,8 @@ FACTORS = "factors"
 """Key under which the factors are kept that a network was trained on which is told none; else it says them itself."""
 EARLIER_FACTOR = "factor"
 """Key under which earlier versions kept the one factor of such a network, as a text."""
+ANY = "degradation"
+"""The factor of a network that does not say what it removes; it stands for any."""
 WEIGHTS = "network."
 """What the names of the network's tensors begin with in a checkpoint's state_dict."""
 SETTINGS = "settings"
@@ -70,8 +72,7 @@ class Trained(NamedTuple):
 def load_trained(path: str | Path) -> Trained:
     """The network of a checkpoint, a bundle, or other weights that `find_weights` finds.
 
-    Only tensors and plain values are read from the file, and only a class derived from
-    `torch.nn.Module` is built.
+    Only tensors and plain values are read from the file, and only a class derived from `torch.nn.Module` is built.
 
     Raises:
         UserError: No such file, no checkpoint of ours, or weights that do not fit.
@@ -86,8 +87,10 @@ def trained_of(checkpoint: Any, path: str | Path) -> Trained:
             f"checkpoint {path} does not say how its network was built: it was not written by restore fit;"
             " the authors' files are turned into checkpoints by restore convert"
         )
-    network = build(checkpoint[SPEC])
     state = network_state(checkpoint)
+    network = build(checkpoint[SPEC], state)
+    if hasattr(network, "from_tensors"):
+        state = network.state_dict()  # may have other names
     problem = state_dict_mismatch(shapes(network), state, most=3)
     if problem:
         raise UserError(f"checkpoint {path}: its weights do not fit its network: {problem}", exit_code=1)
@@ -95,11 +98,11 @@ def trained_of(checkpoint: Any, path: str | Path) -> Trained:
     network.load_state_dict(state)
     order: Any = checkpoint.get(ORDER)
     factors = network_info(network).factors
-    if order is not None and not (isinstance(order, list) and order and all(name in factors for name in order)):
-        raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     removed, multiple = () if factors else _removed(checkpoint), checkpoint.get(MULTIPLE)
     if not (factors or removed):
         raise UserError(f"checkpoint {path} does not say which factors its network removes", exit_code=1)
+    if order is not None and not (isinstance(order, list) and order and set(order) <= {*factors, *removed}):
+        raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     if multiple is not None:
         if not isinstance(multiple, int) or multiple < 1:
             raise UserError(f"checkpoint {path}: its {MULTIPLE} {multiple} is no number of pixels", exit_code=1)
@@ -122,6 +125,10 @@ def read_checkpoint(path: str | Path) -> Any:
         UserError: There are none, or they cannot be read.
     """
     weights = find_weights(path)
+    if weights.from_community:
+        from restore_lightning.community import read_community
+
+        return read_community(weights.place)
     kind = weights.place.suffix
     if kind == ".safetensors":
         raise UserError(
@@ -221,12 +228,7 @@ def not_finite(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
 
 
 def check_finite(path: str | Path, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Refuse the weights of a training that diverged, with which every image would be black.
-
-    Args:
-        path: Of the checkpoint.
-        network: That they are for.
-        state: Name -> tensor.
+    """Refuse the weights (name -> tensor) of a training that diverged, with which every image would be black.
 
     Raises:
         UserError: Some are not finite.

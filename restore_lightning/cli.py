@@ -28,7 +28,9 @@ train and score, by a config:
 
 use a trained network:
   apply      restore image files and folders          restore apply WEIGHTS PHOTO --output DIR
-             WEIGHTS, here and elsewhere: a checkpoint, a bundle's folder, a shipped network, hub:owner/name[@revision]
+             WEIGHTS, here and elsewhere: a checkpoint, a bundle's folder, a shipped network, hub:owner/name[@revision],
+             or spandrel:FILE, a network that the package spandrel knows
+  demo       a page on this machine to try photos on    restore demo WEIGHTS
   export     an ONNX file, or one of torch.export, that runs without this package
              restore export WEIGHTS OUT.onnx --factor rain
   convert    a checkpoint that the papers' authors published -> one of ours

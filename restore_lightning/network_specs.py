@@ -6,19 +6,26 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from restore_lightning.errors import UserError, shortened_text
 
 
-def build(spec: dict[str, Any]) -> nn.Module:
+def build(spec: dict[str, Any], tensors: Mapping[str, Tensor] | None = None) -> nn.Module:
     """A network from {"class_path": ..., "init_args": {...}}.
+
+    Args:
+        spec: Its class and arguments.
+        tensors: Name -> tensor of its weights; a class with a method `from_tensors` is built of these alone.
 
     Raises:
         UserError: The class cannot be imported or is no `torch.nn.Module`.
     """
     try:
-        network: nn.Module = _class_of(spec)(**_arguments(spec))
+        made: Any = _class_of(spec)
+        if tensors is not None and hasattr(made, "from_tensors"):
+            return made.from_tensors(tensors)
+        network: nn.Module = made(**_arguments(spec))
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
         line = shortened_text(" ".join(str(error).split()))
         raise UserError(f"the network {spec.get('class_path')} cannot be built again: {line}") from error
@@ -88,7 +95,8 @@ def _class_of(spec: dict[str, Any]) -> type[nn.Module]:
 def architecture_difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     """Settings that make another network of theirs than of mine, or None; how weights were initialised does not.
 
-    A setting that an older checkpoint does not know has its default.
+    Nor do the arguments that a class names as `read_off`, as its tensors tell them. A setting that an older
+    checkpoint does not know has its default.
     """
     network_class = _loaded(mine)
     if network_class is not _loaded(theirs):
@@ -96,7 +104,7 @@ def architecture_difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str
     parameters = inspect.signature(network_class).parameters.items() if network_class else ()
     defaults = {name: parameter.default for name, parameter in parameters}
     now, was = ({**defaults, **_arguments(spec)} for spec in (mine, theirs))
-    names = sorted((set(now) | set(was)) - {"init"})
+    names = sorted((set(now) | set(was)) - {"init", *getattr(network_class, "read_off", ())})
     differing = [name for name in names if _comparable(now.get(name)) != _comparable(was.get(name))]
     return "; ".join(f"{name} is {now.get(name)}, was {was.get(name)}" for name in differing) or None
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,9 +18,6 @@ from restore_lightning.weights.sources import KINDS
 if TYPE_CHECKING:
     from restore_lightning.inference import Restorer
     from restore_lightning.io.image_files import Photo
-
-ROWS = 1024
-"""Of an image that become whole numbers at once."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -109,12 +106,12 @@ def run(words: list[str]) -> int:
     import torch
     from tqdm import tqdm
 
-    from restore_lightning.hardware import allow_tf32
     from restore_lightning.inference import InferenceSettings, Restorer
     from restore_lightning.inference.batches import batch_size
+    from restore_lightning.inference.photographs import PhotoRestorer
     from restore_lightning.inference.pipeline import run_pipeline
     from restore_lightning.io.image_files import read_header, read_photo
-    from restore_lightning.io.images import photo_tensor, photo_with, to_float, to_integers
+    from restore_lightning.io.images import photo_tensor, photo_with
     from restore_lightning.io.photo_writing import write_photo
 
     trained = _restorer(options)
@@ -125,15 +122,7 @@ def run(words: list[str]) -> int:
         restorer = Restorer(trained.networks, order, settings)
     except ValueError as error:
         raise UserError("--" + str(error).replace("_", "-")) from error
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(options.device or device)
-        restorer.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch says both of devices it cannot use
-        raise UserError(f"--device {options.device} cannot be used: {str(error).splitlines()[0]}") from error
-    precision = {"bf16": torch.bfloat16, "float32": torch.float32}.get(options.precision) or restorer.precision(device)
-    # In tiles an image is not sent to the device as a whole.
-    home = torch.device("cpu") if options.tile else device
+    restored = PhotoRestorer(restorer, options.device, options.precision)
 
     carried: dict[Job, Photo] = {}
     notes = Notes()
@@ -153,19 +142,6 @@ def run(words: list[str]) -> int:
             return 0
         return found.height * found.width
 
-    def restored(images: torch.Tensor) -> torch.Tensor:
-        # Neither bfloat16 nor TF32 tells 16 bits apart: only where it is asked for.
-        deep = images.dtype == torch.uint16
-        half = precision != torch.float32 and (not deep or options.precision == "bf16")
-        allow_tf32(device, not deep and options.precision != "float32")
-        images = images.pin_memory() if home.type == "cuda" else images  # so that the copy does not wait for the GPU
-        with torch.autocast(device.type, precision) if half else nullcontext():
-            # Whole on a GPU, or as whole numbers of which each tile becomes float.
-            given = images if options.tile else to_float(images.to(home, non_blocking=True))
-            result = restorer.restore(given, ())
-        # By rows, so that there is no second float image.
-        return torch.cat([to_integers(rows, images.dtype) for rows in torch.split(result, ROWS, dim=-2)], dim=-2)
-
     def write(job: Job, image: torch.Tensor) -> None:
         # Where the one wait for the device is, in a thread.
         notes.written(job, write_photo(photo_with(carried.pop(job), image), job.target, options.quality))
@@ -176,7 +152,7 @@ def run(words: list[str]) -> int:
         read,
         restored,
         write,
-        partial(batch_size, home),
+        partial(batch_size, restored.home),
         pixels,
         threads=min(8, usable_cores()),
     )
@@ -196,10 +172,12 @@ def run(words: list[str]) -> int:
     for line in (*notes.said(), *(f"not restored: {line}" for line in failures)):
         print(line, file=sys.stderr)
     there = f", {planned.skipped} there already" if planned.skipped else ""
-    where = getattr(next(iter(restorer.networks.values())), "device", device)  # an exported one's is onnxruntime's
+    where = getattr(
+        next(iter(restorer.networks.values())), "device", restored.device
+    )  # an exported one's is onnxruntime's
     print(
         f"{len(planned.jobs) - len(failures)} of {len(planned.jobs)} images restored in {options.output}"
-        f" ({where}, {str(precision).removeprefix('torch.')}){there}"
+        f" ({where}, {str(restored.precision).removeprefix('torch.')}){there}"
     )
     return 1 if failures else 0
 

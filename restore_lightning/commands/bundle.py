@@ -68,7 +68,7 @@ def run(words: list[str]) -> int:
         options.folder,
         trained.network.state_dict(),
         {
-            "network": trained.spec,
+            "network": _spec(trained.network, trained.spec),
             "factors": list(trained.networks),
             "told": bool(info.factors) and trained.order is None,
             "order": trained.order,
@@ -99,6 +99,17 @@ def run(words: list[str]) -> int:
 def public_data(data: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of its data, without what that says of a machine."""
     return {str(key): public(value, place=key in PLACES) for key, value in data.items()}
+
+
+def _spec(network: Any, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's class and arguments; of files that its tensors came from the last name is kept."""
+    origins = getattr(network, "read_off", ())
+    if not origins:
+        return dict(spec)
+    network.check_rebuilt(spec["class_path"])
+    arguments = spec.get("init_args") or {}
+    kept = {name: public(value, place=name in origins) for name, value in arguments.items()}
+    return {**spec, "init_args": kept}
 
 
 def public(value: Any, place: bool = False) -> Any:

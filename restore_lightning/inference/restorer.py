@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import load_trained
+from restore_lightning.checkpoints import ANY, load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.hardware import computes_bfloat16
 from restore_lightning.inference.batches import batch_size
@@ -99,6 +99,8 @@ class Restorer:
         networks = {}
         for factor, path in checkpoint.items():
             found = load_trained(path).networks
+            if ANY in found:
+                found = {factor: found[ANY]}
             if factor not in found:
                 raise ValueError(f"{path} is named for {factor!r}, its network has {', '.join(found)}")
             networks[factor] = found[factor]

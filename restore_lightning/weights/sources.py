@@ -10,8 +10,10 @@ from restore_lightning.shipped_weights import shipped_networks
 from restore_lightning.weights.bundle import is_bundle, read_config
 from restore_lightning.weights.hub import HUB, fetch
 
-KINDS = "a checkpoint, a bundle's folder, the name of a shipped network, or hub:owner/name[@revision]"
+KINDS = "a checkpoint, a bundle's folder, the name of a shipped network, hub:owner/name[@revision], or spandrel:FILE"
 """What WEIGHTS may be, for help."""
+SPANDREL = "spandrel:"
+"""What names begin with of files that the package spandrel reads."""
 
 
 class Weights(NamedTuple):
@@ -30,12 +32,18 @@ class Weights(NamedTuple):
         """Whether others wrote them, unseen."""
         return self.name.startswith(HUB)
 
+    @property
+    def from_community(self) -> bool:
+        """Whether spandrel knows what they are of."""
+        return self.name.startswith(SPANDREL)
+
 
 def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
     """Where weights are; those on the hub are fetched, unless they are cached.
 
     Args:
-        weights: A checkpoint's file, a bundle's folder, the name of a shipped network, `hub:owner/name[@revision]`.
+        weights: A checkpoint's file, a bundle's folder, the name of a shipped network, `hub:owner/name[@revision]`,
+            `spandrel:FILE`.
         what: The flag or key that named them, for messages.
 
     Raises:
@@ -45,6 +53,8 @@ def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
     try:
         if given.startswith(HUB):
             return Weights(*fetch(given))
+        if given.startswith(SPANDREL):
+            return Weights(given, _community_file(given))
         path, shipped = Path(given), shipped_networks()
         if path.is_file() or is_bundle(path):
             return Weights(given, path)
@@ -58,6 +68,13 @@ def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
         raise UserError(f"{given}: no such file or folder, and {_no_such_name(given, list(shipped))}")
     except UserError as error:
         raise UserError(f"{what} {error}", error.exit_code) from error
+
+
+def _community_file(given: str) -> Path:
+    path = Path(with_home(given.removeprefix(SPANDREL)))
+    if not path.is_file():
+        raise UserError(f"{given}: {'a folder, name a file in it' if path.is_dir() else 'no such file'}")
+    return path
 
 
 def _no_such_name(given: str, shipped: list[str]) -> str:

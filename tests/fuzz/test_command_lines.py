@@ -15,6 +15,7 @@ FLAGS = {
     "apply": ["--output", "--factor", "--order", "--tile", "--overlap", "--local-statistics", "--self-ensemble",
               "--precision", "--format", "--device", "--overwrite"],
     "convert": ["--hyperparameters", "--factor", "--overwrite"],
+    "demo": ["--port", "--device", "--tile"],
     "export": ["--factor", "--order", "--precision", "--no-padding", "--opset", "--no-verify", "--overwrite"],
     "score": ["--protocol", "--scale", "--json", "--csv", "--overwrite"],
     "mix": ["--root", "--scenes", "--size", "--test", "--val", "--seed", "--workers", "--overwrite"],
@@ -54,6 +55,7 @@ def whole_lines(verb, known) -> list[list[str]]:
     return {
         "apply": [[checkpoint, photographs, "--output", "out", "--factor", "rain"],
                   [checkpoint, photograph, "--output", "out", "--order", "rain,blur", "--tile", "64"]],
+        "demo": [[checkpoint, "--device", "cpu"]],
         "convert": [["DRN", checkpoint, "out.ckpt"]],
         "export": [[checkpoint, "out.onnx", "--factor", "rain"], [checkpoint, "out.pt2", "--order", "rain,blur"]],
         "score": [[photographs, photographs, "--protocol", "durn-y"],
@@ -84,8 +86,13 @@ def test_verbs(verb, data, known, folder):
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(words)))
         words[at : at + data.draw(st.integers(0, 1))] = data.draw(st.one_of(st.just(()), extra(FLAGS[verb], known)))
-    # No search of days, no processes, no graphs that take a minute to trace.
-    last = {"search": ("--config", "no.yaml"), "mix": ("--workers", 0), "export": ("--opset", 1)}.get(verb, ())
+    # No server, no search of days, no processes, no graphs that take a minute to trace.
+    last = {
+        "demo": ("--port", -1),
+        "search": ("--config", "no.yaml"),
+        "mix": ("--workers", 0),
+        "export": ("--opset", 1),
+    }.get(verb, ())
     if words[:1] in (["pack"], ["verify"]):
         last = ("--workers", 0)
     fuzzed(f"command lines, {verb}", verb, *words, *last)

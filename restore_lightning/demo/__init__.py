@@ -1,0 +1,1 @@
+"""A local page on which photographs are restored: `restore demo`."""
