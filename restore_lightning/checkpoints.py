@@ -7,45 +7,30 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from restore_lightning.checkpoint_files import (
+    ABOUT,
+    CURRENT,
+    DATA,
+    EARLIER_FACTOR,
+    EARLIER_PRECISION,
+    FACTORS,
+    KIND,
+    MULTIPLE,
+    ORDER,
+    PRECISION,
+    SPEC,
+    STEP,
+    WEIGHTS,
+    read_file,
+)
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.network_specs import architecture_difference, build
 from restore_lightning.networks import network_info, set_size_multiple
 from restore_lightning.weights import find_weights, read_bundle, read_config
 from restore_lightning.weights.hub import HUB
 
-SPEC = "network"
-"""Key of a checkpoint under which the network's class and arguments are kept."""
-ORDER = "order"
-"""Key under which the recurrent order is kept that the network was fine-tuned in; None: in none."""
-FACTORS = "factors"
-"""Key under which the factors are kept that a network was trained on which is told none; else it says them itself."""
-EARLIER_FACTOR = "factor"
-"""Key under which earlier versions kept the one factor of such a network, as a text."""
-ANY = "degradation"
-"""The factor of a network that does not say what it removes; it stands for any."""
-WEIGHTS = "network."
-"""What the names of the network's tensors begin with in a checkpoint's state_dict."""
-SETTINGS = "settings"
-"""Key under which the settings of the task are kept that a resumed run compares; see `runs/resume.py`."""
-DATA = "RestorationData"
-"""Key under which Lightning keeps the state of the DataModule: the name of its class."""
-KIND, AVERAGED, CURRENT = "weights", "averaged", "current"
-"""Key that says which weights `state_dict` holds, and its values: the averages over steps, or those of the last one."""
-PRECISION = "precision"
-"""Key under which the precision is kept that the network was trained in, as Lightning calls it."""
-EARLIER_PRECISION = "32-true"
-"""That of checkpoints which do not say it: Lightning's default, which was ours."""
-MULTIPLE = "size_multiple"
-"""Key under which the size multiple is kept of a network that declares none."""
-ABOUT = "about"
-"""Key under which is kept what others say of weights: their licence, origin, training data, scores."""
-STEP = "global_step"
-"""Key under which Lightning keeps the optimiser steps that were done."""
 OURS = "restore_lightning.networks."
 """What the classes of networks begin with that are built of weights which nobody here has looked at."""
-
-LFS_POINTER = b"version https://git-lfs"
-"""What a file begins with that Git LFS left in the place of another."""
 
 
 class Trained(NamedTuple):
@@ -163,20 +148,6 @@ def read_checkpoint(path: str | Path) -> Any:
     }
 
 
-def read_file(path: str | Path) -> Any:
-    """What a file of torch holds; only tensors and plain values are read.
-
-    Raises:
-        UserError: No such file, or it cannot be read.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"checkpoint {path}: {'a folder, name a file' if Path(path).is_dir() else 'no such file'}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"checkpoint {path} {damage(Path(path))}", exit_code=1) from error
-
-
 def precision_of(path: str | Path) -> str | None:
     """What the network of a checkpoint was trained in; None: it cannot be read, which its reader will say."""
     try:
@@ -187,22 +158,6 @@ def precision_of(path: str | Path) -> str | None:
         return str(checkpoint.get(PRECISION) or EARLIER_PRECISION)
     except Exception:
         return None
-
-
-def damage(path: Path) -> str:
-    """What may be wrong with a file that cannot be read as a checkpoint, for people."""
-    if path.suffix in (".onnx", ".pt2"):
-        return (
-            "cannot be read: it is an exported network, restore apply takes .onnx and torch.export.load .pt2; name the"
-            " checkpoint that it was exported from"
-        )
-    with path.open("rb") as file:
-        start = file.read(len(LFS_POINTER))
-    if not start:
-        return "cannot be read: it is empty"
-    if start == LFS_POINTER:
-        return "cannot be read: it is Git LFS's pointer to the file; fetch the file by git lfs pull"
-    return "cannot be read: no checkpoint, a damaged one, or one with more than tensors and plain values"
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

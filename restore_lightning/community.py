@@ -12,7 +12,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restore_lightning.checkpoints import ANY, FACTORS, ORDER, SPEC, WEIGHTS, read_file
+from restore_lightning.checkpoint_files import (
+    ANY,
+    FACTORS,
+    ORDER,
+    SPEC,
+    WEIGHTS,
+    read_file,
+)
 from restore_lightning.errors import UserError, shortened_error, shortened_list
 from restore_lightning.io.files import with_home
 from restore_lightning.networks import NetworkInfo, SizeRule

@@ -5,7 +5,8 @@ import itertools
 import pytest
 import torch
 
-from restore_lightning.checkpoints import FACTORS, MULTIPLE, ORDER, SPEC, load_trained
+from restore_lightning.checkpoint_files import FACTORS, MULTIPLE, ORDER, SPEC
+from restore_lightning.checkpoints import load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.inference import network_outputs
 from restore_lightning.network_specs import architecture_difference

@@ -13,7 +13,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from restore_lightning.checkpoints import damage, read_checkpoint
+from restore_lightning.checkpoint_files import damage
+from restore_lightning.checkpoints import read_checkpoint
 from restore_lightning.errors import UserError, shortened_text
 from restore_lightning.io.files import written_beside
 from restore_lightning.runs.distributed import signal_on_any_rank, smallest_on_any_rank

@@ -44,7 +44,7 @@ def run(words: list[str]) -> int:
     options = parser().parse_args(words)
     check_bundle_place(options.folder, options.overwrite)
 
-    from restore_lightning.checkpoints import (
+    from restore_lightning.checkpoint_files import (
         ABOUT,
         CURRENT,
         DATA,
@@ -52,9 +52,8 @@ def run(words: list[str]) -> int:
         MULTIPLE,
         PRECISION,
         STEP,
-        read_checkpoint,
-        trained_of,
     )
+    from restore_lightning.checkpoints import read_checkpoint, trained_of
     from restore_lightning.networks import network_info, parameters
 
     weights = find_weights(options.checkpoint)

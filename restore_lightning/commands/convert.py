@@ -43,7 +43,14 @@ def run(words: list[str]) -> int:
     import torch
     from lightning import __version__ as lightning_version
 
-    from restore_lightning.checkpoints import ABOUT, FACTORS, MULTIPLE, ORDER, SPEC, WEIGHTS
+    from restore_lightning.checkpoint_files import (
+        ABOUT,
+        FACTORS,
+        MULTIPLE,
+        ORDER,
+        SPEC,
+        WEIGHTS,
+    )
     from restore_lightning.networks import network_info, parameters
     from restore_lightning.published import card, import_network
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import ANY, load_trained
+from restore_lightning.checkpoint_files import ANY
+from restore_lightning.checkpoints import load_trained
 from restore_lightning.errors import UserError
 from restore_lightning.hardware import computes_bfloat16
 from restore_lightning.inference.batches import batch_size

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import SPEC, read_file, state_dict_mismatch
+from restore_lightning.checkpoint_files import SPEC, read_file
+from restore_lightning.checkpoints import state_dict_mismatch
 from restore_lightning.errors import LISTED, UserError, shortened_error
 from restore_lightning.networks import DIN, DRN, MBN, DuRN, NAFNet, PromptIR, Restormer
 from restore_lightning.published import din, drn, durn, mbn, nafnet, promptir, restormer

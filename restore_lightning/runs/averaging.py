@@ -5,7 +5,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
-from restore_lightning.checkpoints import AVERAGED, CURRENT
+from restore_lightning.checkpoint_files import AVERAGED, CURRENT
 
 
 def kind_of_weights(trainer: Trainer) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from restore_lightning.checkpoints import (
+from restore_lightning.checkpoint_files import (
     AVERAGED,
     CURRENT,
     DATA,
@@ -15,9 +15,8 @@ from restore_lightning.checkpoints import (
     PRECISION,
     SETTINGS,
     SPEC,
-    network_state,
-    state_dict_mismatch,
 )
+from restore_lightning.checkpoints import network_state, state_dict_mismatch
 from restore_lightning.errors import UserError
 from restore_lightning.io.addresses import without_secrets
 from restore_lightning.network_specs import architecture_difference

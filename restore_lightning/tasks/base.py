@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import (
+from restore_lightning.checkpoint_files import (
     AVERAGED,
     CURRENT,
     DATA,
@@ -21,10 +21,8 @@ from restore_lightning.checkpoints import (
     PRECISION,
     SETTINGS,
     SPEC,
-    check_finite,
-    network_state,
-    read_initial_checkpoint,
 )
+from restore_lightning.checkpoints import check_finite, network_state, read_initial_checkpoint
 from restore_lightning.inference import (
     DEFAULT,
     Baseline,

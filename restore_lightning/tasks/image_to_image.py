@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from restore_lightning.checkpoints import FACTORS, MULTIPLE
+from restore_lightning.checkpoint_files import FACTORS, MULTIPLE
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from restore_lightning.checkpoints import ORDER
+from restore_lightning.checkpoint_files import ORDER
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError

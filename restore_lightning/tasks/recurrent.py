@@ -8,7 +8,8 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from restore_lightning.checkpoints import ORDER, read_initial_checkpoint
+from restore_lightning.checkpoint_files import ORDER
+from restore_lightning.checkpoints import read_initial_checkpoint
 from restore_lightning.data.config import ResolvedFactor, factors_of
 from restore_lightning.errors import UserError
 from restore_lightning.inference import (
