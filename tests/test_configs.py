@@ -14,6 +14,7 @@ from restore_lightning.data.sources.base import CleanImage
 from restore_lightning.data.sources.synthetic import degrade
 from restore_lightning.errors import UserError
 from restore_lightning.losses import SSIML1
+from restore_lightning.network_specs import architecture_difference
 from restore_lightning.networks import DIN, DRN, DuRN
 from restore_lightning.shipped_configs import FOLDER, find_config, shipped
 
@@ -214,13 +215,16 @@ def test_small_networks_fit_into_the_package_and_learn_to_leave_clean_images_alo
     assert untouched == {"rain", "blur", "haze"}  # JPEG of any quality loses something
 
 
-def test_step_2_of_small_goes_on_from_its_step_1(instantiate):
-    first = instantiate("small.yaml", "--trainer.logger", "false")
-    second = instantiate("small_r_mbn.yaml", "--trainer.logger", "false")
-    assert second.model.init_from == "runs/small/checkpoints/best.ckpt"
-    state, wanted = first.model.network.state_dict(), second.model.network.state_dict()
-    assert {name: value.shape for name, value in state.items()} == {k: v.shape for k, v in wanted.items()}
-    assert first.datamodule.resolved == second.datamodule.resolved  # the same degradations
+@pytest.mark.parametrize(
+    ("earlier", "name", "checkpoint"),
+    [("small_start.yaml", "small.yaml", "last.ckpt"), ("small.yaml", "small_r_mbn.yaml", "best.ckpt")],
+)
+def test_each_step_of_small_goes_on_from_the_one_before(earlier, name, checkpoint, instantiate):
+    first = instantiate(earlier, "--trainer.logger", "false")
+    second = instantiate(name, "--trainer.logger", "false")
+    assert second.model.init_from == f"runs/{earlier.removesuffix('.yaml')}/checkpoints/{checkpoint}"
+    assert not architecture_difference(first.model.network_spec, second.model.network_spec)
+    assert earlier != "small.yaml" or first.datamodule.resolved == second.datamodule.resolved  # the same degradations
 
 
 def test_names_are_found_by_path_first_then_among_the_shipped(tmp_path, monkeypatch):

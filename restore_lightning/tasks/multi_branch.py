@@ -39,6 +39,7 @@ class MultiBranchTask(RestorationTask):
         scale_weights: Weights of a multi-scale branch's outputs, coarsest first; None: all 1.
         factor_weights: Weight of a factor's loss by the factor's name in the data, 1 where none is given. Adam divides
             by the size of the gradients, so that they tell in the stem and the blocks, which all factors train.
+        init_from: A checkpoint whose weights training starts from; None: fresh weights.
         inference: How images are restored to be scored: in tiles, with local statistics, as a self-ensemble.
         optimizer: Makes the optimiser; default Adam with paper 2's values.
         lr_scheduler: Makes the learning-rate schedule; None: constant.
@@ -59,6 +60,7 @@ class MultiBranchTask(RestorationTask):
         l1_weight: float = 0.75,
         scale_weights: list[float] | None = None,
         factor_weights: dict[str, float] = {},  # noqa: B006  (never changed)
+        init_from: str | None = None,
         inference: InferenceSettings = DEFAULT,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -77,6 +79,7 @@ class MultiBranchTask(RestorationTask):
         for factor, weight in factor_weights.items():
             if not weight > 0:
                 raise ValueError(f"factor_weights: {factor} has {weight}: more than 0, or leave the factor's data out")
+        self.init_from = init_from
         self.inference = inference
         self.title = f"MBN{inference.plus} (factor told)"
         self.restorer()  # refuses settings that the network cannot be used with

@@ -95,6 +95,7 @@ class RecurrentTask(MultiBranchTask):
             l1_weight,
             scale_weights,
             factor_weights,
+            init_from,
             inference,
             optimizer,
             lr_scheduler,
@@ -103,7 +104,6 @@ class RecurrentTask(MultiBranchTask):
             recompute if activation_checkpointing is None else activation_checkpointing,
             compile,
         )
-        self.init_from = init_from
         check_order(order, network.info.factors, skip)
         self.order = list(order)
         self.intermediate_weight = intermediate_weight

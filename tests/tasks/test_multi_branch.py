@@ -51,6 +51,15 @@ def test_factor_weights(one_step):
     assert all(torch.equal(tensor, elsewhere[name]) for name, tensor in plain.items())
 
 
+@pytest.mark.slow
+def test_training_starts_from_another_runs_weights(one_step, tmp_path):
+    first, _, _ = one_step("first", 2**-7)
+    still, _, _ = one_step("second", 0.0, "--model.init_from", tmp_path / "first/checkpoints/last.ckpt")
+    fresh, _, _ = one_step("third", 0.0)
+    assert all(torch.equal(tensor, still[name]) for name, tensor in first.items())
+    assert any(not torch.equal(tensor, fresh[name]) for name, tensor in first.items())
+
+
 def test_both_tasks_take_them():
     for task in (MultiBranchTask, RecurrentTask):
         network = MBN(width=2, stem=[(3, 3, 1)], extra=[(3, 3, 1)] * 3)
