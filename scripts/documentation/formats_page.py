@@ -49,8 +49,8 @@ def scores_page() -> str:
         *_table("At the top", keys, written),
         *_table("A set: `sets.NAME`", of_set, set(written["sets"]["rain12"]) - {DEGRADED, RESTORED}),
         f"Every other key of a set is a version of its images: `{DEGRADED}`, `{RESTORED}`, and whatever the run was "
-        "compared with (`told`, `before`, names of baselines). A set that several protocols scored has `protocols` beside",
-        "them: each protocol's versions by its name, the first one's among them.",
+        "compared with (`told`, `before`, names of baselines). A set that several protocols scored has `protocols`",
+        "beside them: each protocol's versions by its name, the first one's among them.",
         "",
         *_table("A version: `sets.NAME.VERSION`", _told(MeanScores), written["sets"]["rain12"][RESTORED]),
         "What is no number is written as `null`, what is infinite as `1e999`, which parsers read so.",
