@@ -25,13 +25,11 @@ def commands():
 
 @pytest.mark.parametrize("line", list(commands()))
 def test_each_command_is_accepted(line, restore):
-    program, *words = shlex.split(
-        re.sub(r" \[(-.*?)\]", r" \1", line), comments=True
-    )  # options of a synopsis are given
+    given = re.sub(r" \[(-.*?)\]", r" \1", line)  # all that a synopsis allows
+    program, *words = shlex.split(given, comments=True)
     if program == "pip":
-        extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-            "optional-dependencies"
-        ]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = project["optional-dependencies"]
         assert words[1].removeprefix("restore-lightning[").rstrip("]") in extras
     elif program == "python":
         assert (ROOT / words[0]).is_file()
