@@ -93,6 +93,12 @@ class Spandrel(nn.Module):
             reflected = min(side - width, width - 1), min(side - height, height - 1)
             image = functional.pad(image, (0, reflected[0], 0, reflected[1]), "reflect")
             image = functional.pad(image, (0, side - image.shape[-1], 0, side - image.shape[-2]), "replicate")
+        if self._one_by_one and isinstance(image.shape[0], torch.SymInt):  # as exporting traces it
+            raise UserError(
+                f"{self.title} takes one image at a time by spandrel, an exported file takes batches: restore apply"
+                " takes its own file",
+                exit_code=1,
+            )
         parts = torch.split(image, 1) if self._one_by_one else [image]
         result = torch.cat([self._call(self.model, part) for part in parts])
         scale = self.info.scale or 1

@@ -183,6 +183,33 @@ def test_bundled_from_the_file(files, photographs, tmp_path, restore):
     assert "removes degradation" in (tmp_path / "bundle/README.md").read_text()
 
 
+def test_exported_from_the_file(files, photographs, tmp_path, restore):
+    source, out = f"spandrel:{files['Compact']}", tmp_path / "it.pt2"
+    code, said, err = restore("export", source, out)
+    assert code == 0, err
+    assert "differs from PyTorch by" in said
+    image = to_float(read_image(photographs / "cat.png"))[None, :, :33, :41]
+    program, restorer = torch.export.load(out).module(), Restorer.from_checkpoint(source)
+    with torch.inference_mode():
+        torch.testing.assert_close(program(image), restorer.restore(image, ()), rtol=0, atol=1e-5)
+    code, _, err = restore("export", f"spandrel:{files['DRUNet']}", out, "--overwrite")
+    assert code == 1
+    assert "DRUNet takes one image at a time by spandrel, an exported file takes batches" in err.splitlines()[-1]
+
+
+def test_training_starts_from_the_file(files, tmp_path, restore):
+    """Of the network as spandrel builds it; ours has other names."""
+    source = ("--model.init_from", f"spandrel:{files['NAFNet']}", "--trainer.default_root_dir", tmp_path / "run")
+    network = ("--model.network", "restore_lightning.community.Spandrel", "--model.network.file", files["NAFNet"])
+    short = ("--trainer.max_steps", 1, "--trainer.limit_val_batches", 0)
+    code, _, err = restore("fit", "--config", CONF / "single.yaml", *network, *source, *short)
+    assert code == 0, err
+    assert "starting from spandrel:" in err
+    code, _, err = restore("fit", "--config", CONF / "single.yaml", *source, *short, "--overwrite")
+    assert code == 2
+    assert "is of another network than the config's: it is restore_lightning.networks." in err
+
+
 def test_a_network_that_its_tensors_do_not_tell_is_used_but_not_kept(spandrel, tmp_path, restore, photographs):
     from spandrel.architectures.SwinIR import SwinIR
 

@@ -92,7 +92,7 @@ def test_a_reader_with_a_browser(site, browser, size):
         tab.wait_for_function(f"{background} !== {dark!r}")
         tab.keyboard.press("Control+k")
         tab.keyboard.type("samples_per_step")
-        tab.get_by_role("link", name="samples_per_step").first.wait_for()
+        tab.get_by_role("option").filter(has_text="samples_per_step").first.wait_for()
         assert (complaints, elsewhere) == ([], [])
     finally:
         context.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.export.test_export import checkpoint
+from tests.export.conftest import checkpoint
 
 ROOT = Path(__file__).parents[1]
 OFFLINE = """

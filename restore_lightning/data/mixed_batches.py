@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from restore_lightning.data.config import BatchKind, FactorConfig, ResolvedFactor
+from restore_lightning.data.sources.base import PairSource
 from restore_lightning.errors import UserError
 
 
@@ -48,6 +49,28 @@ def check_batches(
                     f"data.batches mixed: crops of {first} are {expected}, those of {factor} {size}: samples of a batch"
                     " have one size; give one crop_size, scale and colour, or data.batches one_factor"
                 )
+
+
+def check_scales(sources: Mapping[str, PairSource], resolved: Mapping[str, ResolvedFactor]) -> None:
+    """Refuse mixed batches of pairs whose clean crops differ in size.
+
+    Args:
+        sources: Factor -> its pairs; a stream's are known with its first batch only, which is refused then.
+        resolved: How each factor's crops are made.
+
+    Raises:
+        UserError: Their scales differ.
+    """
+    scales = {
+        factor: resolved[factor].clean_size // resolved[factor].crop_size if source.scale is None else source.scale
+        for factor, source in sources.items()
+    }
+    if len(set(scales.values())) > 1:
+        told = ", ".join(f"{factor} {scale} times" for factor, scale in scales.items())
+        raise UserError(
+            f"data.batches mixed: clean images are larger than degraded ones ({told}): samples of a batch have one"
+            " size; give pairs of one scale, or data.batches one_factor"
+        )
 
 
 def samples_per_cycle(factor: str, data: FactorConfig, images: int | None) -> int:

@@ -19,7 +19,7 @@ from restore_lightning.data.config import (
 from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.evaluation_set import EvaluationSet, evaluation_loader
 from restore_lightning.data.locations import Locations
-from restore_lightning.data.mixed_batches import check_batches, samples_per_cycle
+from restore_lightning.data.mixed_batches import check_batches, check_scales, samples_per_cycle
 from restore_lightning.data.phases import PhaseConfig, phase_batches, phases_told
 from restore_lightning.data.sampler import Batches, MixedBatches, PhaseBatches, ScheduledBatches
 from restore_lightning.data.scored_sets import ScoredSets
@@ -186,6 +186,7 @@ class RestorationData(LightningDataModule):
             }
             self.training_set = TrainingSet(sources, self.resolved, self.seed)
             if self.batches == "mixed":
+                check_scales(sources, self.resolved)
                 counts = {f: samples_per_cycle(f, given, sources[f].images) for f, given in self.factors.items()}
                 self.schedule = CyclicSchedule(counts, self.seed)
                 log.info("a cycle has %d samples: %s", self.schedule.length, counts)
@@ -225,6 +226,8 @@ class RestorationData(LightningDataModule):
             "samples per step": self.samples_per_step,
             "crop": {factor: resolved.crop_size for factor, resolved in self.resolved.items()},
             "folders": {factor: [data.degraded, data.clean, data.shards] for factor, data in self.factors.items()},
+            "image_list": {factor: data.image_list for factor, data in self.factors.items()},
+            "counterpart": {factor: data.counterpart for factor, data in self.factors.items()},
             "scenes": {factor: data.scenes for factor, data in self.factors.items()},
             "augment": {factor: list(resolved.augment) for factor, resolved in self.resolved.items()},
             "shards": {f: found.checksum for f in self.resolved if (found := self.locations.of(f).shards) is not None},

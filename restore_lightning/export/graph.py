@@ -109,6 +109,8 @@ def traced(passes: Passes) -> ExportedProgram:
     try:
         with quiet(), torch.no_grad():
             return torch.export.export(passes, (image,), dynamic_shapes=dimensions, strict=False)
+    except UserError:  # a network says itself why not
+        raise
     except Exception as error:
         _refuse(passes.description.network, error)
 

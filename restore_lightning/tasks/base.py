@@ -37,9 +37,13 @@ from restore_lightning.runs.averaging import keep_averages, kind_of_weights
 from restore_lightning.runs.resume import check_resumed, continue_batches
 from restore_lightning.tasks.divergence import check_losses, check_weights
 from restore_lightning.tasks.kernels import compiled, fuse_step
-from restore_lightning.tasks.mean_losses import MeanLosses
+from restore_lightning.tasks.mean_losses import MeanLosses, RunningLosses
 
 log = logging.getLogger(__name__)
+
+
+RUNNING = "running_losses"
+"""Key of a checkpoint."""
 
 
 def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -54,7 +58,8 @@ class RestorationTask(LightningModule, ABC):
         network: The network, injected by its class.
         optimizer: Makes the optimiser from the parameters that are trained.
         lr_scheduler: Makes the learning-rate schedule from the optimiser; None: constant. A plateau
-            schedule watches `train/loss`.
+            schedule watches `train/loss`, the batch's loss; where each batch has one of several factors, the mean over
+            factors of their running means.
         lr_scheduler_every: Optimiser steps between two steps of the schedule.
         baselines: What `test` compares with, by the name in its tables.
         compile: Let `torch.compile` make kernels for the network's training steps: one graph per factor and size of
@@ -105,6 +110,7 @@ class RestorationTask(LightningModule, ABC):
         self.steps_trained = 0
         self.last_factor: str | None = None
         self._losses = MeanLosses()
+        self.running_losses = RunningLosses()
         self.logged_losses = {}
         self._logged = 0
         self._trials = False
@@ -125,7 +131,7 @@ class RestorationTask(LightningModule, ABC):
         """
         check_losses(self.trainer, self._losses, self._losses.of_all_processes(self.trainer.strategy))
         check_weights(self.trainer, self.network)
-        checkpoint |= self._described()
+        checkpoint |= self._described() | {RUNNING: self.running_losses.of_all_processes(self.trainer.strategy)}
         keep_averages(self.trainer, self, checkpoint)
         checkpoint[KIND] = AVERAGED if "averaging_state" in checkpoint else CURRENT
         checkpoint[PRECISION] = str(self.trainer.precision)
@@ -144,6 +150,8 @@ class RestorationTask(LightningModule, ABC):
         check_finite(str(self.trainer.ckpt_path), self.network, network_state(checkpoint))
         self.steps_trained = checkpoint.get("global_step", 0)
         self.weights = checkpoint.get(KIND, CURRENT)
+        kind = torch.promote_types(self.dtype, torch.float32)  # type: ignore[arg-type]  # Lightning says str too
+        self.running_losses = RunningLosses(checkpoint.get(RUNNING, {}), kind, self.device)
         if training:
             continue_batches(checkpoint, self.trainer.accumulate_grad_batches)
 

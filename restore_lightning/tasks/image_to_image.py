@@ -78,12 +78,14 @@ class ImageToImageTask(RestorationTask):
         self.name = (title or type(network).__name__) + inference.plus
         self.title = self.name
         self.factors: list[str] = []
+        self.one_factor_each = False
         self.restorer()  # refuses settings that the network cannot be used with
 
     def setup(self, stage: str) -> None:
         """Check that network and data fit."""
         data: RestorationData = self.trainer.datamodule  # type: ignore[attr-defined]
         self.factors, info = list(data.resolved), network_info(self.network)
+        self.one_factor_each = data.batches == "one_factor" and len(self.factors) > 1
         self.title = self.name if len(self.factors) == 1 else f"{self.name} (factor unknown)"
         smallest = getattr(self.criterion, "smallest", 1)
         for factor, resolved in data.resolved.items():
@@ -104,7 +106,10 @@ class ImageToImageTask(RestorationTask):
         """The loss of the whole batch, and that of each factor's samples, which follow one another."""
         outputs, clean = self.outputs_of(self.network, batch["degraded"]), batch["clean"]
         loss = self._loss(outputs, clean)
-        self.log("train/loss", loss.detach(), logger=False, batch_size=len(clean))
+        watched = loss.detach()
+        if self.one_factor_each:  # the loss depends on the batch's factor, as in MultiBranchTask
+            watched = self.running_losses.add(batch["factor"], watched)
+        self.log("train/loss", watched, logger=False, batch_size=len(clean))
         if batch["factor"] is not None:
             return loss, {batch["factor"]: loss.detach()}
         names, by_factor = batch["sources"], {}

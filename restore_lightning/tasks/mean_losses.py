@@ -1,6 +1,6 @@
 """Mean losses of the factors, kept where they are computed until somebody looks at them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 
 NONE = 2**62
 """Above every number of a minibatch."""
+SMOOTHING = 0.02
+"""Weight of a new minibatch in the running mean of its factor's loss."""
 
 
 class MeanLosses:
@@ -63,6 +65,40 @@ class MeanLosses:
 
     def _names(self) -> list[str]:
         return list(dict.fromkeys((*self._factors, *self._sums)))
+
+
+class RunningLosses:
+    """The running mean of each factor's loss, for schedules that watch `train/loss`.
+
+    Args:
+        means: Factor -> where it goes on from.
+        kind: Of these numbers.
+        device: Of these numbers.
+    """
+
+    def __init__(
+        self,
+        means: Mapping[str, float] = {},
+        kind: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.means = {factor: torch.tensor(mean, dtype=kind, device=device) for factor, mean in means.items()}
+
+    def add(self, factor: str, loss: Tensor) -> Tensor:
+        """Add the loss () of a minibatch; the mean over the factors that there were so far.
+
+        A loss that is not finite, whose step a scaler leaves out, does not count.
+        """
+        last = self.means.get(factor)
+        if last is not None:
+            moved = torch.where(loss.isfinite(), last + SMOOTHING * (loss - last), last)
+            loss = torch.where(last.isfinite(), moved, loss)
+        self.means[factor] = loss
+        return torch.stack(list(self.means.values())).mean()
+
+    def of_all_processes(self, strategy: Strategy) -> dict[str, float]:
+        """Factor -> mean over all processes; these must ask at the same place, and have the same factors."""
+        return mean_over_processes(self.means, strategy)
 
 
 def mean_over_processes(values: dict[str, Tensor], strategy: Strategy) -> dict[str, float]:

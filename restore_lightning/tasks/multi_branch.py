@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
@@ -17,12 +16,8 @@ from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
 from restore_lightning.tasks.base import RestorationTask, adam
 from restore_lightning.tasks.data_checks import check_crop, check_factor, check_images, check_passes
-from restore_lightning.tasks.mean_losses import mean_over_processes
 
 log = logging.getLogger(__name__)
-
-SMOOTHING = 0.02
-"""Weight of a new minibatch in the running mean of its factor's loss."""
 
 
 class MultiBranchTask(RestorationTask):
@@ -88,7 +83,6 @@ class MultiBranchTask(RestorationTask):
         self.scale_weights = scale_weights
         self.factor_weights = dict(factor_weights)
         self.activation_checkpointing = activation_checkpointing
-        self.running_losses: dict[str, Tensor] = {}
 
     def passes(self, factor: str) -> Sequence[str]:
         """The branch pairs that a minibatch of a factor's data goes through, in order."""
@@ -130,22 +124,11 @@ class MultiBranchTask(RestorationTask):
         if idle and stage == "fit":
             log.warning("the network's factors %s have no data and are not trained", ", ".join(idle))
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the running means."""
-        super().on_save_checkpoint(checkpoint)
-        means = mean_over_processes(self.running_losses, self.trainer.strategy)
-        checkpoint["running_losses"] = means
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the running means."""
+        """Say by the title what the checkpoint is of."""
         super().on_load_checkpoint(checkpoint)
         if self.order is None and checkpoint.get(ORDER) is not None:
             self.title = f"R-MBN{self.inference.plus} (factor told)"
-        losses = checkpoint.get("running_losses", {})
-        kind = torch.promote_types(self.dtype, torch.float32)  # type: ignore[arg-type]  # Lightning says str too
-        self.running_losses = {
-            factor: torch.tensor(loss, dtype=kind, device=self.device) for factor, loss in losses.items()
-        }
 
     def on_train_start(self) -> None:
         """The device is known by now."""
@@ -160,9 +143,7 @@ class MultiBranchTask(RestorationTask):
         Losses are logged without `factor_weights`, so that runs with different ones can be compared.
         """
         loss = super().training_step(batch, batch_idx)
-        new, last = loss.detach(), self.running_losses.get(batch["factor"])
-        self.running_losses[batch["factor"]] = new if last is None else _running_mean(last, new)
-        self.log("train/loss", torch.stack(list(self.running_losses.values())).mean(), logger=False)
+        self.log("train/loss", self.running_losses.add(batch["factor"], loss.detach()), logger=False)
         return self.factor_weights.get(batch["factor"], 1.0) * loss
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
@@ -176,9 +157,3 @@ class MultiBranchTask(RestorationTask):
     def restorer(self) -> Restorer:
         """Through the branch pairs of an image's factors; in the recurrent order where there is one."""
         return Restorer(dict.fromkeys(self.network.info.factors, self.network), self.order, self.inference)
-
-
-def _running_mean(last: Tensor, new: Tensor) -> Tensor:
-    """With a minibatch's loss; one that is not finite, whose step a scaler leaves out, does not count."""
-    moved = torch.where(new.isfinite(), last + SMOOTHING * (new - last), last)
-    return torch.where(last.isfinite(), moved, new)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from restore_lightning.data.config import FactorConfig
+from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
 from restore_lightning.runs.resume import RULES, check_resumed, task_settings
 from restore_lightning.runs.settings import flatten_config
@@ -191,3 +193,19 @@ def test_folders_that_an_older_checkpoint_does_not_speak_of():
     now = {"root": None, "folders": {"rain": ["rainy", "clean", None]}}
     with pytest.raises(UserError, match=r"trained with data.factors' folders \{\}, now it is"):
         check_resumed(state | {"RestorationData": {"root": None}}, state | {"RestorationData": now})
+
+
+def test_another_choice_of_images_is_said(caplog):
+    state = {"state_dict": {"network.a": torch.zeros(1)}, "optimizer_states": [0]}
+
+    def of(**choice):
+        pairs = FactorConfig(clean="clean", degraded="rainy", **choice)
+        return state | {"RestorationData": RestorationData({"rain": pairs}).state_dict()}
+
+    check_resumed(of(), of())
+    assert caplog.messages == []
+    check_resumed(of(image_list="a.txt"), of(image_list="b.txt", counterpart=["(.*)_1", "\\1"]))
+    assert caplog.messages == [
+        "resuming with other data: image_list of rain was a.txt, is b.txt",
+        "resuming with other data: counterpart of rain was None, is ['(.*)_1', '\\\\1']",
+    ]

@@ -37,7 +37,7 @@ def test_a_minibatch_that_is_not_finite_is_no_part_of_the_running_mean(odd, firs
     for number in range(4):
         clean = image * (odd if number == (0 if first else 2) else 1)
         task.training_step({"factor": "rain", "factors": [("rain",)], "degraded": image, "clean": clean}, number)
-    assert math.isfinite(task.running_losses["rain"])
+    assert math.isfinite(task.running_losses.means["rain"])
 
 
 class Overflow(Callback):

@@ -7,12 +7,14 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from PIL import Image
 from torch import nn
 
 from restore_lightning.checkpoints import load_trained
 from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.module import RestorationData
 from restore_lightning.degradations import Noise
+from restore_lightning.errors import UserError
 from restore_lightning.io.images import read_image
 from restore_lightning.losses import NegativePSNR
 from restore_lightning.networks import DRN
@@ -146,7 +148,10 @@ def test_one_factor_in_each_batch_is_possible_too(restore, tmp_path):
     words = ("--config", MIXED, *factors, "--data.phases", "null", "--trainer.default_root_dir", tmp_path)
     code, _, err = restore("fit", *words, "--trainer.logger", "true")
     assert code == 0, err
-    assert load_trained(tmp_path / "checkpoints/last.ckpt").factors == ("jpeg", "rain")
+    last = tmp_path / "checkpoints/last.ckpt"
+    assert load_trained(last).factors == ("jpeg", "rain")
+    # What a plateau schedule watches does not depend on the last batch's factor.
+    assert torch.load(last, weights_only=True)["running_losses"].keys() == {"jpeg", "rain"}
     code, _, err = restore("fit", "--config", MIXED, *factors[:2], *words[-2:], "--ckpt_path", "last")
     assert code == 2
     assert "data.factors.jpeg.minibatches 2 says nothing where data.batches is mixed" in err
@@ -186,6 +191,22 @@ def test_wrong_input(words, message, restore, tmp_path, photos):
     assert code == 2
     assert message in err
     assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_pairs_of_two_scales_are_refused_before_the_first_batch(photos, tmp_path):
+    for path in photos.rglob("*.*"):
+        with Image.open(path) as photo:
+            for folder, side in (("half", 32), ("clean", 64)):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                photo.resize((side, side)).save(tmp_path / folder / path.name)
+    factors = {
+        "small": FactorConfig(clean=str(tmp_path / "clean"), degraded=str(tmp_path / "half")),
+        "noise": FactorConfig(scenes=True, samples_per_cycle=2),
+    }
+    data = RestorationData(factors, batches="mixed", crop_size=16)
+    data.trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", max_steps=5)
+    with pytest.raises(UserError, match=r"\(small 2 times, noise 1 times\): samples of a batch have one size"):
+        data.setup("fit")
 
 
 def test_branches_take_one_factor_in_each_batch(restore, tmp_path):

@@ -94,6 +94,8 @@ class PairSource(Protocol):
 
     images: int | None
     """See `CleanSource`."""
+    scale: int | None
+    """How many times larger the clean images of its pairs are; None: as its degradation says, or a stream's."""
 
     def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:
         """The crops of a sample.

@@ -103,7 +103,7 @@ class FolderPairs:
     def __init__(self, degraded: Path, clean: Path, crop_size: int, choice: ImageChoice = EVERY_IMAGE) -> None:
         self.pairs = match_pairs(degraded, clean, choice)
         sizes = _degraded_sizes(self.pairs)
-        self.scale = _scale(self.pairs, sizes)
+        self.scale: int | None = _scale(self.pairs, sizes)
         self.images: int | None = len(self.pairs)
         check_smallest([pair.degraded for pair in self.pairs], sizes, crop_size)
 

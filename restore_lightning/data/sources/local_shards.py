@@ -94,6 +94,8 @@ class ShardPairs:
         self.shards = shards
         self.rows = shards.rows(TRAIN, version)
         self.images: int | None = len(self.rows)
+        first = int(self.rows[0])
+        self.scale: int | None = shards.size(shards.clean_of(first))[0] // shards.size(first)[0]
         check_shard_sizes(shards, self.rows, crop_size)
 
     def pair(self, index: SampleIndex, resolved: ResolvedFactor, seed: int) -> Pair:

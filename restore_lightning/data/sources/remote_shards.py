@@ -156,6 +156,7 @@ class StreamPairs:
     """
 
     images: int | None = None
+    scale: int | None = None
 
     def __init__(self, stream: RemoteShards, version: str) -> None:
         self.stream = stream

@@ -16,6 +16,8 @@ class SyntheticPairs:
         clean: Where they come from.
     """
 
+    scale: int | None = None
+
     def __init__(self, clean: CleanSource) -> None:
         self.clean = clean
         self.images = clean.images
