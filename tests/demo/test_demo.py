@@ -1,5 +1,7 @@
 """`restore demo` in a real browser, and what it refuses."""
 
+import re
+import signal
 import socket
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -7,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
-from tests.demo.conftest import TILE
+from tests.demo.conftest import TILE, started
 from tests.reporting import DESKTOP, PHONE
 
 
@@ -98,6 +100,22 @@ def test_other_pages_are_refused(served, method, path, headers, status):
     if status == 200:
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     connection.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows ends processes without a signal")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_no_photograph_is_left_behind(step_1, photographs, tmp_path, name):
+    process, line = started(step_1, TMPDIR=str(tmp_path))
+    try:
+        connection = HTTPConnection(re.search(r"127\.0\.0\.1:\d+", line)[0], timeout=60)
+        connection.request("POST", "/restore?factor=rain", (photographs / "cat.png").read_bytes())
+        assert b"restored.png" in connection.getresponse().read()
+        assert len(list(tmp_path.glob("restore_demo_*/1/*.png"))) == 2
+    finally:
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + getattr(signal, name), "")
+    assert list(tmp_path.glob("restore_demo_*")) == []
 
 
 def test_refusals_before_it_starts(step_1, restore, tmp_path):
