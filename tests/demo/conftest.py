@@ -1,4 +1,4 @@
-"""The browser of the report's tests, and a page that is served."""
+"""A page that is served, and a visit to it."""
 
 import os
 import re
@@ -7,10 +7,6 @@ import subprocess
 import sys
 
 import pytest
-
-from tests.reports.conftest import browser
-
-__all__ = ["browser"]
 
 TILE = 80
 
