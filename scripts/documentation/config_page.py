@@ -78,7 +78,8 @@ def _classes() -> Iterator[tuple[str, str, list[type]]]:
     ]  # fmt: skip
     yield "Factors", "Each entry of `data.factors`, by the factor's name.", [FactorConfig]
     yield "Test and validation sets", "Each entry of `data.test_sets` and `data.val_sets`.", [EvaluationConfig]
-    yield "Degradations", "`data.factors.NAME.degradation`.", list(dict.fromkeys(DEGRADATIONS.values()))
+    named = dict.fromkeys(DEGRADATIONS.values())  # mixtures of a name are functions that make a `Mixture`
+    yield "Degradations", "`data.factors.NAME.degradation`.", [each for each in named if isinstance(each, type)]
     yield "Callbacks", "Entries of `trainer.callbacks`; those that every run has need none.", [
         callbacks.ActivationMaps, WeightAveraging
     ]  # fmt: skip

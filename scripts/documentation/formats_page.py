@@ -38,7 +38,7 @@ def scores_page() -> str:
         **{key: f"By version: {of_method[field]}" for key, field in METHODS.items()},
         **{key: f"Of the version `{RESTORED}`: {of_method[key]}" for key in TESTED},
     }
-    of_set = {**{key: about for key, about in _told(SetResult).items() if key != "versions"}}
+    of_set = {key: about for key, about in _told(SetResult).items() if key not in ("versions", "others")}
     page = [
         "# scores.json",
         "",
@@ -49,14 +49,15 @@ def scores_page() -> str:
         *_table("At the top", keys, written),
         *_table("A set: `sets.NAME`", of_set, set(written["sets"]["rain12"]) - {DEGRADED, RESTORED}),
         f"Every other key of a set is a version of its images: `{DEGRADED}`, `{RESTORED}`, and whatever the run was "
-        "compared with (`told`, `before`, names of baselines).",
+        "compared with (`told`, `before`, names of baselines). A set that several protocols scored has `protocols` beside",
+        "them: each protocol's versions by its name, the first one's among them.",
         "",
         *_table("A version: `sets.NAME.VERSION`", _told(MeanScores), written["sets"]["rain12"][RESTORED]),
         "What is no number is written as `null`, what is infinite as `1e999`, which parsers read so.",
         "Files of older versions lack keys; readers take them for `null`.",
         "",
         "`restore score --json FILE` writes another file, of two folders: `protocol`, `images` (`name`, `psnr`,",
-        "`ssim`) and their `mean`.",
+        "`ssim`) and their `mean`; of several protocols the first one's, and all by their names in `protocols`.",
     ]
     return "\n".join(page)
 
