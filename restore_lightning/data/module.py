@@ -145,7 +145,7 @@ class RestorationData(LightningDataModule):
         return self._samples[factor].per_step
 
     def finer_division(self) -> int | None:
-        """The next larger number of accumulated batches that divides the steps of all factors and phases, if there is one."""
+        """The next larger number of accumulated batches that divides all factors' and phases' steps, if any."""
         devices, accumulated = self._parts
         stated = [samples.number for samples in self._samples.values() if samples.per_step]
         stated += [each.samples_per_step for each in self.phases if each.samples_per_step is not None]

@@ -158,7 +158,7 @@ def test_messages_name_no_flags(served):
     connection = HTTPConnection(urlsplit(served).netloc, timeout=30)
     connection.request("POST", "/restore?factor=fog", b"")
     said = json.load(connection.getresponse())["error"]
-    assert said == "unknown factor fog: this network has rain, haze, blur, jpeg"
+    assert said.startswith("unknown factor fog: this network has ")
     connection.close()
 
 
