@@ -7,6 +7,7 @@ from pathlib import Path
 from restore_lightning.commands.apply import choose_order
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import with_home
+from restore_lightning.runs.signals import leaving_by_signals
 from restore_lightning.shipped_weights import shipped_networks
 from restore_lightning.weights import find_weights
 from restore_lightning.weights.sources import KINDS
@@ -67,7 +68,10 @@ def run(words: list[str]) -> int:
     def order_of(factor: str | None, order: str | None) -> list[str]:
         return choose_order(factors, own, factor, order)
 
-    with tempfile.TemporaryDirectory(prefix="restore_demo_", ignore_cleanup_errors=True) as folder:
+    with (
+        leaving_by_signals(),
+        tempfile.TemporaryDirectory(prefix="restore_demo_", ignore_cleanup_errors=True) as folder,
+    ):
         try:
             service = RestorationService(trained, order_of, Path(folder), options.device, options.tile)
         except ValueError as error:

@@ -20,7 +20,7 @@ from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.evaluation_set import EvaluationSet, evaluation_loader
 from restore_lightning.data.locations import Locations
 from restore_lightning.data.mixed_batches import check_batches, check_scales, samples_per_cycle
-from restore_lightning.data.phases import PhaseConfig, phase_batches, phases_told
+from restore_lightning.data.phases import PhaseConfig, never_reached, phase_batches, phases_told
 from restore_lightning.data.sampler import Batches, MixedBatches, PhaseBatches, ScheduledBatches
 from restore_lightning.data.scored_sets import ScoredSets
 from restore_lightning.data.trainer_checks import check_steps
@@ -121,6 +121,8 @@ class RestorationData(LightningDataModule):
         same_on_all_ranks(lambda: self._find(stage, split), lambda: self._compared(split))
         if stage == "fit":
             log.info(self._division())
+            if late := never_reached(self.phase_batches, self.trainer.max_steps if self.trainer else -1):
+                log.warning(late)
 
     @property
     def _parts(self) -> tuple[int, int]:
@@ -143,9 +145,10 @@ class RestorationData(LightningDataModule):
         return self._samples[factor].per_step
 
     def finer_division(self) -> int | None:
-        """The next larger number of accumulated batches that divides all factors' steps, if there is one."""
+        """The next larger number of accumulated batches that divides all factors' and phases' steps, if any."""
         devices, accumulated = self._parts
         stated = [samples.number for samples in self._samples.values() if samples.per_step]
+        stated += [each.samples_per_step for each in self.phases if each.samples_per_step is not None]
         numbers = range(accumulated + 1, min(stated, default=accumulated) // devices + 1)
         return next((n for n in numbers if all(number % (devices * n) == 0 for number in stated)), None)
 

@@ -68,3 +68,22 @@ def phases_told(phases: Sequence[PhaseBatches], devices: int, accumulated: int) 
         + (f", crops of {each.crop_size} pixels" if each.crop_size else "")
         for each in phases
     )
+
+
+def never_reached(phases: Sequence[PhaseBatches], max_steps: int) -> str:
+    """What to tell the user of phases that begin where training ends, or later; "": nothing.
+
+    Args:
+        phases: See `phase_batches`.
+        max_steps: Optimiser steps of the run; -1: no end.
+    """
+    late = [
+        f"data.phases.{number} (from step {each.start})"
+        for number, each in enumerate(phases)
+        if 0 <= max_steps <= each.start and number
+    ]
+    if not late:
+        return ""
+    return (
+        f"trainer.max_steps {max_steps} ends training before {', '.join(late)}: give more steps, or leave the rest out"
+    )

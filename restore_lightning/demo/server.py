@@ -4,12 +4,17 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import socket
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +26,12 @@ from restore_lightning.errors import UserError, shortened_error
 HOST = "127.0.0.1"
 MOST_BYTES = 2**29
 """Of a file, which is held in memory."""
+UPLOADS = 2
+"""Files in memory at a time: one is restored, the next one is read."""
+SILENCE = 60.0
+"""Seconds without a byte after which a connection is given up."""
+PARTING = 10.0
+"""Seconds for which what a refused client still sends is read: closed before, it would not see the answer."""
 
 
 def render_page(network: str, weights: str, factors: Sequence[str], order: Sequence[str] | None) -> tuple[str, str]:
@@ -42,8 +53,9 @@ def render_page(network: str, weights: str, factors: Sequence[str], order: Seque
         f" script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     page = environment.get_template("demo.html").render(
-        network=network, weights=weights, factors=factors, order=order, script=script, style=reports + style
-    )
+        network=network, weights=weights, factors=factors, order=order, most=MOST_BYTES, script=script,
+        style=reports + style,
+    )  # fmt: skip
     return page, policy
 
 
@@ -63,6 +75,7 @@ class DemoServer(ThreadingHTTPServer):
     allow_reuse_address = sys.platform != "win32"  # there two servers would share a port
 
     def __init__(self, port: int, service: RestorationService, page: tuple[str, str]) -> None:
+        self.uploads = threading.Semaphore(UPLOADS)
         try:
             super().__init__((HOST, port), partial(_Handler, service, page))
         except OSError as error:
@@ -90,6 +103,7 @@ class DemoServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: DemoServer
+    timeout = SILENCE
 
     def __init__(self, service: RestorationService, page: tuple[str, str], *given: Any) -> None:
         self.service, self.page = service, page
@@ -113,14 +127,15 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         length = self.headers.get("Content-Length", "")
         if not self._is_ours() or address.path != "/restore":
-            self._send(HTTPStatus.FORBIDDEN)
+            self._refuse(HTTPStatus.FORBIDDEN)
         elif not length.isdecimal():
-            self._send(HTTPStatus.LENGTH_REQUIRED)
+            self._refuse(HTTPStatus.LENGTH_REQUIRED)
         elif int(length) > MOST_BYTES:
-            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             asked = {name: values[0] for name, values in parse_qs(address.query).items()}
-            answer = self._restored(self.rfile.read(int(length)), asked)
+            with self.server.uploads:
+                answer = self._restored(self.rfile.read(int(length)), asked)
             self._send(HTTPStatus.OK, json.dumps(answer).encode(), "application/json")
 
     def _restored(self, content: bytes, asked: dict[str, str]) -> dict[str, Any]:
@@ -128,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return self.service.restore(content, name, asked.get("factor"), asked.get("order"))
         except UserError as error:
-            return {"error": " ".join(str(error).split()).replace("--order", "order")}
+            return {"error": re.sub(r"--(?=(factor|order)\b)", "", " ".join(str(error).split()))}
         except Exception as error:  # the server lives on
             return {"error": f"{name}: {shortened_error(error)}"}
 
@@ -138,6 +153,16 @@ class _Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         return self.headers.get("Host") in names and (origin is None or origin.removeprefix("http://") in names)
 
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer a request whose body nobody reads."""
+        self._send(status)
+        end = time.monotonic() + PARTING
+        with suppress(OSError):  # it went away, or says nothing
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(PARTING)
+            while time.monotonic() < end and self.connection.recv(2**16):
+                pass
+
     def _send(self, status: HTTPStatus, body: bytes = b"", kind: str = "text/plain", policy: str | None = None) -> None:
         self.send_response(status)
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
@@ -145,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers | ({"Content-Security-Policy": policy} if policy else {})).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        shutil.copyfileobj(BytesIO(body), self.wfile)  # in parts: each has its time
 
     def log_message(self, *_: Any) -> None:
         """Requests are not worth a line."""

@@ -20,6 +20,7 @@ from restore_lightning.checkpoints import network_state, state_dict_mismatch
 from restore_lightning.errors import UserError
 from restore_lightning.io.addresses import without_secrets
 from restore_lightning.network_specs import architecture_difference
+from restore_lightning.runs.settings import current_settings
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,6 @@ TITLES = {
     "data.folders": "data.factors' folders",
 }
 """What a refusal calls facts that the config calls otherwise."""
-
-EARLIER_SETTINGS = {"model.init_args.compile": False}
-"""What a checkpoint means that was written before there was such a setting."""
 
 Verdict = Literal["refused", "warned", "free"]
 
@@ -272,7 +270,7 @@ def _facts(checkpoint: Mapping[str, Any], this_run: Mapping[str, Any]) -> dict[s
     facts[SPEC] = tuple((each.get(SPEC), network_state(each)) for each in both)
     before, after = (each.get(SETTINGS) or {} for each in both)
     if before and after:  # the names of a config's settings vary with their values
-        before, after = EARLIER_SETTINGS | before, EARLIER_SETTINGS | after
+        before, after = current_settings(before), current_settings(after)
         facts |= {name: (before.get(name), after.get(name)) for name in before | after}
     before, after = (
         {"folders": {}, "batches": "one_factor", "phases": [], **each[DATA]} if each.get(DATA) else {} for each in both

@@ -98,6 +98,31 @@ def receive_interrupts(aloud: bool) -> None:
         signal.signal(signal.SIGINT, note)
 
 
+@contextmanager
+def leaving_by_signals() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP end the process as Ctrl-C does: what its blocks have made goes with them.
+
+    The exit code names the signal. Signals that whoever started the process ignores (nohup), or that the caller
+    handles, stay so.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for each in ours:  # the terminal's end sends both
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    in_main = threading.current_thread() is threading.main_thread()  # others cannot set handlers
+    ours = [number for number in known if in_main and signal.getsignal(number) is signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, leave)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+
+
 def received_signal() -> int:
     """Number of the signal that came; 0: none."""
     return _noted

@@ -8,12 +8,17 @@ from unittest.mock import patch
 
 from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import nn
+from torch.optim import lr_scheduler
 
-from restore_lightning import callbacks, losses, networks, tasks
+from restore_lightning import callbacks, degradations, losses, networks, tasks
 from restore_lightning.data.config import EvaluationConfig, FactorConfig
-from restore_lightning.degradations import DEGRADATIONS
+from restore_lightning.data.noise_stream import LegacyNoise
+from restore_lightning.data.phases import PhaseConfig
+from restore_lightning.degradations import DEGRADATIONS, Degradation
 from restore_lightning.inference import Baseline, InferenceSettings
+from restore_lightning.learning_rates import WarmupCosine
 from scripts.documentation.command_page import printed
 
 NO_WRAPPING = 10**6
@@ -77,17 +82,31 @@ def _classes() -> Iterator[tuple[str, str, list[type]]]:
         InferenceSettings, Baseline
     ]  # fmt: skip
     yield "Factors", "Each entry of `data.factors`, by the factor's name.", [FactorConfig]
+    yield "Phases", "Entries of `data.phases`.", [PhaseConfig]
+    noise = "`data.test_sets.NAME.noise` and `data.val_sets.NAME.noise`."
+    yield "Noise of test sets", noise, [LegacyNoise]
     yield "Test and validation sets", "Each entry of `data.test_sets` and `data.val_sets`.", [EvaluationConfig]
     named = dict.fromkeys(DEGRADATIONS.values())  # mixtures of a name are functions that make a `Mixture`
     yield "Degradations", "`data.factors.NAME.degradation`.", [each for each in named if isinstance(each, type)]
     yield "Callbacks", "Entries of `trainer.callbacks`; those that every run has need none.", [
         callbacks.ActivationMaps, WeightAveraging
     ]  # fmt: skip
+    rates = "`model.init_args.lr_scheduler`: one of these, which take the optimiser by themselves, or any of torch's."
+    yield "Learning rates", rates, [
+        WarmupCosine, ReduceLROnPlateau, lr_scheduler.MultiStepLR, lr_scheduler.CosineAnnealingLR
+    ]  # fmt: skip
+    unnamed = "`data.factors.NAME.degradation`, by their `class_path`: no factor gets them by its name."
+    others = [getattr(degradations, name) for name in sorted(degradations.__all__)]
+    yield "Other degradations", unnamed, [
+        each for each in others
+        if isinstance(each, type) and each is not Degradation and each not in DEGRADATIONS.values()
+    ]  # fmt: skip
 
 
 def _keys_of_class(cls: Any) -> Iterator[Key]:
     parser = ArgumentParser()
-    parser.add_class_arguments(cls)
+    schedule = issubclass(cls, lr_scheduler.LRScheduler)
+    parser.add_class_arguments(cls, skip={"optimizer"} if schedule else None)  # the task gives it
     with patch.dict(os.environ, {"COLUMNS": str(NO_WRAPPING)}):
         yield from keys_of(parser.format_help())
 

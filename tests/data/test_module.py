@@ -66,6 +66,18 @@ def test_phases_have_crops_and_samples_of_their_own(caplog):
     assert {(b["factor"], *b["clean"].shape) for b in found[2:]} == {("rain", 2, 3, 32, 32), ("jpeg", 3, 3, 64, 64)}
 
 
+@pytest.mark.parametrize(("max_steps", "told"), [(6, ["data.phases.2 (from step 6)"]), (7, []), (-1, [])])
+def test_phases_that_training_does_not_reach_are_told(caplog, max_steps, told):
+    data = rain_and_jpeg(phases=[PhaseConfig(2), PhaseConfig(4), PhaseConfig(1)])
+    data.trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", max_steps=max_steps)
+    data.setup("fit")
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    late = f"trainer.max_steps {max_steps} ends training before"
+    assert [line for line in lines if "phases" in line] == [
+        f"{late} {each}: give more steps, or leave the rest out" for each in told
+    ]
+
+
 def test_a_step_that_cannot_be_divided_stops_fit_and_nothing_else(restore, step_1, tmp_path):
     words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / "run")
     wrong = ("--data.batch_size", "null", "--data.samples_per_step", 3, "--trainer.accumulate_grad_batches", 2)

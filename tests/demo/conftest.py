@@ -11,15 +11,21 @@ import pytest
 TILE = 80
 
 
+def started(checkpoint, **environment):
+    """`restore demo` of a checkpoint in a process of its own, and the line that it says first."""
+    words = [sys.executable, "-m", "restore_lightning", "demo", checkpoint, "--port", "0", "--tile", str(TILE)]
+    process = subprocess.Popen(
+        [*map(str, words), "--device", "cpu"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
+    )  # fmt: skip
+    return process, process.stdout.readline()
+
+
 @pytest.fixture(scope="module")
 def served(step_1):
     """The address of the page; in the end Ctrl-C ends the server, as it ends other verbs."""
-    words = [sys.executable, "-m", "restore_lightning", "demo", step_1, "--port", "0", "--tile", str(TILE)]
-    process = subprocess.Popen(
-        [*map(str, words), "--device", "cpu"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )  # fmt: skip
-    line = process.stdout.readline()
+    process, line = started(step_1)
     found = re.search(r"http://127\.0\.0\.1:\d+/", line)
     if found:
         yield found[0]

@@ -1,13 +1,19 @@
 """`restore demo` in a real browser, and what it refuses."""
 
+import json
+import re
+import select
+import signal
 import socket
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 
-from tests.demo.conftest import TILE
+from restore_lightning.demo.server import HOST, UPLOADS
+from tests.demo.conftest import TILE, started
 from tests.reporting import DESKTOP, PHONE
 
 
@@ -97,6 +103,62 @@ def test_other_pages_are_refused(served, method, path, headers, status):
     assert response.status == status
     if status == 200:
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    connection.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows ends processes without a signal")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_no_photograph_is_left_behind(step_1, photographs, tmp_path, name):
+    process, line = started(step_1, TMPDIR=str(tmp_path))
+    try:
+        connection = HTTPConnection(re.search(r"127\.0\.0\.1:\d+", line)[0], timeout=60)
+        connection.request("POST", "/restore?factor=rain", (photographs / "cat.png").read_bytes())
+        assert b"restored.png" in connection.getresponse().read()
+        assert len(list(tmp_path.glob("restore_demo_*/1/*.png"))) == 2
+    finally:
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + getattr(signal, name), "")
+    assert list(tmp_path.glob("restore_demo_*")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"), [("/other", {}, 403), ("/restore", {"Content-Length": str(2**40)}, 413)]
+)
+def test_a_refusal_reaches_who_sends_a_large_file(served, path, headers, status):
+    connection = HTTPConnection(urlsplit(served).netloc, timeout=30)
+    connection.request("POST", path, bytes(2**25), headers)
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_the_page_refuses_a_file_that_the_server_would(visit, photographs):
+    tab = visit(DESKTOP)
+    assert tab.evaluate("document.forms[0].dataset.most") == str(2**29)
+    tab.evaluate("document.forms[0].dataset.most = 2 ** 10")
+    tab.locator("input[type=file]").set_input_files(photographs / "cat.png")
+    tab.locator(".said.error", has_text="cat.png is too large: choose a file of at most ").wait_for()
+    assert tab.get_by_role("button", name="Restore").is_disabled()
+
+
+def test_few_files_are_in_memory_at_a_time(served):
+    place = (HOST, urlsplit(served).port)
+    head = f"POST /restore HTTP/1.1\r\nHost: {HOST}:{place[1]}\r\nContent-Length: %d\r\n\r\n"
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(place, timeout=60)) for _ in range(UPLOADS + 1)]
+        for client in clients[:-1]:  # more than the system keeps: it has gone through once the server reads
+            client.sendall((head % (2**25 + 1)).encode() + bytes(2**25))
+        clients[-1].sendall((head % 5).encode() + b"words")
+        assert select.select([clients[-1]], [], [], 0.5)[0] == []
+        clients[0].close()
+        assert clients[-1].recv(2**10).startswith(b"HTTP/1.0 200")
+
+
+def test_messages_name_no_flags(served):
+    connection = HTTPConnection(urlsplit(served).netloc, timeout=30)
+    connection.request("POST", "/restore?factor=fog", b"")
+    said = json.load(connection.getresponse())["error"]
+    assert said.startswith("unknown factor fog: this network has ")
     connection.close()
 
 

@@ -94,6 +94,10 @@ def test_what_would_help_is_told(verb, words, told, trained, restore, tmp_path):
             " samples of a step, or make data.crop_size smaller",
         ),
         (
+            "[{steps: 1, samples_per_step: 9}, {steps: 3, crop_size: null, samples_per_step: null}]",
+            "for a batch of 4 crops of 16 pixels: make data.samples_per_step smaller, or make data.crop_size smaller",
+        ),
+        (
             "[{steps: 4, crop_size: 16}]",
             "of phase 0: make data.phases.0.crop_size smaller, or give more --trainer.accumulate_grad_batches",
         ),

@@ -57,6 +57,16 @@ def test_it_goes_on_to_the_same_end(old, restore):
         assert mine == pytest.approx(other, rel=1e-3)
 
 
+@pytest.mark.parametrize("old", ["drn"], indirect=True)
+def test_it_goes_on_by_the_name_that_its_task_has_now(old, restore):
+    config = old[0] / "config.yaml"
+    config.write_text(config.read_text().replace("tasks.SingleFactorTask", "tasks.ImageToImageTask"))
+    words = ("--trainer.max_steps", 3, "--trainer.accelerator", "cpu", "--trainer.precision", "32-true")
+    code, _, err = restore("fit", "--config", config, "--ckpt_path", "last", *words)
+    assert code == 0, err
+    assert "resuming with other settings" not in err
+
+
 def test_it_is_applied(old, restore):
     run, source = old
     Image.fromarray(astronaut()[:48, 100:148]).save("photo.png")

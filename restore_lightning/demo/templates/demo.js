@@ -7,6 +7,10 @@ let photo = null;
 
 const choose = (file) => {
   if (!file) return;
+  if (file.size > Number(form.dataset.most)) {
+    say(`${file.name} is too large: choose a file of at most ${Math.floor(form.dataset.most / 2 ** 20)} MiB`, true);
+    return;
+  }
   photo = file;
   one(".chosen").textContent = file.name;
   button.disabled = false;
