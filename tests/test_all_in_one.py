@@ -1,11 +1,9 @@
 """The configs of AIO-3, AIO-5 and CDD-11, and the commands of docs/all_in_one.md."""
 
 import json
-import os
 import re
-import shlex
 import subprocess
-import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +131,7 @@ def images(folder, *names):
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        seed = len(list(folder.rglob("*.png")))
+        seed = zlib.crc32(f"{folder.name}/{name}".encode())
         Image.fromarray(np.random.default_rng(seed).integers(0, 256, (72, 80, 3), np.uint8)).save(path)
 
 
@@ -209,32 +207,43 @@ def test_configs_run(name, setting, smaller, sets, packed, restore, tmp_path, mo
     assert Image.open(tmp_path / "out/0002_0.8_0.2.png").size == (80, 72)
 
 
+def calls(script, folder):
+    """The words of each call of `restore` in a script, as a shell makes them."""
+    note = 'restore() { printf "%s\\0" "$@" >> calls; printf "\\n" >> calls; }; wandb() { :; }\n'
+    subprocess.run(["bash", "-eu", "-c", note + script], cwd=folder, check=True, timeout=60)
+    return [line.rstrip("\0").split("\0") for line in (folder / "calls").read_text().splitlines()]
+
+
 def scripts():
-    """The page's commands, a script of each block."""
-    return re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    """The page's commands, a script of each block; the one at toy size, and the others."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (toy,) = [block for block in blocks if "TOY=" in block]
+    return toy, [block for block in blocks if block != toy]
 
 
 @pytest.mark.slow
-def test_the_page_at_toy_size(place, tmp_path):
+def test_the_page_at_toy_size(place, restore, tmp_path, monkeypatch):
     """Every command from `shards pack` to the table, with two steps in place of 120."""
-    (script,) = [each for each in scripts() if "TOY=" in each]
+    script, _ = scripts()
     assert script.count("max_steps 120 ") == 1
-    script = script.replace("max_steps 120 ", "max_steps 2 --trainer.logger false ")
+    made = calls(script.replace("max_steps 120 ", "max_steps 2 --trainer.logger false "), tmp_path)
+    assert [verb for verb, *_ in made[-2:]] == ["apply", "table"]
     (tmp_path / "AIO").symlink_to(place / "AIO")
-    command = tmp_path / "bin/restore"
-    command.parent.mkdir()
-    python = shlex.join([sys.executable, "-m", "restore_lightning"])
-    command.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
-    command.chmod(0o755)
-    environment = os.environ | {
-        "PATH": f"{command.parent}:{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join((str(PAGE.parents[1]), os.environ.get("PYTHONPATH", ""))),
-    }
-    done = subprocess.run(
-        ["bash", "-eu", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=570,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    for words in made:
+        code, out, err = restore(*words)
+        assert code == 0, (words, err)
     for name in ("NAFNet (factor unknown)", "PromptIR (factor unknown)", "R-MBN (factor unknown)"):
-        assert name in done.stdout
+        assert name in out
     assert (tmp_path / "restored/0002_0.8_0.2.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_commands_at_full_size_are_accepted(restore, tmp_path):
+    made = calls("\n".join(scripts()[1]), tmp_path)
+    assert {verb for verb, *_ in made} == {"fit", "test", "apply", "shards", "table"}
+    fits = [words for verb, *words in made if verb == "fit"]
+    assert len(fits) == 9
+    for words in fits:
+        code, _, err = restore("fit", *words, "--print_config")
+        assert code == 0, (words, err)
