@@ -78,8 +78,8 @@ def test_the_engine_accepts(name):
     assert sweep["metric"] == {"name": "val/psnr", "goal": "maximize"}
     assert f"--trainer.default_root_dir=runs/sweeps/{name}" in sweep["command"]
     expected = {"attention": 8, "connection_style": 3, "loss_weights": 12, "recurrent_order": 24}
-    expected |= {"aio3_equal_budget": 3, "output_hierarchy": 24, "recurrent_order_stage_1": 6, "recurrent_order_stage_2": 4}
-    expected |= {"output_hierarchy_stage_1": 13, "output_hierarchy_stage_2": 7}
+    expected |= {"output_hierarchy": 24, "recurrent_order_stage_1": 6, "recurrent_order_stage_2": 4}
+    expected |= {"aio3_equal_budget": 3, "output_hierarchy_stage_1": 13, "output_hierarchy_stage_2": 7}
     assert len({str(run.config) for run in proposed(sweep, 12 if name == "loss_weights" else 1000)}) == expected[name]
 
 
