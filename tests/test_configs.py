@@ -32,9 +32,10 @@ def instantiate(instantiated, tmp_path):
 
 
 SINGLE = {name for name in shipped() if name.startswith(("durn_", "drn_", "din_"))}
+ALL_IN_ONE = {name for name in shipped() if name.startswith(("aio", "cdd11"))}  # test_all_in_one.py
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped()) - SINGLE))
+@pytest.mark.parametrize("name", sorted(set(shipped()) - SINGLE - ALL_IN_ONE))
 def test_every_multi_branch_config(name, instantiate):
     cli = instantiate(name, "--trainer.logger", "false")
     for factor, resolved in cli.datamodule.resolved.items():

@@ -65,7 +65,7 @@ def candidates(name, key):
 
 def test_the_sweeps_are_these():
     assert set(SWEEPS) == {
-        *("attention", "connection_style", "loss_weights"),
+        *("attention", "connection_style", "loss_weights", "aio3_equal_budget"),
         *("recurrent_order", "recurrent_order_stage_1", "recurrent_order_stage_2"),
         *("output_hierarchy", "output_hierarchy_stage_1", "output_hierarchy_stage_2"),
     }
@@ -79,7 +79,7 @@ def test_the_engine_accepts(name):
     assert f"--trainer.default_root_dir=runs/sweeps/{name}" in sweep["command"]
     expected = {"attention": 8, "connection_style": 3, "loss_weights": 12, "recurrent_order": 24}
     expected |= {"output_hierarchy": 24, "recurrent_order_stage_1": 6, "recurrent_order_stage_2": 4}
-    expected |= {"output_hierarchy_stage_1": 13, "output_hierarchy_stage_2": 7}
+    expected |= {"aio3_equal_budget": 3, "output_hierarchy_stage_1": 13, "output_hierarchy_stage_2": 7}
     assert len({str(run.config) for run in proposed(sweep, 12 if name == "loss_weights" else 1000)}) == expected[name]
 
 
@@ -97,6 +97,9 @@ def test_the_command_accepts_every_run(name, restore, instantiated, monkeypatch,
         config = instantiated[-1].config["fit"]
         for key, parameter in run.config.items():
             value = parameter["value"]
+            if key == "model.network":
+                assert taken(config, key).class_path == f"restore_lightning.networks.{value}"
+                continue
             assert taken(config, key) == (yaml.safe_load(value) if isinstance(value, str) else value), key
         if "early_terminate" in SWEEPS[name]:
             validations = config.trainer.max_steps // config.trainer.val_check_interval
