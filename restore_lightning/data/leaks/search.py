@@ -197,7 +197,10 @@ class _Comparisons(Dataset[_Found]):
                 continue
             test = self.test[placement.image]
             other = _read_again(test)
-            agreement = other if isinstance(other, str) else _tried(test, partial(confirm, other, image, placement))
+            if isinstance(other, str):
+                problems.append(other)
+                continue
+            agreement = _tried(test, partial(confirm, other, image, placement))
             if isinstance(agreement, str):
                 problems.append(agreement)
             elif agreement is not None:
