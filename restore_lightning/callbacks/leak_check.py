@@ -1,15 +1,18 @@
 """Before training: whether images of the test sets that the config names are trained on."""
 
 import logging
+from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from restore_lightning.data.image_choice import EVERY_IMAGE, ImageChoice, image_choice
 from restore_lightning.data.leaks.exact import equal_images
 from restore_lightning.data.leaks.images import ImageEntry, images_of, shard_images
 from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sources.local_shards import TRAIN
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.files import user_path
+from restore_lightning.io.image_folders import find_images
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ def _training_images(data: RestorationData) -> list[ImageEntry]:
         if place.shards is not None:
             found = shard_images(place.shards, TRAIN)
         elif place.clean is not None:
-            found = images_of([place.clean], training=True).entries
+            found = _folder_images(place.clean, place.degraded, place.choice)
         entries |= {entry.name: entry for entry in found}
     return list(entries.values())
 
@@ -64,13 +67,26 @@ def _training_images(data: RestorationData) -> list[ImageEntry]:
 def _test_images(data: RestorationData) -> list[ImageEntry]:
     """The clean images of the sets that the user names; those of a set that is not there `restore test` refuses."""
     entries: dict[str, ImageEntry] = {}
-    for given in data.own_sets["test"].values():
+    for name, given in data.own_sets["test"].items():
         try:
             if given.shards is not None:
                 found = shard_images(data.locations.open_shards(user_path(given.shards)), given.split or "test")
             else:
-                found = images_of([user_path(str(given.clean))], training=False).entries
+                choice = image_choice(f"data.test_sets.{name}", given.image_list, given.counterpart)
+                degraded = None if given.degraded is None else user_path(given.degraded)
+                found = _folder_images(user_path(str(given.clean)), degraded, choice)
         except UserError:
             continue
         entries |= {entry.name: entry for entry in found}
     return list(entries.values())
+
+
+def _folder_images(clean: Path, degraded: Path | None, choice: ImageChoice) -> list[ImageEntry]:
+    """The clean images of a folder that are used."""
+    if choice == EVERY_IMAGE:
+        paths = [clean]
+    elif degraded is None:
+        paths = choice.of(clean, find_images(clean).images)
+    else:
+        paths = [file for _, _, file in choice.pairs(degraded, clean)]
+    return images_of(paths, training=True).entries

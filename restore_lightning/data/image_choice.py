@@ -64,12 +64,13 @@ class ImageChoice:
             elif named is None or path in named:
                 why = f"its name fits no {self.counterpart}" if wanted is None else f"no {wanted} in {clean}"
                 problems.append(f"{path} ({f'{len(found)} are called {wanted}' if len(found) > 1 else why})")
+        used = {_name(pair[2], clean) for pair in pairs}
+        unused = [found for name, found in sorted(by_name.items()) if name not in used]
         if named is not None:
             by_list = [pair for pair in pairs if pair[1] in named]
             pairs = by_list or [pair for pair in pairs if pair[2] in named]
-        else:
-            unused = by_name.keys() - {_name(pair[2], clean) for pair in pairs}
-            problems += [f"{by_name[name][0]} (none of {degraded} belongs to it)" for name in sorted(unused)]
+            unused = [found for found in unused if not named.isdisjoint(found)]
+        problems += [f"{found[0]} (none of {degraded} belongs to it)" for found in unused]
         if problems:
             raise UserError(f"{len(problems)} images have no counterpart: {shortened_list(problems, LISTED)}")
         return pairs
@@ -112,14 +113,14 @@ def image_choice(where: str, image_list: str | None, counterpart: Sequence[str] 
 
 
 def _named(image_list: Path, files: Mapping[Path, Sequence[Path]]) -> set[Path]:
-    paths: dict[str, Path] = {}
+    folders: list[dict[str, Path]] = []
     for folder, found in files.items():
         above = "/".join(folder.resolve().parts[1:][-FOLDERS_ABOVE:])
-        paths |= {f"{above}/{path.relative_to(folder).as_posix()}": path for path in found}
-    listed = listed_images(image_list, paths)
+        folders.append({f"{above}/{path.relative_to(folder).as_posix()}": path for path in found})
+    listed = listed_images(image_list, folders)
     if listed.problems:
         raise UserError(f"{len(listed.problems)} names do not fit: {shortened_list(listed.problems)}", exit_code=1)
-    return {paths[name] for name in listed.paths}
+    return {path for paths in folders for name, path in paths.items() if name in listed.paths}
 
 
 def _images(folder: Path) -> list[Path]:

@@ -149,10 +149,11 @@ class Locations:
 
 
 def fingerprint(place: Path) -> str:
-    """What a folder of images or shards (or a file) holds: names and sizes, for comparing and for people."""
+    """What a folder of images or shards holds (names and sizes), or a file, for comparing and for people."""
     if place.is_file():
-        files = [place]
-    elif (place / INDEX).is_file():
+        content = place.read_bytes()
+        return f"1 file of {len(content)} bytes with checksum {zlib.crc32(content):08x}"
+    if (place / INDEX).is_file():
         files = [place / INDEX, *(path for path in sorted(place.iterdir()) if SHARD.fullmatch(path.name))]
     else:
         files = find_images(place).images

@@ -12,8 +12,8 @@ from tests.conftest import CONF
 def said(photographs, tmp_path, restore):
     """What a run with a test set says of leaks."""
 
-    def fit(*words, clean=photographs):
-        sets = {"mine": {"clean": str(clean)}}
+    def fit(*words, clean=photographs, **given):
+        sets = {"mine": {"clean": str(clean), **given}}
         run = ("--config", CONF / "single.yaml", "--trainer.default_root_dir", tmp_path / "run")
         more = ("--data.root", photographs, "--data.test_sets", json.dumps(sets), *words)
         code, out, err = restore("fit", *run, *more)
@@ -32,6 +32,17 @@ def test_equal_images_are_named_once(said, photographs):
 
 def test_others_are_not(said, photos):
     assert said("--trainer.max_steps", 2, clean=photos) == []
+
+
+def test_only_listed_images_are_compared(said, photographs, tmp_path):
+    """Two lists divide a folder."""
+    for name in ("cat", "cup"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}.png\n")
+    factors = {"rain": {"clean": str(photographs), "image_list": str(tmp_path / "cat.txt")}}
+    more = ("--data.factors", json.dumps(factors), "--trainer.max_steps", 2)
+    (line,) = said(*more, image_list=str(tmp_path / "cat.txt"))
+    assert "1 test image is a training image" in line
+    assert said(*more, "--trainer.default_root_dir", tmp_path / "other", image_list=str(tmp_path / "cup.txt")) == []
 
 
 def test_what_the_time_does_not_allow_is_said(said, monkeypatch):

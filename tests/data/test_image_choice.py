@@ -87,6 +87,29 @@ def test_what_does_not_fit_is_named(hazy):
         pairs_of(hazy)
 
 
+@pytest.mark.parametrize("text", ["1.png\noriginal/3.png\n", "original/3.png\n", "part1/1_0.8_0.2.jpg\n3.png\n"])
+def test_a_listed_clean_image_without_a_degraded_one_is_named(text, hazy):
+    for path in hazy.glob("synthetic/*/3_*"):
+        path.unlink()
+    (hazy / "list.txt").write_text(text)
+    with pytest.raises(
+        UserError, match=r"1 images have no counterpart: \S*original/3.png \(none of \S*synthetic belongs"
+    ):
+        pairs_of(hazy, image_list=str(hazy / "list.txt"))
+
+
+def test_a_name_of_several_images_is_refused(hazy):
+    """As a frame's number in a folder of sequences."""
+    (hazy / "synthetic/part2/1_0.8_0.2.jpg").write_bytes((hazy / "synthetic/part2/1_1_0.2.jpg").read_bytes())
+    (hazy / "list.txt").write_text("2.png\n1_0.8_0.2.jpg\n")
+    with pytest.raises(UserError) as refused:
+        pairs_of(hazy, image_list=str(hazy / "list.txt"))
+    above = f"{hazy.parent.name}/{hazy.name}/synthetic"
+    assert str(refused.value).endswith(
+        f"line 2: 1_0.8_0.2.jpg may be {above}/part1/1_0.8_0.2.jpg, {above}/part2/1_0.8_0.2.jpg: give more of its path"
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from restore_lightning.data.config import EvaluationConfig, FactorConfig
+from restore_lightning.data.locations import fingerprint
 from restore_lightning.data.module import RestorationData
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.degradations import Noise
@@ -173,3 +174,12 @@ def test_per_factor_folders(folders):
     assert kinds == {"real": "FolderPairs", "noise": "SyntheticPairs", "jpeg": "SyntheticPairs"}
     for factor in factors:
         assert module.training_set[SampleIndex(factor, 0, 1, 1)]["clean"].shape == (3, 32, 32)
+
+
+def test_a_list_is_compared_by_what_it_names(tmp_path):
+    """Not by its size alone."""
+    places = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
+    for place, text in zip(places, ("1.png\n", "2.png\n", "1.png\n"), strict=True):
+        place.write_text(text)
+    first, other, same = map(fingerprint, places)
+    assert first == same != other

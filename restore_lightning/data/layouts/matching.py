@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -67,7 +68,7 @@ def match_folder(
     if given.ignore is not None:
         files = [path for path in files if re.fullmatch(given.ignore, _stem(path), re.IGNORECASE) is None]
     lists = _lists(given, root, others)
-    named = None if image_list is None else listed_images(image_list, files)
+    named = None if image_list is None else listed_images(image_list, _by_kind(given, files))
     above = [part.lower() for part in root.resolve().parts[-3:] if part.lower() in WORDS]
     matches, problems, unused = _match_files(given, files, lists, None if named is None else named.paths)
     unsaid = SPLITS.get(above[-1], above[-1]) if above else "train"
@@ -126,14 +127,23 @@ def _lists(given: Layout, root: Path, others: Sequence[Path]) -> dict[str, Path]
     return dict(fitting)
 
 
-def _listed(pattern: str, lists: Mapping[str, Path], paths: Sequence[str]) -> Listed:
-    """What the list of a part says of its images."""
+def _by_kind(given: Layout, files: Sequence[str]) -> list[list[str]]:
+    """Degraded files, clean ones, and each other one: what a name in a list may be one of each."""
+    kinds = [
+        {path for part in given.parts for path, _ in _files_of(getattr(part, kind), files, given.flat)}
+        for kind in (DEGRADED, CLEAN)
+    ]
+    return [*map(sorted, kinds), *([path] for path in files if not any(path in kind for kind in kinds))]
+
+
+def _listed(pattern: str, lists: Mapping[str, Path], folders: Sequence[Sequence[str]]) -> Listed:
+    """What the list of a part says of its images, the degraded and the clean ones."""
     if pattern not in lists:
         raise UserError(
-            f"there is no list {pattern}.txt, which says what {paths[0]} and others are for: give the folder that holds"
-            " it too"
+            f"there is no list {pattern}.txt, which says what {next(chain(*folders))} and others are for: give the"
+            " folder that holds it too"
         )
-    return listed_images(lists[pattern], paths)
+    return listed_images(lists[pattern], folders)
 
 
 def _match_files(
@@ -163,7 +173,7 @@ def _match_files(
         fitting.update(path for path, _ in (*degraded, *clean))
         chosen = [] if named is None else [named]
         if part.list is not None and (degraded or clean):
-            listed = _listed(part.list, lists, [path for path, _ in (*degraded, *clean)])
+            listed = _listed(part.list, lists, [[path for path, _ in kind] for kind in (degraded, clean)])
             problems += listed.problems
             chosen.append(listed.paths)
         by_clean = False

@@ -19,6 +19,10 @@ TOLERANCE = 1.0
 SCALE_TOLERANCE = 1.4
 """By what factor its blur may differ from what the others say."""
 
+MOST_PAIRS, MOST_TRIED = 4000, 500
+"""Of the pairs of patches of two images so many are looked at, and so many say where one image may lie: the least
+different ones. A pattern that repeats has any number of them, and where they lie takes memory of their product."""
+
 _TRANSPOSED = np.array([FREQUENCIES.index((j, i)) for i, j in FREQUENCIES])
 
 
@@ -107,11 +111,11 @@ class PatchIndex:
         """The images that share patches with an image of a size, and where they lie in it; the surest first."""
         found = []
         for turn in TURNS:
-            theirs, ours = self._alike(_hashes(turn.of_codes(features.codes)))
+            theirs, ours = self._alike(hashes := _hashes(turn.of_codes(features.codes)))
             places = turn.of_places(features.places, height, width)
             images = self.image[ours]
             for image in np.flatnonzero(np.bincount(images) >= LEAST_AGREEING).tolist():
-                mine = images == image
+                mine = _least_different(np.flatnonzero(images == image), hashes[theirs], self.hashes[ours])
                 placed = _placed(
                     self.places[ours[mine]],
                     self.scales[ours[mine]],
@@ -148,15 +152,23 @@ def _band(hashes: np.ndarray, band: int) -> np.ndarray:
     return (hashes >> np.uint64(BAND * band)) & np.uint64(2**BAND - 1)
 
 
+def _least_different(pairs: np.ndarray, theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
+    """At most `MOST_PAIRS` of the pairs, by their hashes; of equally different ones some from everywhere."""
+    shuffled = np.random.default_rng(0).permutation(pairs)
+    different = np.bitwise_count(theirs[shuffled] ^ ours[shuffled])
+    return shuffled[np.argsort(different, kind="stable")[:MOST_PAIRS]]
+
+
 def _placed(
     ours: np.ndarray, our_scales: np.ndarray, theirs: np.ndarray, their_scales: np.ndarray
 ) -> tuple[tuple[float, float], tuple[float, float], int] | None:
-    """Scale, offset and number of the most pairs of patches that agree; None: too few do."""
+    """Scale, offset and number of the most pairs of patches that agree, the surest first; None: too few do."""
     ratios = their_scales / our_scales
-    offsets = theirs - ratios[:, None] * ours
-    apart = theirs[None] - ratios[:, None, None] * ours[None] - offsets[:, None]  # (hypothesis, pair, x and y)
+    tried = ratios[:MOST_TRIED, None]
+    offsets = theirs[:MOST_TRIED] - tried * ours[:MOST_TRIED]
+    apart = theirs[None] - tried[..., None] * ours[None] - offsets[:, None]  # (hypothesis, pair, x and y)
     agree = np.hypot(*apart.transpose(2, 0, 1)) < 3 * TOLERANCE * their_scales
-    agree &= np.abs(np.log(ratios[None] / ratios[:, None])) < np.log(SCALE_TOLERANCE)
+    agree &= np.abs(np.log(ratios[None] / tried)) < np.log(SCALE_TOLERANCE)
     best = agree[agree.sum(axis=1).argmax()]
     for _ in range(3):
         if len(np.unique(ours[best], axis=0)) < LEAST_AGREEING:

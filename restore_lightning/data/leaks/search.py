@@ -1,9 +1,9 @@
 """Finds test images that are in the training data, whole or in part, as they are or changed."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,8 @@ SAME_SIZE = 0.01
 """By how much two images' scales may differ that are called of one size."""
 WHOLE = 0.97
 """Share of an image that is called all of it, where pixels differ."""
+
+Result = TypeVar("Result")
 
 
 class LeakPair(NamedTuple):
@@ -89,7 +91,7 @@ class Leaks(NamedTuple):
 
     Args:
         pairs: By name of the test image.
-        problems: Images that could not be read, and why.
+        problems: Images that could not be read or compared, and why.
         plain: Test images with too little structure to be known again when they were changed.
     """
 
@@ -103,6 +105,13 @@ class _Known(NamedTuple):
 
     digest: bytes
     features: Features
+
+
+class _Found(NamedTuple):
+    """The pairs that a training image is in, and what could not be read or compared."""
+
+    pairs: list[LeakPair]
+    problems: list[str]
 
 
 def find_leaks(train: Sequence[ImageEntry], test: Sequence[ImageEntry], workers: int = 0) -> Leaks:
@@ -124,10 +133,9 @@ def find_leaks(train: Sequence[ImageEntry], test: Sequence[ImageEntry], workers:
             known.append(found)
     pairs: list[LeakPair] = []
     for found in _done(_Comparisons(train, entries, known), workers, "training images"):
-        if isinstance(found, str):
-            problems.append(found)
-        else:
-            pairs += found
+        pairs += found.pairs
+        problems += found.problems
+    problems = list(dict.fromkeys(problems))
     plain = [entry.name for entry, one in zip(entries, known, strict=True) if len(one.features.scales) < LEAST_AGREEING]
     order = {entry.name: number for number, entry in enumerate(entries)}
     return Leaks(sorted(pairs, key=lambda pair: order[pair.test]), problems, plain)
@@ -152,12 +160,12 @@ class _Images(Dataset[_Known | str]):
         return len(self.entries)
 
     def __getitem__(self, number: int) -> _Known | str:
-        image = _read(self.entries[number])
-        return image if isinstance(image, str) else _Known(pixel_digest(image), features_of(_gray(image)))
+        entry = self.entries[number]
+        return _tried(entry, lambda: _known(entry.read()))
 
 
-class _Comparisons(Dataset[list[LeakPair] | str]):
-    """Item i is the pairs that training image i is in, or why it cannot be read."""
+class _Comparisons(Dataset[_Found]):
+    """Item i is what is found of training image i."""
 
     def __init__(self, train: Sequence[ImageEntry], test: Sequence[ImageEntry], known: Sequence[_Known]) -> None:
         self.train, self.test = train, test
@@ -169,44 +177,56 @@ class _Comparisons(Dataset[list[LeakPair] | str]):
     def __len__(self) -> int:
         return len(self.train)
 
-    def __getitem__(self, number: int) -> list[LeakPair] | str:
+    def __getitem__(self, number: int) -> _Found:
         entry = self.train[number]
-        image = _read(entry)
+        image = _tried(entry, entry.read)
         if isinstance(image, str):
-            return image
+            return _Found([], [image])
         height, width = image.shape[:2]
         whole = Confirmed(True, (1.0, 1.0), (0.0, 0.0, float(height), float(width)), 1.0, float("inf"), 1.0)
         found = {
             same: LeakPair(self.test[same].name, entry.name, Turn(), (height, width), (height, width), whole)
             for same in self.digests.get(pixel_digest(image), ())
         }
-        for placement in self.index.placements(features_of(_gray(image)), height, width):
+        problems: list[str] = []
+        placements = _tried(entry, lambda: self.index.placements(features_of(_gray(image)), height, width))
+        if isinstance(placements, str):
+            return _Found(list(found.values()), [placements])
+        for placement in placements:
             if placement.image in found:
                 continue
-            other = _read_again(self.test[placement.image])
-            agreement = confirm(other, image, placement)
-            if agreement is not None:
+            test = self.test[placement.image]
+            other = _read_again(test)
+            if isinstance(other, str):
+                problems.append(other)
+                continue
+            agreement = _tried(test, partial(confirm, other, image, placement))
+            if isinstance(agreement, str):
+                problems.append(agreement)
+            elif agreement is not None:
                 sizes = other.shape[:2], placement.turn.of(image).shape[:2]
-                found[placement.image] = LeakPair(
-                    self.test[placement.image].name, entry.name, placement.turn, *sizes, agreement
-                )
-        return list(found.values())
+                found[placement.image] = LeakPair(test.name, entry.name, placement.turn, *sizes, agreement)
+        return _Found(list(found.values()), problems)
 
 
 def _gray(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(image).convert("L"))
 
 
-@lru_cache(KEPT_IMAGES)
-def _read_again(entry: ImageEntry) -> np.ndarray:
-    return entry.read()
+def _known(image: np.ndarray) -> _Known:
+    return _Known(pixel_digest(image), features_of(_gray(image)))
 
 
-def _read(entry: ImageEntry) -> np.ndarray | str:
-    """An image, or why it cannot be read."""
+def _tried(entry: ImageEntry, done: Callable[[], Result]) -> Result | str:
+    """What is made of an image, or why it cannot be: one image's trouble does not lose what others showed."""
     try:
-        return entry.read()
+        return done()
     except UserError as error:
         return str(error)
     except MemoryError as error:
         return f"{entry.name} {too_large(error)}"
+
+
+@lru_cache(KEPT_IMAGES)
+def _read_again(entry: ImageEntry) -> np.ndarray | str:
+    return _tried(entry, entry.read)

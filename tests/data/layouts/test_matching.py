@@ -306,7 +306,7 @@ def test_a_list_of_images(text, expected, ots):
     ("text", "message"),
     [
         ("1.jpg\n4_0.8_0.04.jpg\n", "list.txt, line 2: there is no image 4_0.8_0.04.jpg"),
-        ("1_0.8_0.04.jpg fog\n", "list.txt, line 1: there is no image fog"),
+        ("1_0.8_0.04.jpg fog\n", "list.txt, line 1: there is no image 1_0.8_0.04.jpg fog"),
         ("5_0.8_0.04.jpg\n", "synthetic/part1/5_0.8_0.04.jpg has no clean image"),
         ("\n", "list.txt names no images"),
         (None, "list.txt cannot be read as a list of images: No such file"),

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from restore_lightning.data.leaks.features import features_of
 from restore_lightning.data.leaks.images import ImageEntry, images_of
 from restore_lightning.data.leaks.index import NAMES, TURNS, PatchIndex
 from restore_lightning.data.leaks.search import find_leaks
+from restore_lightning.errors import UserError
 from tests.data.leaks.conftest import jpeg, smaller
 
 FLIP, QUARTER = Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90
@@ -83,6 +85,37 @@ def test_images_without_structure_are_compared_as_wholes():
     leaks = find_leaks([entry("train", flat[9])], [entry("same", flat[9]), entry("other", flat[0])])
     assert [(pair.test, pair.kind) for pair in leaks.pairs] == [("same", "exact")]
     assert leaks.plain == ["same", "other"]
+
+
+def test_a_pattern_that_repeats():
+    """Each patch of one is like all patches of the other; what is compared of them is bounded."""
+    tile = gaussian_filter(np.random.default_rng(0).uniform(0, 255, (32, 32)), 2, mode="wrap")
+    tile = np.uint8(255 * (tile - tile.min()) / np.ptp(tile))
+    image = np.tile(tile, (16, 16))[..., None].repeat(3, 2)
+    (pair,) = find_leaks([entry("train", image)], [entry("test", image[5:405, 9:409])]).pairs
+    assert (pair.test, pair.kind) == ("test", "crop")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(UserError("b.png is gone"), "b.png is gone"), (MemoryError(), "b is too large for the memory that is free")],
+)
+def test_what_cannot_be_read_again_is_named(error, said, pictures):
+    """The others are still compared; an image is read a second time where it looks like a training image."""
+    array, reads = np.asarray(pictures["coffee"])[:200], []
+
+    def read():
+        reads.append(1)
+        if len(reads) > 1:
+            raise error
+        return array
+
+    train = [entry("c", pictures["coffee"]), entry("d", pictures["coffee"]), entry("a", pictures["astronaut"])]
+    test = [ImageEntry("b", read, lambda: array.shape[:2]), entry("a", pictures["astronaut"])]
+    leaks = find_leaks(train, test)
+    assert [(pair.test, pair.train) for pair in leaks.pairs] == [("a", "a")]
+    (problem,) = leaks.problems
+    assert problem.startswith(said)
 
 
 @pytest.mark.parametrize("turn", TURNS, ids=NAMES.values())
