@@ -37,7 +37,7 @@ from restore_lightning.cli import main as restore
 from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.cyclic_schedule import CyclicSchedule
 from restore_lightning.data.module import RestorationData
-from restore_lightning.data.sampler import ScheduledBatches
+from restore_lightning.data.sampler import PhaseBatches, ScheduledBatches
 from restore_lightning.data.training_set import collate
 
 WIDTH, HEIGHT, CROP, BATCH = 1280, 720, 256, 16
@@ -153,7 +153,7 @@ def figures(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     def loader(workers: int, way: str) -> DataLoader[Any]:
         common: dict[str, Any] = {"num_workers": workers, "worker_init_fn": one_core, "collate_fn": as_it_is}
         numbers = [range(number * BATCH, (number + 1) * BATCH) for number in range(options.batches)]
-        samples = ScheduledBatches(schedule, {"blur": BATCH}, lambda: 0, 20 * options.batches)
+        samples = ScheduledBatches(schedule, [PhaseBatches(0, {"blur": BATCH})], lambda: 0, 20 * options.batches)
         return DataLoader(ways[way], batch_sampler=numbers if way == "files" else samples, **common)
 
     found: dict[tuple[int, str], list[dict[str, float]]] = {}

@@ -49,7 +49,7 @@ class Spandrel(nn.Module):
 
     def __init__(self, file: str) -> None:
         super().__init__()
-        self._take(_tensors_of(Path(with_home(file))), file)
+        self.take(_tensors_of(Path(with_home(file))), file)
         self.check_rebuilt(file)
 
     @classmethod
@@ -64,10 +64,11 @@ class Spandrel(nn.Module):
         """
         network = cls.__new__(cls)
         nn.Module.__init__(network)
-        network._take({name.removeprefix(INNER): tensor for name, tensor in tensors.items()}, "the network")
+        network.take({name.removeprefix(INNER): tensor for name, tensor in tensors.items()}, "the network")
         return network
 
-    def _take(self, tensors: Mapping[str, Any], name: str) -> None:
+    def take(self, tensors: Mapping[str, Any], name: str) -> None:
+        """Become the network that tensors are of; `name` is what messages call it."""
         described = _described(tensors, name)
         self.model: nn.Module = described.model
         # Its own call takes no gradient; some networks take more than an image, or return several.

@@ -27,7 +27,7 @@ def test_fit_validate_test_predict(config, restore, tmp_path, monkeypatch):
     run = ("--config", config, "--trainer.default_root_dir", "run")
     code, out, err = restore("fit", *run)
     assert code == 0, err
-    for part in ("DRN: 319 parameters",) if config.stem == "single" else ("in-branch", "work per cycle"):
+    for part in ("DRN: 319 parameters",) if config.stem in ("single", "mixed") else ("in-branch", "work per cycle"):
         assert part in out
     assert {"last.ckpt", "best.ckpt"} == {path.name for path in Path("run/checkpoints").iterdir()}
     again = yaml.safe_load(Path("run/config.yaml").read_text())

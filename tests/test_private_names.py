@@ -19,6 +19,7 @@ ALLOWED = {
     ("runs/distributed.py", "_ddp_kwargs"): "Lightning makes the strategy; its arguments cannot be added in public",
     ("runs/exits.py", "_exit"): "public in spite of its name: nothing else leaves a process whose threads hang",
     ("networks/info.py", "_check"): "public in spite of its name: the way to tell torch.export what holds of a size",
+    ("community.py", "_call_fn"): "spandrel's public call takes no gradient, and these networks are trained further",
     ("commands/trainer.py", "_signal_connector"): "Lightning's handler of SIGTERM cannot be switched off in public",
 }
 """File and name -> why there is no public way."""

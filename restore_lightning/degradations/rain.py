@@ -68,6 +68,10 @@ class Rain(Degradation):
     angles: Sequence[float] = (110, 105, 100, 90, 85, 80, 70)
     blend: Blend = "screen"
 
+    def __str__(self) -> str:
+        """As checkpoints of earlier versions say it, which had no other blend."""
+        return repr(self).replace(", blend='screen'", "")
+
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Level, length (pixels), angle (degrees) and the seed of the noise."""
         return {
