@@ -11,6 +11,8 @@ from restore_lightning.io.images import Colour
 from restore_lightning.io.pixel_windows import Keep
 from restore_lightning.metrics import protocols
 
+PROTOCOL = "durn-y"
+"""How images are scored where nothing says it."""
 Augmentation = Literal["hflip", "vflip", "rot90", "seven"]
 BatchKind = Literal["one_factor", "mixed"]
 """Whether the samples of a batch have one factor, or are drawn from all."""
@@ -33,7 +35,8 @@ class FactorConfig:
             one of the seven flips and turns other than leaving it as it is, as the all-in-one networks are trained.
         degradation: What makes the degraded image; None: the degradation of the factor's name.
         protocol: How validation and test images are scored: a protocol, or a list of them. Of several the first is
-            logged, and the others stand beside it in tables and `scores.json`.
+            logged, and the others stand beside it in tables and `scores.json`. None: "durn-y", but images of
+            `restore mix` and of CDD-11 as their tables are.
         colour: "rgb"; "gray", or "y" (MATLAB's luma in 8 bits): all images are converted, and degraded after that.
         repeats: Minibatches in a row that have the same clean crops, degraded anew.
         shards: Tar shards (`restore shards pack`): a folder, or the URL of one, from which they are streamed. Pairs, or
@@ -54,7 +57,7 @@ class FactorConfig:
     crop_size: int | None = None
     augment: list[Augmentation] = field(default_factory=lambda: ["hflip"])
     degradation: Degradation | None = None
-    protocol: list[str] | str = "durn-y"
+    protocol: list[str] | str | None = None
     colour: Colour = "rgb"
     repeats: int = 1
     shards: str | None = None
@@ -193,7 +196,7 @@ def resolve_factor(factor: str, data: FactorConfig, crop_size: int) -> ResolvedF
         raise UserError(f"{key} {crop}: give at least 1 pixel")
     if "seven" in data.augment and len(data.augment) > 1:
         raise UserError(f"{where}.augment {data.augment}: seven holds all flips and turns, give it alone")
-    protocols(data.protocol)
+    protocols(PROTOCOL if data.protocol is None else data.protocol)
     degradation = data.degradation
     if degradation is None and data.degraded is None and factor in DEGRADATIONS:
         degradation = DEGRADATIONS[factor]()

@@ -1,6 +1,6 @@
 """What `restore mix` makes of clean images: paper 2's mixed-degradation set, or an eleven-fold one as CDD-11."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -26,6 +26,7 @@ class Recipe:
         training: Version of a training image -> its factors; None: those that the mixture draws.
         test: The same of a test image.
         test_share: Of the published set's images.
+        protocol: How the set is scored where it was published.
         stand_in_depth: Whether images without depth get a stand-in.
     """
 
@@ -34,6 +35,7 @@ class Recipe:
     training: Mapping[str, tuple[str, ...] | None]
     test: Mapping[str, tuple[str, ...] | None]
     test_share: float
+    protocol: str
     stand_in_depth: bool = False
 
 
@@ -49,6 +51,7 @@ RECIPES = {
         _drawn_last(TRAINING_SETS),
         _drawn_last(TEST_SETS),
         492 / 8970,
+        "mbn-rgb",
     ),
     "cdd11": Recipe(
         "eleven degradations (as CDD-11, Guo et al. 2024; masks of rain and snow of our own)",
@@ -56,7 +59,19 @@ RECIPES = {
         _ELEVEN,
         _ELEVEN,
         200 / 1383,
+        "aio-rgb",
         stand_in_depth=True,
     ),
 }
 """By name."""
+
+
+def published_protocol(versions: Iterable[str]) -> str | None:
+    """How images of these versions are scored where such a set was published; None: of no such set, or of either.
+
+    >>> published_protocol(["rain", "rain+blur"]), published_protocol(["low", "haze"]), published_protocol(["haze"])
+    ('mbn-rgb', 'aio-rgb', None)
+    """
+    named = set(versions)
+    found = [recipe.protocol for recipe in RECIPES.values() if named <= {*recipe.training, *recipe.test}]
+    return found[0] if len(found) == 1 else None

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from restore_lightning.data.config import EvaluationConfig, ResolvedFactor, factors_of
+from restore_lightning.data.config import PROTOCOL, EvaluationConfig, ResolvedFactor, factors_of
 from restore_lightning.data.evaluation_set import (
     EvaluationSet,
     SetInfo,
@@ -18,6 +18,7 @@ from restore_lightning.data.evaluation_set import (
 )
 from restore_lightning.data.image_choice import image_choice
 from restore_lightning.data.locations import Locations
+from restore_lightning.data.mixing_recipes import published_protocol
 from restore_lightning.data.shards.reader import DEGRADED, ShardSet
 from restore_lightning.data.sources.bundled import BUNDLED
 from restore_lightning.data.sources.folders import match_pairs
@@ -28,8 +29,8 @@ from restore_lightning.metrics import protocols
 
 log = logging.getLogger(__name__)
 
-MIXED_PROTOCOL = "mbn-rgb"
-"""How paper 2 scores its mixed data set (table 4)."""
+PUBLISHED = {"cdd11": "CDD-11"}
+"""Layouts of several versions -> what tables put before a version's name; `restore mix` makes images of our own."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,17 @@ class ScoredSets:
         factor = given.factor or next(iter(self.resolved))
         if factor not in self.resolved or (given.factor is None and len(self.resolved) > 1):
             raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.resolved)})")
-        info = self._info(factor, name, given)
         if given.shards is not None:
             shards, split = self.locations.open_shards(user_path(given.shards)), given.split or self.split
             if split not in shards.splits:
                 raise UserError(
                     f"{where}.split {split}: {given.shards} has {', '.join(shards.splits)}; give one of them"
                 )
+            info = self._info(factor, name, given, published_protocol(shards.versions(split)))
             if given.noise is not None:
                 return noisy_set(info, given.noise, shard_entries(shards, split), f"shards {shards.folder}, {split}")
             return self._of_shards(info, shards, split)
+        info = self._info(factor, name, given)
         assert given.clean is not None
         clean, choice = user_path(given.clean), image_choice(where, given.image_list, given.counterpart)
         if given.degraded is not None:
@@ -96,26 +98,37 @@ class ScoredSets:
         log.info("%s images: %s", self.split, self.locations.root)
         if self.split == "val":
             versions = [version for version in versions if version in self.resolved]
-        sets = [
-            shard_evaluation_set(
-                SetInfo(version, version, (MIXED_PROTOCOL,), self.crop_size), shards, self.split, version
-            )
-            for version in versions
-        ]
+        protocol = published_protocol(shards.versions(self.split))
+        prefix = PUBLISHED.get(shards.index.about.get("layout", "")) if self.split == "test" else None
+        sets = []
+        for version in versions:
+            info = self._of_version(version, f"{prefix} {version}" if prefix else version, protocol)
+            sets.append(shard_evaluation_set(info, shards, self.split, version))
         known = {name for factor, each in self.resolved.items() for name in factors_of(factor, each.degradation)}
         left_out = [scored.name for scored in sets if not known.issuperset(scored.factors)]
         if left_out:
             log.warning("not scored, data.factors lacks some of their factors: %s", ", ".join(left_out))
         return [scored for scored in sets if scored.name not in left_out]
 
+    def _of_version(self, version: str, name: str, protocol: str | None) -> SetInfo:
+        """How a version is scored: as the factor of its name says, or the only one, else as it was published."""
+        only = next(iter(self.resolved)) if len(self.resolved) == 1 else None
+        factor = version if version in self.resolved else only
+        if factor is None:
+            return SetInfo(name, version, (protocol or PROTOCOL,), self.crop_size)
+        return replace(self._info(factor, name, default=protocol), factor=version)
+
     def _of_factor(self, factor: str) -> list[EvaluationSet]:
         """A factor's sets: of its shards, else of the split's folder in `data.root`, else bundled photographs."""
-        info, shards = self._info(factor), self.locations.of(factor).shards
+        shards = self.locations.of(factor).shards
         splits = [] if shards is None else [name for name in shards.splits if name.split("_")[0] == self.split]
         if shards is not None and splits:
             log.info("%s: %s images of %s", factor, ", ".join(splits), shards.folder)
-            named = {split: replace(info, name=split.replace(self.split, factor, 1)) for split in splits}
-            return [self._of_shards(each, shards, split) for split, each in named.items()]
+            sets = []
+            for split in splits:
+                name, protocol = split.replace(self.split, factor, 1), published_protocol(shards.versions(split))
+                sets.append(self._of_shards(self._info(factor, name, default=protocol), shards, split))
+            return sets
         degradation = self.resolved[factor].degradation
         if degradation is None:
             raise UserError(
@@ -127,7 +140,7 @@ class ScoredSets:
         where = BUNDLED if folder is None else str(folder)
         log.info("%s: %s images: %s", factor, self.split, where)
         entries = bundled_entries(self.split, degradation) if folder is None else folder_entries(folder)
-        return [degraded_set(info, degradation, entries, where)]
+        return [degraded_set(self._info(factor), degradation, entries, where)]
 
     def _of_shards(self, info: SetInfo, shards: ShardSet, split: str) -> EvaluationSet:
         """A split's degraded images, or its clean ones, degraded on the fly."""
@@ -138,10 +151,16 @@ class ScoredSets:
         assert degradation is not None
         return degraded_set(info, degradation, shard_entries(shards, split), f"shards {shards.folder}, split {split}")
 
-    def _info(self, factor: str, name: str | None = None, given: EvaluationConfig | None = None) -> SetInfo:
+    def _info(
+        self,
+        factor: str,
+        name: str | None = None,
+        given: EvaluationConfig | None = None,
+        default: str | None = None,
+    ) -> SetInfo:
         given = given or EvaluationConfig()
-        said = self.locations.factors[factor].protocol if given.protocol is None else given.protocol
-        scored_by = tuple(one.name for one in protocols(said))
+        said = given.protocol if given.protocol is not None else self.locations.factors[factor].protocol
+        scored_by = tuple(one.name for one in protocols(said if said is not None else default or PROTOCOL))
         return SetInfo(
             name or factor, factor, scored_by, self.crop_size, self.resolved[factor].colour, given.multiple, given.keep
         )

@@ -6,7 +6,14 @@ from functools import partial
 from restore_lightning.degradations.base import Degradation
 from restore_lightning.degradations.blur import Blur, motion_blur, motion_kernel
 from restore_lightning.degradations.downscale import Downscale
-from restore_lightning.degradations.haze import Haze, RelativeHaze, haze, stand_in_depth, transmission
+from restore_lightning.degradations.haze import (
+    STAND_IN_RANGE,
+    Haze,
+    RelativeHaze,
+    haze,
+    stand_in_depth,
+    transmission,
+)
 from restore_lightning.degradations.jpeg import Jpeg, jpeg, jpeg_bytes
 from restore_lightning.degradations.low_light import LowLight, illumination, low_light
 from restore_lightning.degradations.mixture import CDD11, Mixture, cdd11
@@ -34,6 +41,7 @@ DEGRADATIONS: dict[str, Callable[[], Degradation]] = {
 __all__ = [
     "CDD11",
     "DEGRADATIONS",
+    "STAND_IN_RANGE",
     "Blur",
     "Degradation",
     "Downscale",

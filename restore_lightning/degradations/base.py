@@ -51,7 +51,8 @@ class Degradation(ABC):
         Args:
             image: (3, H, W) in [0, 1], or (1, H, W) if gray.
             depth: (H, W) in metres, where the factor needs it.
-            parameters: From `draw`.
+            parameters: From `draw`. A factor that needs depth takes `depth_range` too, the nearest and the farthest
+                depth of the whole image, where this is a crop of one.
 
         Returns:
             (3, H/scale, W/scale) or (1, ...) in [0, 1], not quantised.

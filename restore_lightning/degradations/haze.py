@@ -15,6 +15,8 @@ from restore_lightning.seeding import generator
 
 FARTHEST = 10.0
 """Depth of the farthest point of procedural scenes and stand-ins, in metres."""
+STAND_IN_RANGE = (1.0, FARTHEST)
+"""Depths of a stand-in's nearest and farthest points, in metres."""
 FARTHEST_HAZE, SMOOTHED = 0.7, 22
 """CDD-11's largest relative distance, and the side of the square that it is smoothed over (pixels)."""
 
@@ -51,7 +53,8 @@ def stand_in_depth(height: int, width: int, seed: int) -> Tensor:
     bumps = functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)[0, 0]
     depth = slope + 0.25 * bumps
     depth = (depth - depth.min()) / (depth.max() - depth.min()).clamp_min(1e-6)
-    return 1 + (FARTHEST - 1) * depth
+    nearest, farthest = STAND_IN_RANGE
+    return nearest + (farthest - nearest) * depth
 
 
 @dataclass(frozen=True)
@@ -75,19 +78,20 @@ class Haze(Degradation):
         """Airlight and scattering coefficient."""
         return {"airlight": float(rng.choice(self.airlights)), "beta": float(rng.choice(self.betas))}
 
-    def apply(self, image: Tensor, depth: Tensor | None, **parameters: Any) -> Tensor:
-        """See `haze`."""
+    def apply(self, image: Tensor, depth: Tensor | None, depth_range: object = None, **parameters: Any) -> Tensor:
+        """See `haze`; metres are the same in a crop, whatever the whole image's range."""
         assert depth is not None
         return haze(image, depth, **parameters)
 
 
-def relative_distance(depth: Tensor) -> Tensor:
+def relative_distance(depth: Tensor, depth_range: tuple[float, float] | None = None) -> Tensor:
     """How far away pixels are between the nearest (0) and the farthest (1), smoothed and at most `FARTHEST_HAZE`.
 
     Args:
         depth: (H, W) in any unit.
+        depth_range: Of the nearest and the farthest pixel of the image that this is a crop of; None: it is whole.
     """
-    nearest, farthest = depth.amin(), depth.amax()
+    nearest, farthest = depth.aminmax() if depth_range is None else depth.new_tensor(depth_range)
     distance = (depth - nearest) / (farthest - nearest).clamp_min(1e-6)
     return box_mean(distance[None], SMOOTHED)[0].clamp(0, FARTHEST_HAZE)
 
@@ -113,7 +117,18 @@ class RelativeHaze(Degradation):
         """Airlight and scattering coefficient."""
         return {"airlight": float(rng.uniform(*self.airlights)), "beta": float(rng.uniform(*self.betas))}
 
-    def apply(self, image: Tensor, depth: Tensor | None, **parameters: Any) -> Tensor:
-        """See `haze`."""
+    @property
+    def margin(self) -> int:
+        """Distances are smoothed."""
+        return SMOOTHED // 2
+
+    def apply(
+        self,
+        image: Tensor,
+        depth: Tensor | None,
+        depth_range: tuple[float, float] | None = None,
+        **parameters: Any,
+    ) -> Tensor:
+        """See `haze` and `relative_distance`."""
         assert depth is not None
-        return haze(image, relative_distance(depth), **parameters)
+        return haze(image, relative_distance(depth, depth_range), **parameters)

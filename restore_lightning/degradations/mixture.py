@@ -97,9 +97,16 @@ class Mixture(Degradation):
         """The parameters of given factors, in the order in which they are applied."""
         return {name: factor.draw(rng) for name, factor in self.factors.items() if name in chosen}
 
-    def apply(self, image: Tensor, depth: Tensor | None, **parameters: Any) -> Tensor:
+    def apply(
+        self,
+        image: Tensor,
+        depth: Tensor | None,
+        depth_range: tuple[float, float] | None = None,
+        **parameters: Any,
+    ) -> Tensor:
         """The factors of `parameters`, one after the other."""
         for name, factor in self.factors.items():
             if name in parameters:
-                image = factor.apply(image, depth, **parameters[name])
+                of_whole = {"depth_range": depth_range} if factor.needs_depth else {}
+                image = factor.apply(image, depth, **of_whole, **parameters[name])
         return image.clamp(0, 1)

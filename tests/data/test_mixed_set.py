@@ -162,6 +162,7 @@ def test_training_crops_come_from_the_set(written):
     assert [s.name for s in data.val_sets] == ["rain", "mixed"]
     data.setup("test")
     assert [s.name for s in data.test_sets] == list(TEST_SETS)
+    assert {s.protocols for s in data.test_sets} == {("mbn-rgb",)}
     scored = data.test_sets[10][1]
     assert (scored["set"], scored["factors"]) == ("rain+blur+haze", ("haze", "rain", "blur"))
 
@@ -416,6 +417,19 @@ def test_a_run_on_the_eleven_sets(eleven):
     assert pair.factors == ("low", "rain", "haze")
     data.setup("test")
     assert [scored.name for scored in data.test_sets] == list(CDD11)
+    assert {scored.protocols for scored in data.test_sets} == {("aio-rgb",)}
+
+
+def test_a_version_is_scored_as_its_factor_says(eleven):
+    factors = {name: FactorConfig() for name in ("low", "haze", "low_haze")}
+    factors["low"] = FactorConfig(protocol=["moce-rgb", "durn-y"], colour="gray")
+    data = RestorationData(factors, root=str(eleven))
+    data.setup("test")
+    low, haze, mixed = data.test_sets
+    assert [scored.name for scored in data.test_sets] == ["low", "haze", "low_haze"]
+    assert low.protocols == ("moce-rgb", "durn-y")
+    assert haze.protocols == mixed.protocols == ("aio-rgb",)
+    assert [scored[0]["clean"].shape[0] for scored in (low, haze)] == [1, 3]
 
 
 def test_the_eleven_on_the_fly(photos):

@@ -18,10 +18,14 @@ class CleanImage(NamedTuple):
     Args:
         image: (3, H, W) uint8.
         depth: (H, W) float32 in metres, or None where it is not known.
+        corner: (top, left) in the whole image, in pixels.
+        cut_from: (height, width) of the whole image; None: it is the whole one.
     """
 
     image: Tensor
     depth: Tensor | None
+    corner: tuple[int, int] = (0, 0)
+    cut_from: tuple[int, int] | None = None
 
     @classmethod
     def of_arrays(cls, image: np.ndarray, depth: np.ndarray | None = None) -> "CleanImage":
@@ -30,7 +34,20 @@ class CleanImage(NamedTuple):
 
     def cut(self, window: Window) -> "CleanImage":
         """A part of it."""
-        return CleanImage(window.cut(self.image), None if self.depth is None else window.cut(self.depth))
+        top, left = self.corner
+        depth = None if self.depth is None else window.cut(self.depth)
+        return CleanImage(window.cut(self.image), depth, (top + window.top, left + window.left), self.whole_size)
+
+    @property
+    def window(self) -> Window:
+        """Its place in the whole image."""
+        return Window(*self.corner, *self.image.shape[1:])
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """(height, width) of the whole image."""
+        height, width = self.image.shape[1:]
+        return self.cut_from or (height, width)
 
     def multiple_of(self, pixels: int, keep: Keep = "top-left") -> "CleanImage":
         """Cut to sides that are multiples of so many pixels, see `whole_multiple`.
@@ -42,7 +59,7 @@ class CleanImage(NamedTuple):
 
     def in_colour(self, colour: Colour) -> "CleanImage":
         """With all colours, or in gray."""
-        return CleanImage(in_colour(self.image, colour), self.depth)
+        return self._replace(image=in_colour(self.image, colour))
 
 
 class Pair(NamedTuple):

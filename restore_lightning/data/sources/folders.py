@@ -134,7 +134,7 @@ class CleanFolder:
         """See `CleanSource`; photographs have no depth."""
         image = read_photograph(self.paths[shuffled_index(number, len(self.paths), seed)])
         outer, inner = random_window(image.shape[1:], size, number, seed).with_margin(margin, *image.shape[1:])
-        return CleanImage(outer.cut(image), None), inner
+        return CleanImage(image, None).cut(outer), inner
 
 
 def read_photograph(path: Path) -> Tensor:

@@ -127,7 +127,7 @@ class CleanShards:
         row = int(self.rows[shuffled_index(number, len(self.rows), seed)])
         height, width = self.shards.size(row)
         outer, inner = random_window((height, width), size, number, seed).with_margin(margin, height, width)
-        return CleanImage(self.shards.read(row, outer), None), inner
+        return CleanImage(self.shards.read(row, outer), None, (outer.top, outer.left), (height, width)), inner
 
 
 def check_shard_sizes(shards: ShardSet, rows: np.ndarray, smallest: int) -> None:

@@ -188,7 +188,7 @@ class CleanStream:
         """See `CleanSource`; which image it is depends on what was drawn before."""
         image = _image(self.stream.next(number, seed)[f"{CLEAN}.npy"])
         outer, inner = random_window(image.shape[1:], size, number, seed).with_margin(margin, *image.shape[1:])
-        return CleanImage(outer.cut(image), None), inner
+        return CleanImage(image, None).cut(outer), inner
 
 
 def without_number(name: str) -> str:

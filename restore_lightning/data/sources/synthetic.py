@@ -3,7 +3,7 @@
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import CleanImage, CleanSource, Pair
-from restore_lightning.degradations import Degradation, Mixture, stand_in_depth
+from restore_lightning.degradations import STAND_IN_RANGE, Degradation, Mixture, stand_in_depth
 from restore_lightning.io.images import to_float, to_uint8
 from restore_lightning.io.pixel_windows import Window
 from restore_lightning.seeding import derive, generator
@@ -39,7 +39,8 @@ class SyntheticPairs:
 def degrade(clean: CleanImage, factor: str, degradation: Degradation, seed: int) -> Pair:
     """A clean image beside its degraded version as an 8-bit file would hold it, unless the degradation says otherwise.
 
-    A photograph without depth gets a stand-in where the degradation needs one. Where the resolution is lowered, the
+    A photograph without depth gets a stand-in where the degradation needs one, and a crop its part of the whole
+    photograph's: haze is as deep in training as where whole images are scored. Where the resolution is lowered, the
     clean image is cut to a multiple of the scale.
 
     Args:
@@ -49,10 +50,10 @@ def degrade(clean: CleanImage, factor: str, degradation: Degradation, seed: int)
         seed: Of the degradation's parameters.
     """
     clean = clean.multiple_of(degradation.scale)
-    depth = clean.depth
+    depth, of_whole = clean.depth, {}
     if depth is None and degradation.needs_depth:
-        depth = stand_in_depth(clean.image.shape[1], clean.image.shape[2], seed)
+        depth, of_whole = clean.window.cut(stand_in_depth(*clean.whole_size, seed)), {"depth_range": STAND_IN_RANGE}
     parameters = degradation.draw(generator(seed))
-    degraded = degradation.apply(to_float(clean.image), depth, **parameters)
+    degraded = degradation.apply(to_float(clean.image), depth, **of_whole, **parameters)
     degraded = to_uint8(degraded) if degradation.quantised else degraded
     return Pair(degraded, clean.image, tuple(parameters) if isinstance(degradation, Mixture) else (factor,))

@@ -9,10 +9,13 @@ import torch
 from PIL import Image
 from skimage import data
 
+from restore_lightning.data.config import FactorConfig
 from restore_lightning.data.layouts.layout import layout
 from restore_lightning.data.layouts.matching import match_folder
+from restore_lightning.data.module import RestorationData
 from restore_lightning.data.shards.reader import ShardSet
 from restore_lightning.errors import UserError
+from restore_lightning.paper_tables.printed import known_set, table
 from tests.data.layouts.trees import LISTS, TREES, gray, grow, packed, save
 
 
@@ -272,6 +275,11 @@ def test_named_versions_are_sets_of_their_own(restore, tmp_path):
     assert sorted(shards.versions("train")) == ["low", "low_haze_rain"]
     (row,) = shards.rows("train", "low_haze_rain").tolist()
     assert shards.factors(row) == ("low", "haze", "rain")
+    data = RestorationData({"haze": FactorConfig(), "snow": FactorConfig()}, root=str(tmp_path / "out"))
+    data.setup("test")
+    (scored,) = data.test_sets
+    assert (scored.name, scored.factor, scored.protocols) == ("CDD-11 haze_snow", "haze_snow", ("aio-rgb",))
+    assert known_set(scored.name) in table("cdd-11").sets
     (tmp_path / "root/CDD-11_train/low/000001.png").write_text("no image")
     samples, *_ = match_folder(layout("cdd11"), tmp_path / "root")
     assert [sample.versions for sample in samples] == [("low_haze_rain",), ("haze_snow",)]
