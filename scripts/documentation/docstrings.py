@@ -8,13 +8,8 @@ from griffe import Class, Extension, Object
 def fenced(text: str) -> str:
     r"""Put a fence around each doctest that stands outside of an `Examples:` section.
 
-    >>> print(fenced("Adds.\n\n>>> 1 + 1\n2"))
-    Adds.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
+    >>> fenced("Adds.\n\n>>> 1 + 1\n2").splitlines()
+    ['Adds.', '', '```pycon', '>>> 1 + 1', '2', '```']
     """
     lines: list[str] = []
     inside = False
