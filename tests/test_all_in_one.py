@@ -38,7 +38,7 @@ def instantiate(instantiated, tmp_path):
 
 
 def steps(samples):
-    """Of an epoch on the authors' four GPUs, in equal parts without a last batch of 8 that is not full."""
+    """Of an epoch on the authors' four GPUs, of equal parts, without a last batch of 8 that is not full."""
     return -(-samples // 4) // 8
 
 
