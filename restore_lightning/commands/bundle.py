@@ -91,7 +91,8 @@ def run(words: list[str]) -> int:
         print(f"scores: none in the card, {note}; give --scores FILE")
     if not config["licence"]:
         print("licence: not stated; give --licence NAME before others are to use it")
-    print(f"written: {options.folder}; next: restore apply {options.folder} PHOTO --output DIR")
+    told = f" --factor {config['factors'][0]}" if config.get("told") and len(config["factors"]) > 1 else ""
+    print(f"written: {options.folder}; next: restore apply {options.folder} PHOTO{told} --output DIR")
     return 0
 
 

@@ -76,7 +76,9 @@ def run(words: list[str]) -> int:
             service = RestorationService(trained, order_of, Path(folder), options.device, options.tile)
         except ValueError as error:
             raise UserError(f"--{error}") from error
-        with DemoServer(options.port, service, render_page(network, weights, factors, order)) as server:
+        with DemoServer(
+            options.port, service, render_page(network, weights, factors, order, own is not None)
+        ) as server:
             print(f"{network}, {weights}: open {server.address} (Ctrl-C ends it)", flush=True)
             server.serve_forever()
     return 0

@@ -34,7 +34,9 @@ PARTING = 10.0
 """Seconds for which what a refused client still sends is read: closed before, it would not see the answer."""
 
 
-def render_page(network: str, weights: str, factors: Sequence[str], order: Sequence[str] | None) -> tuple[str, str]:
+def render_page(
+    network: str, weights: str, factors: Sequence[str], order: Sequence[str], fine_tuned: bool
+) -> tuple[str, str]:
     """The page's HTML and its Content-Security-Policy, by which it can ask nobody but this server.
 
     Args:
@@ -42,6 +44,7 @@ def render_page(network: str, weights: str, factors: Sequence[str], order: Seque
         weights: Their name.
         factors: That can be chosen.
         order: In which all are removed where the degradation is not known.
+        fine_tuned: Whether the networks were trained for that; else it is offered, and a factor is chosen at first.
     """
     loader = PackageLoader("restore_lightning.demo")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -53,8 +56,8 @@ def render_page(network: str, weights: str, factors: Sequence[str], order: Seque
         f" script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     page = environment.get_template("demo.html").render(
-        network=network, weights=weights, factors=factors, order=order, most=MOST_BYTES, script=script,
-        style=reports + style,
+        network=network, weights=weights, factors=factors, order=order, fine_tuned=fine_tuned, most=MOST_BYTES,
+        script=script, style=reports + style,
     )  # fmt: skip
     return page, policy
 

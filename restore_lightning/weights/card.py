@@ -37,6 +37,7 @@ def card_text(config: Mapping[str, Any]) -> str:
         "tags": ["image-restoration", *sorted({part.strip() for one in config["factors"] for part in one.split(",")})],
         "metrics": ["psnr", "ssim"],
     }
+    chosen = f" --factor {config['factors'][0]}" if config.get("told") and len(config["factors"]) > 1 else ""
     told = "It is told which." if config.get("told") else "" if config.get("order") else "It is told nothing."
     order = f"It removes {', '.join(config['order'])} in this order, told nothing." if config.get("order") else ""
     parts = [
@@ -45,7 +46,7 @@ def card_text(config: Mapping[str, Any]) -> str:
             filter(None, [f"A network of {config['parameters']:,} parameters that removes {removes}.", told, order])
         ),
         "It takes and gives images in [0, 1], with channels in the order"
-        f" {str(config['colour']).upper()}.\n\n```bash\nrestore apply FOLDER PHOTO --output restored\n```",
+        f" {str(config['colour']).upper()}.\n\n```bash\nrestore apply FOLDER PHOTO{chosen} --output restored\n```",
         f"## Trained on\n\n{_trained_on(config)}",
         f"## Scores\n\n{_scores(config.get('scores') or [])}",
         f"## Files\n\n`model.safetensors`, {config['bytes']:,} bytes, sha256 `{config['sha256']}`.\n"

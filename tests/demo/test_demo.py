@@ -73,6 +73,8 @@ def test_what_cannot_be_restored_is_said_and_the_server_lives(visit, photographs
         (text, "jpeg, haze, blur, rain", "<b>notes.png cannot be read as an image: it is no image"),
         (photographs / "cat.png", "rain, fog", "order [rain, fog]: unknown: fog; missing: "),
     )
+    assert tab.get_by_role("radio", name="rain").is_checked()  # a network that is told, and was not trained for all
+    tab.get_by_role("radio", name="unknown").check()
     for photo, order, said in wrong:
         tab.locator(".order input").fill(order)
         tab.locator("input[type=file]").set_input_files(photo)
