@@ -279,7 +279,7 @@ WRONG = {
     ),
     "test before fit": (("test", "--config", TINY), "test needs a trained network"),
     "a checkpoint that is not there": (("fit", "--config", TINY, "--ckpt_path", "no.ckpt"), "no.ckpt: no such file"),
-    "no config at all": (("fit",), r"fit needs a model and data: give --config FILE, or a shipped one \(din_blur.yaml"),
+    "no config at all": (("fit",), r"fit needs a model and data: give --config FILE, or a shipped one \(aio3_mbn.yaml"),
 }
 
 
