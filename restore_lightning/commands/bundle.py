@@ -10,6 +10,7 @@ from restore_lightning.errors import UserError
 from restore_lightning.io.files import user_path, with_home
 from restore_lightning.weights import Weights, find_weights, write_bundle
 from restore_lightning.weights.bundle import MODEL, SHA256, check_bundle_place
+from restore_lightning.weights.card import factor_flag
 from restore_lightning.weights.sources import KINDS
 
 PLACES = frozenset(("root", "folders"))
@@ -91,8 +92,7 @@ def run(words: list[str]) -> int:
         print(f"scores: none in the card, {note}; give --scores FILE")
     if not config["licence"]:
         print("licence: not stated; give --licence NAME before others are to use it")
-    told = f" --factor {config['factors'][0]}" if config.get("told") and len(config["factors"]) > 1 else ""
-    print(f"written: {options.folder}; next: restore apply {options.folder} PHOTO{told} --output DIR")
+    print(f"written: {options.folder}; next: restore apply {options.folder} PHOTO{factor_flag(config)} --output DIR")
     return 0
 
 

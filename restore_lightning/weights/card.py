@@ -22,6 +22,11 @@ LICENCE_UNKNOWN = "not stated"
 """What is said where nobody has given a licence."""
 
 
+def factor_flag(config: Mapping[str, Any]) -> str:
+    """What `restore apply` needs beside a bundle: a factor, where its network is told one of several."""
+    return f" --factor {config['factors'][0]}" if config.get("told") and len(config["factors"]) > 1 else ""
+
+
 def card_text(config: Mapping[str, Any]) -> str:
     """The card: a header in YAML that the hub reads, and the same for people.
 
@@ -37,7 +42,6 @@ def card_text(config: Mapping[str, Any]) -> str:
         "tags": ["image-restoration", *sorted({part.strip() for one in config["factors"] for part in one.split(",")})],
         "metrics": ["psnr", "ssim"],
     }
-    chosen = f" --factor {config['factors'][0]}" if config.get("told") and len(config["factors"]) > 1 else ""
     told = "It is told which." if config.get("told") else "" if config.get("order") else "It is told nothing."
     order = f"It removes {', '.join(config['order'])} in this order, told nothing." if config.get("order") else ""
     parts = [
@@ -46,7 +50,8 @@ def card_text(config: Mapping[str, Any]) -> str:
             filter(None, [f"A network of {config['parameters']:,} parameters that removes {removes}.", told, order])
         ),
         "It takes and gives images in [0, 1], with channels in the order"
-        f" {str(config['colour']).upper()}.\n\n```bash\nrestore apply FOLDER PHOTO{chosen} --output restored\n```",
+        f" {str(config['colour']).upper()}.\n\n"
+        f"```bash\nrestore apply FOLDER PHOTO{factor_flag(config)} --output restored\n```",
         f"## Trained on\n\n{_trained_on(config)}",
         f"## Scores\n\n{_scores(config.get('scores') or [])}",
         f"## Files\n\n`model.safetensors`, {config['bytes']:,} bytes, sha256 `{config['sha256']}`.\n"
