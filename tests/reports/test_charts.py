@@ -72,7 +72,7 @@ def test_every_image_has_a_dot_and_the_chosen_lead_to_their_pictures(visit, samp
     link.focus()
     assert tab.locator("#tip").text_content().startswith("coffee: ")
     link.press("Enter")
-    assert second.locator(".stage").is_visible()
+    second.locator(".stage").wait_for()  # visible; the page opens it when the browser tells it of the new fragment
 
 
 def test_long_runs_and_large_sets_are_thinned(visit):

@@ -66,13 +66,18 @@ def ended(tmp_path):
 TWO = ("--trainer.devices", 2, "--trainer.strategy", "ddp")
 
 
+def failed(code, text):
+    """Lightning looks every 5 s whether a child failed; the first process is killed then, if it still waits for it."""
+    return code == 1 or (code == -signal.SIGKILL and "Forcefully terminating all other processes" in text)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [("--data.num_workers", 1), ("--data.num_workers", 2), ("--data.num_workers", 1, *TWO)]
 )
 def test_a_damaged_photograph_in_training(more, damaged, ended):
     code, text = ended("fit", "--data.root", damaged, "--trainer.max_steps", 20, *more)
-    assert code == 1, text
+    assert failed(code, text), text
     assert "2.png cannot be read as an image" in text
     assert "Traceback" not in text
 
@@ -94,7 +99,7 @@ def test_a_callback_that_fails(verb, more, trained, ended):
     batches = ("--trainer.limit_val_batches", 2, "--trainer.limit_test_batches", 3)
     failing = RaiseAt.words(batch=0, rank=1 if TWO[0] in more else 0)
     code, text = ended(verb, *checkpoint, *batches, *more, *failing)
-    assert code == 1, text
+    assert failed(code, text), text
     assert f"restore {verb}: RuntimeError: a callback of mine (RESTORE_DEBUG=1 shows where)" in text
     others = text.count(f"restore {verb}: another process of this run ended, its own line says why")
     assert text.count(f"restore {verb}:") == 1 + others, text
