@@ -29,6 +29,8 @@ from restore_lightning.networks import network_info, set_size_multiple
 from restore_lightning.weights import find_weights, read_bundle, read_config
 from restore_lightning.weights.hub import HUB
 
+STATED = ("licence", "trained_on", "repository", "scores", "notes")
+"""What a bundle says of its weights that one made from it says too."""
 OURS = "restore_lightning.networks."
 """What the classes of networks begin with that are built of weights which nobody here has looked at."""
 
@@ -141,7 +143,9 @@ def read_checkpoint(path: str | Path) -> Any:
     return {
         **{key: config.get(key) for key in (SPEC, ORDER, FACTORS, MULTIPLE, PRECISION)},
         **({DATA: data} if isinstance(data, Mapping) else {}),
-        ABOUT: {key: config[key] for key in ("licence", "trained_on", "repository", "scores") if config.get(key)},
+        ABOUT: {
+            key: config[key] for key in ("licence", "trained_on", "repository", "scores", "notes") if config.get(key)
+        },
         KIND: config.get(KIND) or CURRENT,
         STEP: config.get("step") or 0,
         "state_dict": {f"{WEIGHTS}{name}": tensor for name, tensor in tensors.items()},

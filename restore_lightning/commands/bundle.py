@@ -3,15 +3,18 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.files import user_path, with_home
 from restore_lightning.weights import Weights, find_weights, write_bundle
 from restore_lightning.weights.bundle import MODEL, SHA256, check_bundle_place
 from restore_lightning.weights.card import factor_flag
 from restore_lightning.weights.sources import KINDS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PLACES = frozenset(("root", "folders"))
 """What a checkpoint says of its data that names places."""
@@ -33,8 +36,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--scores",
         type=user_path,
+        nargs="+",
         metavar="FILE",
-        help="scores.json of restore test with this checkpoint; default: the run's, if it is of this checkpoint",
+        help="scores.json of restore test with this checkpoint, or several; default: the run's, if it is of this"
+        " checkpoint",
+    )
+    made.add_argument(
+        "--notes", type=user_path, metavar="FILE", help="Markdown for the card: how it was trained, where it fails"
+    )
+    made.add_argument(
+        "--half", action="store_true", help="store floating-point weights in 16 bits: half the size, read as 32"
     )
     made.add_argument("--overwrite", action="store_true", help="replace a bundle in FOLDER")
     return made
@@ -44,6 +55,7 @@ def run(words: list[str]) -> int:
     """Read the weights as every verb does, and write the bundle."""
     options = parser().parse_args(words)
     check_bundle_place(options.folder, options.overwrite)
+    notes = None if options.notes is None else _read(options.notes)
 
     from restore_lightning.checkpoint_files import (
         ABOUT,
@@ -66,7 +78,7 @@ def run(words: list[str]) -> int:
     data = checkpoint.get(DATA)
     config = write_bundle(
         options.folder,
-        trained.network.state_dict(),
+        _halved(trained.network.state_dict()) if options.half else trained.network.state_dict(),
         {
             "network": _spec(trained.network, trained.spec),
             "factors": list(trained.networks),
@@ -84,6 +96,7 @@ def run(words: list[str]) -> int:
             "data": public_data(data) if isinstance(data, Mapping) else None,
             "licence": options.licence or known.get("licence"),
             "scores": known.get("scores") or [] if scores is None else scores,
+            "notes": notes or known.get("notes"),
         },
     )
     print(f"{trained.spec['class_path']}: {config['parameters']:,} parameters, removes {', '.join(config['factors'])}")
@@ -99,6 +112,33 @@ def run(words: list[str]) -> int:
 def public_data(data: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of its data, without what that says of a machine."""
     return {str(key): public(value, place=key in PLACES) for key, value in data.items()}
+
+
+def _read(path: Path) -> str:
+    """A text of the user's.
+
+    Raises:
+        UserError: There is none.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--notes {path} cannot be read: {error}") from error
+
+
+def _halved(tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """Floating-point tensors in float16.
+
+    Raises:
+        UserError: One holds values that float16 does not reach.
+    """
+    import torch
+
+    halved = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    far = [name for name, t in halved.items() if t.dtype == torch.float16 and not t.isfinite().all()]
+    if far:
+        raise UserError(f"--half: {shortened_list(far)} holds values beyond 65504, which 16 bits do not reach")
+    return halved
 
 
 def _spec(network: Any, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,27 +173,44 @@ def public(value: Any, place: bool = False) -> Any:
     return windows.name if place or absolute or ".." in windows.parts else value
 
 
-def _scores(given: Path | None, weights: Weights, step: int) -> tuple[list[dict[str, Any]] | None, str | None]:
+def _scores(given: list[Path] | None, weights: Weights, step: int) -> tuple[list[dict[str, Any]] | None, str | None]:
     """The scores of a checkpoint, None where there are none to take, and then why.
 
     Raises:
         UserError: A file was named, and is not of this checkpoint.
     """
-    from restore_lightning.reports.scores_json import DEGRADED, RESTORED, read_scores
-
-    if weights.place.is_dir() and given is None:
+    if given is not None:
+        return [row for path in given for row in _scores_of(path, weights, step)], None
+    if weights.place.is_dir():
         return None, None  # a bundle has said its own
     beside = [folder / "scores.json" for folder in (weights.place.parent.parent, weights.place.parent)]
-    path = given or next((one for one in beside if one.is_file()), None)
+    path = next((one for one in beside if one.is_file()), None)
     if path is None:
         return [], f"there is no scores.json of its run ({beside[0]})"
+    try:
+        return _scores_of(path, weights, step), None
+    except OtherScoresError as other:
+        return [], str(other)
+
+
+class OtherScoresError(UserError):
+    """Scores that are of another checkpoint."""
+
+
+def _scores_of(path: Path, weights: Weights, step: int) -> list[dict[str, Any]]:
+    """The rows of one scores.json.
+
+    Raises:
+        OtherScoresError: It is not of this checkpoint.
+    """
+    from restore_lightning.reports.scores_json import DEGRADED, RESTORED, read_scores
+
     found = read_scores(path)
     of = found.restored.checkpoint
     if not _same(of, weights) or (found.step is not None and found.step != step):
-        problem = f"{path} is of {of} at step {found.step}, not of {weights.name} at step {step}"
-        if given is not None:
-            raise UserError(f"--scores {problem}: test this checkpoint")
-        return [], problem
+        raise OtherScoresError(
+            f"{path} is of {of} at step {found.step}, not of {weights.name} at step {step}: test this checkpoint"
+        )
     return [
         {
             **{"set": name, "factor": one.factor, "protocol": one.protocol, "images": one.images},
@@ -166,7 +223,7 @@ def _scores(given: Path | None, weights: Weights, step: int) -> tuple[list[dict[
         for name, result in found.sets.items()
         for one in result.by_protocol().values()
         if RESTORED in one.versions
-    ], None
+    ]
 
 
 def _same(tested: str | Mapping[str, str] | None, weights: Weights) -> bool:

@@ -82,7 +82,7 @@ def _odd(config: Mapping[str, Any]) -> list[str]:
         "factors": (list,),
         "scores": (list, type(None)),
         "data": (dict, type(None)),
-        **dict.fromkeys(("colour", "weights", "precision", "licence", "trained_on", "repository"), text),
+        **dict.fromkeys(("colour", "weights", "precision", "licence", "trained_on", "repository", "notes"), text),
     }
     odd = [name for name, allowed in kinds.items() if not isinstance(config.get(name), allowed)]
     named = all(isinstance(one, str) for one in config.get("factors") or [])

@@ -54,6 +54,7 @@ def card_text(config: Mapping[str, Any]) -> str:
         f"```bash\nrestore apply FOLDER PHOTO{factor_flag(config)} --output restored\n```",
         f"## Trained on\n\n{_trained_on(config)}",
         f"## Scores\n\n{_scores(config.get('scores') or [])}",
+        *([str(config["notes"])] if config.get("notes") else []),
         f"## Files\n\n`model.safetensors`, {config['bytes']:,} bytes, sha256 `{config['sha256']}`.\n"
         "`config.json` says how the network is built.",
         f"## Licence\n\n{config.get('licence') or LICENCE_UNKNOWN}",

@@ -35,6 +35,33 @@ def bundle(restore, step_2, tmp_path):
     return tmp_path / "mine"
 
 
+def test_half_the_size(restore, step_2, tmp_path):
+    """Weights of 16 bits are computed with in 32."""
+    for name, words in (("whole", ()), ("half", ("--half",))):
+        made(restore, step_2, tmp_path / name, *words)
+    sizes = {name: (tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")}
+    assert sizes["half"] < 0.7 * sizes["whole"]
+    ours, theirs = (load_trained(tmp_path / name).network.state_dict() for name in ("half", "whole"))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert tensor.dtype == theirs[name].dtype
+        torch.testing.assert_close(tensor, theirs[name], rtol=2**-11, atol=2**-25)
+
+
+def test_weights_that_16_bits_do_not_reach(restore, step_2, tmp_path):
+    made(restore, step_2, tmp_path / "mine")
+    tensors = load_file(tmp_path / "mine/model.safetensors")
+    name = next(iter(tensors))
+    tensors[name] = torch.full_like(tensors[name], 1e5)
+    save_file(tensors, tmp_path / "mine/model.safetensors")
+    config = json.loads((tmp_path / "mine/config.json").read_text())
+    config["sha256"] = hashlib.sha256((tmp_path / "mine/model.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "mine/config.json").write_text(json.dumps(config))
+    code, _, err = restore("bundle", tmp_path / "mine", tmp_path / "half", "--half")
+    assert code == 2
+    assert f"--half: {name} holds values beyond 65504" in err
+
+
 def test_the_same_network_and_the_same_bytes(restore, bundle, step_2, tmp_path):
     ours, theirs = load_trained(bundle), load_trained(step_2)
     assert ours.order == theirs.order == ["haze", "jpeg", "rain", "blur"]

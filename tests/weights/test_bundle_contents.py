@@ -94,6 +94,28 @@ def test_scores_of_another_run(restore, step_1, tmp_path):
     made(restore, ours, tmp_path / "bundle", *words)
 
 
+def test_several_scores_and_notes(restore, step_1, tmp_path):
+    """A bundle made from the bundle says them too."""
+    for run in ("a", "b"):
+        (tmp_path / run).mkdir()
+        scored(tmp_path / run, step_1, 8)
+    (tmp_path / "notes.md").write_text("## Limits\n\nNight.\n")
+    words = ("--scores", tmp_path / "a/scores.json", tmp_path / "b/scores.json", "--notes", tmp_path / "notes.md")
+    made(restore, step_1, tmp_path / "first", *words)
+    made(restore, tmp_path / "first", tmp_path / "second")
+    for folder in ("first", "second"):
+        _, body = header_of(tmp_path / folder)
+        assert body.count("| rain | durn-y | 12 |") == 2
+        assert "## Limits\n\nNight.\n\n## Files" in body
+
+
+def test_notes_that_are_not_there(restore, step_1, tmp_path):
+    code, _, err = restore("bundle", step_1, tmp_path / "mine", "--notes", tmp_path / "none.md")
+    assert code == 2
+    assert "--notes" in err
+    assert not (tmp_path / "mine").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
