@@ -90,6 +90,8 @@ class RestoreCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """`--checkpoint.every_n_train_steps`, and the seed of the data."""
         parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
+        # The parser adds `--data.test_sets.NAME.KEY VALUE` to a mapping, but not to null.
+        parser.set_defaults({"data.val_sets": {}, "data.test_sets": {}})
         parser.link_arguments("seed_everything", "data.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:

@@ -87,7 +87,8 @@ class EvaluationSet(Dataset[dict[str, Any]]):
         self.crop_size = info.crop_size
         self.images = list(images)
         self.factors = tuple(factors)
-        self.data = data
+        place = "the centre" if info.keep == "centre" else "the top left"
+        self.data = data if info.multiple == 1 else f"{data}, {place} cut to multiples of {info.multiple} pixels"
         self.scale = scale
 
     def __len__(self) -> int:

@@ -34,7 +34,7 @@ def _inference(settings: Mapping[str, Any] | None) -> str:
     if settings is None:
         return f"inference {UNKNOWN}"
     tile = settings.get("tile")
-    parts = [f"tiles of {tile} with an overlap of {settings.get('overlap')}" if tile else "whole images"]
+    parts = [f"tiles of {tile} with an overlap of {settings.get('overlap')}" if tile else "no tiles"]
     if settings.get("local_statistics"):
         parts.append(f"local statistics over {settings['local_statistics']}")
     return ", ".join([*parts, *["self-ensemble"] * bool(settings.get("self_ensemble"))])

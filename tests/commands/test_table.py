@@ -57,7 +57,7 @@ def test_markdown(restore, runs):
     assert by_name["Rain100H"][-3:] == ["26.99 / 0.861", "", ""]
     assert by_name["Parameters"][-3:] == ["10,595", "10,595", "10,595"]
     remarks = [line for line in out.splitlines() if line.startswith("- ")]
-    assert "checkpoint best.ckpt; whole images; Rain12 by matlab-y, 12 images, data pairs: 50%_rain\\|12" in out
+    assert "checkpoint best.ckpt; no tiles; Rain12 by matlab-y, 12 images, data pairs: 50%_rain\\|12" in out
     assert f"- {runs}/other: Rain12 was scored by durn-y, this table's is matlab-y: left out" in remarks
     assert "blur" not in out
 

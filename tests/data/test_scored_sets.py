@@ -131,6 +131,21 @@ def test_sets_of_ones_own(restore, trained, folders):
     assert found["pairs"]["degraded"]["psnr"] == pytest.approx(29.046, abs=0.001)
 
 
+def test_a_set_by_dotted_keys(restore, trained, folders):
+    """As a factor's, in a config that names no sets too."""
+    dotted = ("--data.test_sets.mine.clean", folders / "clean", "--data.test_sets.mine.protocol", "aio-rgb")
+    dotted += ("--data.test_sets.mine.multiple", 16, "--data.test_sets.mine.keep", "centre")
+    code, _, err = restore("test", "--config", trained / "config.yaml", *dotted, "--trainer.limit_test_batches", "1.0")
+    assert code == 0, err
+    entry = json.loads((trained / "scores.json").read_text())["sets"]["mine"]
+    assert entry["protocol"] == "aio-rgb"
+    assert entry["data"].endswith(", the centre cut to multiples of 16 pixels")
+    null = ("--data.test_sets", "null", *dotted)
+    code, _, err = restore("test", "--config", trained / "config.yaml", *null)
+    assert code == 2
+    assert "data.test_sets.mine.clean: the config's data.test_sets is null; give it whole" in err
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -153,7 +153,7 @@ def test_each_method_is_used_in_a_way_of_its_own(compared):
     ways = {"restored": {"tile": None}, "plus": {"tile": None, "self_ensemble": True}}
     given = content({"Rain12": entry(plus=(36.5, 0.961))}, methods=versions, inferences=ways)
     origins = [line.origin.split("; ")[1] for _, line in ours(compared("drn-1", given))]
-    assert origins == ["whole images", "whole images, self-ensemble"]
+    assert origins == ["no tiles", "no tiles, self-ensemble"]
 
 
 def test_what_older_files_do_not_say(compared):

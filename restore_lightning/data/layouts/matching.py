@@ -164,7 +164,7 @@ def _match_files(
     problems: list[str] = []
     fitting: set[str] = set()
     taken: set[str] = set()
-    alone: dict[str, None] = {}
+    alone: dict[str, str] = {}
     for part in given.parts:
         degraded, clean = (
             [found for found in _files_of(pattern, files, given.flat) if found[0] not in taken]
@@ -183,8 +183,13 @@ def _match_files(
             found, misfits = _join_versions(part, degraded, clean)
             if not (chosen and by_clean):  # a list of clean images says nothing of degraded ones without them
                 problems += misfits
+            lonely = [match.clean for match in found if not match.degraded]
             if not chosen:
-                alone |= {match.clean: None for match in found if not match.degraded}
+                alone |= dict.fromkeys(lonely, "has no degraded image")
+            elif named is not None:
+                alone |= dict.fromkeys(
+                    (path for path in lonely if path in named), "is named, but no degraded image of it"
+                )
             found = [match for match in found if match.degraded]
             taken.update(path for path, _ in degraded)
         else:  # there are only clean images, or a file holds both
@@ -196,7 +201,7 @@ def _match_files(
             taken.update(match.clean for match in found)
         matches += [match._replace(split=_split(given, part, match.fields)) for match in found]
     used = {path for match in matches for path in (match.clean, *match.degraded)}
-    problems += [f"{path} has no degraded image" for path in alone if path not in used]
+    problems += [f"{path} {lack}" for path, lack in alone.items() if path not in used]
     if given.versions is not None:
         lacking = [match for match in matches if len(match.degraded) != given.versions]
         problems += [f"{m.clean} has {len(m.degraded)} of {given.versions} degraded versions" for m in lacking]

@@ -1,6 +1,6 @@
 """Finds the images that share patches with another one, in the same arrangement."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,9 @@ SCALE_TOLERANCE = 1.4
 MOST_PAIRS, MOST_TRIED = 4000, 500
 """Of the pairs of patches of two images so many are looked at, and so many say where one image may lie: the least
 different ones. A pattern that repeats has any number of them, and where they lie takes memory of their product."""
+
+MOST_CANDIDATES = 2**21
+"""Pairs of patches that are compared, and kept, at a time; above it each image keeps its least different ones."""
 
 _TRANSPOSED = np.array([FREQUENCIES.index((j, i)) for i, j in FREQUENCIES])
 
@@ -128,18 +131,45 @@ class PatchIndex:
 
     def _alike(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of hashes, and of patches of the index with nearly the same ones."""
-        pairs = []
+        kept: list[np.ndarray] = []
+        for theirs, ours in self._candidates(hashes):
+            near = np.bitwise_count(hashes[theirs] ^ self.hashes[ours]) <= MOST_DIFFERENT
+            kept.append(np.stack([theirs[near], ours[near]]))
+            if sum(part.shape[1] for part in kept) > MOST_CANDIDATES:
+                kept = [self._thinned(np.unique(np.concatenate(kept, axis=1), axis=1), hashes)]
+        theirs, ours = np.unique(np.concatenate(kept, axis=1), axis=1)
+        return theirs, ours
+
+    def _candidates(self, hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Numbers of hashes, and of patches with an equal band; at most `MOST_CANDIDATES`, or one hash's, at a time."""
         for band, (keys, order) in enumerate(zip(self.keys, self.order, strict=True)):
             wanted = _band(hashes, band)
             first, last = np.searchsorted(keys, wanted, "left"), np.searchsorted(keys, wanted, "right")
             counts = last - first
-            theirs = np.repeat(np.arange(len(hashes)), counts)
-            starts = np.cumsum(counts) - counts
-            ours = order[np.arange(counts.sum()) - np.repeat(starts, counts) + np.repeat(first, counts)]
-            near = np.bitwise_count(hashes[theirs] ^ self.hashes[ours]) <= MOST_DIFFERENT
-            pairs.append(np.stack([theirs[near], ours[near]]))
-        theirs, ours = np.unique(np.concatenate(pairs, axis=1), axis=1)
-        return theirs, ours
+            ends = np.cumsum(counts)
+            start = 0
+            while start == 0 or start < len(hashes):
+                before = ends[start - 1] if start else 0
+                stop = max(start + 1, int(np.searchsorted(ends, before + MOST_CANDIDATES, "right")))
+                some = counts[start:stop]
+                theirs = np.repeat(np.arange(len(hashes))[start:stop], some)
+                starts = np.cumsum(some) - some
+                yield (
+                    theirs,
+                    order[np.arange(some.sum()) - np.repeat(starts, some) + np.repeat(first[start:stop], some)],
+                )
+                start = stop
+
+    def _thinned(self, pairs: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+        """Of (2, N) pairs the least different ones of each image, together about half of `MOST_CANDIDATES`."""
+        images = self.image[pairs[1]]
+        order = np.random.default_rng(0).permutation(len(images))  # of equally different ones some from everywhere
+        different = np.bitwise_count(hashes[pairs[0]] ^ self.hashes[pairs[1]])
+        order = order[np.lexsort((different[order], images[order]))]
+        _, first, counts = np.unique(images[order], return_index=True, return_counts=True)
+        rank = np.arange(len(order)) - np.repeat(first, counts)
+        each = max(LEAST_AGREEING, MOST_CANDIDATES // 2 // len(counts))
+        return pairs[:, order[rank < each]]
 
 
 def _hashes(codes: np.ndarray) -> np.ndarray:

@@ -315,6 +315,8 @@ def test_a_list_of_images(text, expected, ots):
     [
         ("1.jpg\n4_0.8_0.04.jpg\n", "list.txt, line 2: there is no image 4_0.8_0.04.jpg"),
         ("1_0.8_0.04.jpg fog\n", "list.txt, line 1: there is no image 1_0.8_0.04.jpg fog"),
+        ("1.jpg\n3.jpg\n", "original/3.jpg is named, but no degraded image of it; mend"),
+        ("1_0.8_0.04.jpg\n3.jpg\n", "original/3.jpg is named, but no degraded image of it; mend"),
         ("5_0.8_0.04.jpg\n", "synthetic/part1/5_0.8_0.04.jpg has no clean image"),
         ("\n", "list.txt names no images"),
         (None, "list.txt cannot be read as a list of images: No such file"),

@@ -118,6 +118,21 @@ def test_what_cannot_be_read_again_is_named(error, said, pictures):
     assert problem.startswith(said)
 
 
+def test_a_pattern_that_repeats_takes_bounded_memory(monkeypatch):
+    """Each patch is like all others: pairs are thinned before they pile up, of each image alike."""
+    tile = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(float)
+    features = features_of(np.tile(gaussian_filter(tile, 2, mode="wrap"), (8, 8)))
+    index = PatchIndex([features] * 3)
+    monkeypatch.setattr("restore_lightning.data.leaks.index.MOST_CANDIDATES", 2**62)
+    whole, _ = index._alike(index.hashes[: len(features.scales)])
+    most = len(whole) // 8
+    monkeypatch.setattr("restore_lightning.data.leaks.index.MOST_CANDIDATES", most)
+    _, ours = index._alike(index.hashes[: len(features.scales)])
+    assert len(ours) < most + 3 * len(index.hashes)
+    assert np.all(np.bincount(index.image[ours]) > 0)
+    assert {placed.image for placed in index.placements(features, 256, 256)} == {0, 1, 2}
+
+
 @pytest.mark.parametrize("turn", TURNS, ids=NAMES.values())
 def test_codes_of_a_turned_image(turn, pictures):
     """What is computed from the codes is what the turned image's own codes say."""
