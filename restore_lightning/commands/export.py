@@ -1,12 +1,18 @@
 """`restore export`: a trained network as a file that runs without this package."""
 
 import argparse
+import shlex
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from restore_lightning.commands.apply import add_passes, choose_order
 from restore_lightning.errors import UserError
 from restore_lightning.io.files import check_output, user_path, with_home, written_beside
 from restore_lightning.weights.sources import KINDS
+
+if TYPE_CHECKING:
+    from restore_lightning.export.description import Description
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,14 +79,18 @@ def run(words: list[str]) -> int:
     restorer = Restorer(trained.networks, order)
     passes = Passes(restorer, options.precision, options.padding)
     described = passes.description
-    print(f"exporting {described.network}, which takes a while ({', '.join(order)})", file=sys.stderr)
+    print(f"tracing {described.network} ({', '.join(order)}): minutes, if it is large", file=sys.stderr)
     checked = "not compared with PyTorch"
     with written_beside(output) as beside:
-        write_program(traced(passes), beside, described, options.opset)
+        program = traced(passes)
+        print(f"writing {output}", file=sys.stderr)
+        write_program(program, beside, described, options.opset)
+        del program  # the memory is for what was written
         if options.verify:
+            print("comparing with PyTorch", file=sys.stderr)
             most = TOLERANCES[described.precision]
-            program, described = read_program(beside)
-            found = {f"{height}x{width}": value for (height, width), value in differences(program, restorer, described)}
+            written, described = read_program(beside)
+            found = {f"{height}x{width}": value for (height, width), value in differences(written, restorer, described)}
             size = max(found, key=lambda size: found[size])
             if not found[size] <= most:
                 advice = "" if described.precision == "float32" else ", or another --precision"
@@ -91,6 +101,16 @@ def run(words: list[str]) -> int:
                 )
             checked = f"differs from PyTorch by {found[size]:.1e} at most ({', '.join(found)} pixels)"
     print(f"{described.network}, removes {described.removes}, {described.precision}: {checked}")
-    then = f"restore apply {output} PHOTO --output DIR" if output.suffix == ".onnx" else "torch.export.load(OUT)"
-    print(f"written: {output} ({output.stat().st_size / 2**20:.1f} MiB); next: {then}")
+    print(f"written: {output} ({output.stat().st_size / 2**20:.1f} MiB); next: {_next(output, described)}")
     return 0
+
+
+def _next(output: Path, described: "Description") -> str:
+    """A command line, or a line of Python, that uses the file."""
+    if output.suffix == ".onnx":
+        return f"restore apply {shlex.quote(str(output))} PHOTO --output DIR"
+    from restore_lightning.networks import SizeRule
+
+    rule = SizeRule(described.multiple, described.minimum)
+    image = f"torch.rand(1, {described.channels}, {rule.padded(96)}, {rule.padded(128)})"
+    return f"import torch; restored = torch.export.load({str(output)!r}).module()({image})  # RGB in [0, 1]"

@@ -81,6 +81,11 @@ def run(words: list[str]) -> int:
         print(f"left out: {problem}", file=sys.stderr)
     counts = ", ".join(f"{count} {name}" for name, count in packed.samples.items())
     print(f"{output}: {counts} images; {output / MANIFEST} lists every parameter")
+    without = sum(not image.depth_known for image in images)
+    if without:
+        print(
+            f"haze of {without} of {len(images)} images is over a stand-in: they have no {options.root / 'depth'}/NAME"
+        )
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restore_lightning.commands.cpu_cores import usable_cores
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.files import check_output, json_text, user_path, write_text
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ def run(words: list[str]) -> int:
     images, failures = _scores(chosen, matches, reader)
     if reader.several:
         print(several_pictures(dict(sorted(reader.several.items()))), file=sys.stderr)
+    if reader.transparent:
+        have = "1 file has" if len(reader.transparent) == 1 else f"{len(reader.transparent)} files have"
+        named = shortened_list(sorted(reader.transparent), 3)
+        print(f"{have} transparent pixels, colours are scored and alpha is not: {named}", file=sys.stderr)
     for failure in failures:
         print(f"not scored: {failure}", file=sys.stderr)
     if not images:
@@ -150,7 +154,7 @@ def _scores(
 
 
 class _Reader:
-    """Reads images to be scored, and notes which files hold several.
+    """Reads images to be scored, and notes which files hold several, and which more than colours.
 
     Args:
         bits: `--bits`.
@@ -162,6 +166,7 @@ class _Reader:
             raise UserError(f"--bits {bits}: give 9 to 16, what files of 16 bits hold")
         self.bits, self.max_pixels = bits or 16, max_pixels
         self.several: dict[str, int] = {}
+        self.transparent: set[str] = set()
 
     def read(self, path: Path) -> "np.ndarray":
         """(1, C, H, W): uint8, or float64 in [0, 1] of a file with more bits; one channel of a gray one."""
@@ -170,6 +175,8 @@ class _Reader:
         photo = read_photo(path, max_pixels=self.max_pixels)
         if photo.pictures > 1:
             self.several[str(path)] = photo.pictures
+        if photo.alpha is not None and photo.alpha.min() < 2 ** (8 * photo.alpha.itemsize) - 1:
+            self.transparent.add(str(path))
         image = photo.pixels.transpose(2, 0, 1)[None]
         if image.dtype == "uint8":
             return image

@@ -59,6 +59,7 @@ class Original(NamedTuple):
         shape: (height, width).
         hazy: Its hazy versions, where haze is taken from RESIDE-beta.
         files: All that it is read from.
+        depth_known: Whether its depth is there, or was needed for its hazy versions; else it takes a stand-in.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Original(NamedTuple):
     shape: tuple[int, int]
     hazy: Sequence[Hazy] = ()
     files: Sequence[Path] = ()
+    depth_known: bool = True
 
 
 def scenes(count: int, size: int, seed: int) -> list[Original]:
@@ -127,7 +129,8 @@ def originals(root: Path, stand_in: bool = False) -> list[Original]:
                     " image's size"
                 )
         read = partial(_read_clean, path, None if versions else depth)
-        found[name] = Original(name, path.relative_to(root).as_posix(), read, size, versions, [path, *beside])
+        source = path.relative_to(root).as_posix()
+        found[name] = Original(name, source, read, size, versions, [path, *beside], bool(beside))
     if without:
         allowed = Haze()
         raise UserError(

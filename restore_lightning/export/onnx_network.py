@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from restore_lightning.errors import UserError, shortened_text
 from restore_lightning.export.description import INPUT, OUTPUT, UNCLAMPED, Description
 from restore_lightning.inference import Restorer
+from restore_lightning.io.files import did_you_mean
 from restore_lightning.networks import NetworkInfo, SizeRule
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -89,7 +90,7 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         check_installed()
         if not Path(path).is_file():
-            raise UserError(f"{path}: no such file")
+            raise UserError(f"{path}: no such file{did_you_mean(Path(path))}")
         import onnxruntime
 
         providers = _providers(device)

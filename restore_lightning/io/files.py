@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,22 @@ def _beside(path: Path) -> Path:
         digest = f"~{zlib.crc32(stem):08x}".encode()
         stem = stem[: room - len(digest)] + digest
     return path.with_name(f".{os.fsdecode(stem)}{process}{path.suffix}")
+
+
+def did_you_mean(path: Path) -> str:
+    """The end of a message about a path that is not there: what is named nearly so beside it, or beside its folder.
+
+    >>> did_you_mean(Path(__file__).with_name("fiels.py")).removeprefix(f"; did you mean {Path(__file__).parent}")
+    '/files.py?'
+    """
+    try:
+        while not path.parent.exists() and path.parent != path:
+            path = path.parent
+        names = {each.name.lower(): each.name for each in path.parent.iterdir()}
+    except OSError:  # a name that is too long, a folder that cannot be read
+        return ""
+    near = get_close_matches(path.name.lower(), names, n=1)
+    return f"; did you mean {path.with_name(names[near[0]])}?" if near else ""
 
 
 def user_path(name: str) -> Path:

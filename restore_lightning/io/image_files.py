@@ -195,6 +195,8 @@ def _with_image(
         what = " ".join(str(error).split()) or type(error).__name__
         # Pillow repeats the path.
         what = "it is no image of a kind that is known" if isinstance(error, UnidentifiedImageError) else what
+        if "truncated" in what.lower():  # and how many bytes its decoder had not used yet
+            what = "its end is missing, as of a copy that was broken off; fetch it again"
         raise UserError(f"{name or file} cannot be read as an image: {what}", exit_code=1) from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from restore_lightning.errors import UserError, shortened_list
-from restore_lightning.io.files import with_home
+from restore_lightning.io.files import did_you_mean, with_home
 from restore_lightning.shipped_weights import shipped_networks
 from restore_lightning.weights.bundle import is_bundle, read_config
 from restore_lightning.weights.hub import HUB, fetch
@@ -65,7 +65,8 @@ def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
         last = path.with_name("last.ckpt")
         if path.name == "best.ckpt" and last.is_file():
             raise UserError(f"{given}: no such file; the run was not validated yet, {last} is where it stands")
-        raise UserError(f"{given}: no such file or folder, and {_no_such_name(given, list(shipped))}")
+        missing = _no_such_name(given, list(shipped))
+        raise UserError(f"{given}: no such file or folder, and {missing}{did_you_mean(path)}")
     except UserError as error:
         raise UserError(f"{what} {error}", error.exit_code) from error
 
@@ -73,7 +74,8 @@ def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
 def _community_file(given: str) -> Path:
     path = Path(with_home(given.removeprefix(SPANDREL)))
     if not path.is_file():
-        raise UserError(f"{given}: {'a folder, name a file in it' if path.is_dir() else 'no such file'}")
+        missing = f"no such file{did_you_mean(path)}"
+        raise UserError(f"{given}: {'a folder, name a file in it' if path.is_dir() else missing}")
     return path
 
 

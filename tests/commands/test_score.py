@@ -229,3 +229,17 @@ def test_what_is_left_out_is_named(restore, images):
     assert code == 0
     assert f"1 file is no image that can be read: {images / 'noisy/notes.txt'}\n" in err
     assert f"1 file holds several pictures, the first is taken: {images / 'noisy/a.png'} (2)\n" in err
+
+
+def test_transparency_is_said_not_to_be_scored(restore, images):
+    opaque = read(images / "noisy/a.png")
+    alpha = np.full((*opaque.shape[:2], 1), 255, np.uint8)
+    words = ("score", images / "noisy", images / "clean", "--protocol", "durn-y")
+    Image.fromarray(np.concatenate([opaque, alpha], 2)).save(images / "noisy/a.png")
+    code, before, err = restore(*words)
+    assert (code, "alpha" in err) == (0, False)
+    alpha[3, 4] = 254
+    Image.fromarray(np.concatenate([opaque, alpha], 2)).save(images / "noisy/a.png")
+    code, out, err = restore(*words)
+    assert (code, out) == (0, before)
+    assert f"1 file has transparent pixels, colours are scored and alpha is not: {images / 'noisy/a.png'}\n" in err

@@ -391,6 +391,22 @@ def test_cdd11s_eleven_sets_of_any_clean_images(eleven):
     assert 0.6 <= about["haze"]["airlight"] <= 0.9
 
 
+def test_stand_ins_are_said(tmp_path, photos, restore):
+    (tmp_path / "root/depth").mkdir(parents=True)
+    for name in ("a", "b", "c"):
+        Image.open(photos / "a.png").crop((0, 0, 48, 40)).save(tmp_path / f"root/{name}.png")
+    for number, name in enumerate(("a", "b", "c")):
+        np.save(tmp_path / f"root/depth/{name}.npy", np.ones((40, 48)))
+        words = ("--recipe", "cdd11", "--root", tmp_path / "root", "--test", "1")
+        code, out, err = restore("mix", tmp_path / f"out{number}", *words)
+        assert code == 0, err
+        if number < 2:
+            said = f"haze of {2 - number} of 3 images is over a stand-in: they have no {tmp_path / 'root/depth'}/NAME"
+            assert out.splitlines()[1] == said
+        else:
+            assert "stand-in" not in out
+
+
 def test_depth_is_used_where_there_is_one(tmp_path, photos):
     (tmp_path / "depth").mkdir()
     for name in ("a", "b"):

@@ -31,6 +31,23 @@ def test_apply_and_the_example_restore_by_the_file(restore, tmp_path, photo, drn
     assert np.abs(pixels(tmp_path / "example.png") - pixels(tmp_path / "of/.ckpt" / photo.name)).max() <= 1
 
 
+@pytest.mark.slow
+def test_the_example_says_how_to_call_it_and_what_it_drops(tmp_path, photo, drn_onnx):
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, EXAMPLE, *words], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    done = run()
+    assert (done.returncode, done.stderr) == (1, "usage: python onnx_apply.py MODEL.onnx PHOTO RESTORED.png\n")
+    clear = Image.open(photo)
+    clear.putalpha(9)
+    clear.save(tmp_path / "clear.png")
+    done = run(drn_onnx, tmp_path / "clear.png", tmp_path / "out.png")
+    assert (done.returncode, done.stderr) == (0, f"{tmp_path / 'clear.png'}: alpha is not kept\n")
+    assert Image.open(tmp_path / "out.png").mode == "RGB"
+
+
 def test_the_example_needs_no_other_package():
     lines = EXAMPLE.read_text().splitlines()
     imported = {line.split()[1] for line in lines if line.startswith(("import", "from"))}

@@ -89,6 +89,15 @@ def test_damaged_files_are_named_whatever_is_wrong(name, tmp_path):
     assert not any("\n" in line for line in lines)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_torn_files_are_called_so(suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(data.coffee()[:100, :150]).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(UserError, match=r"as an image: its end is missing, as of a copy that was broken off; fetch it"):
+        read_photo(path)
+
+
 @pytest.mark.parametrize("start", [b"", b"\x89PNG\r\n\x1a\n", b"II*\0"])
 def test_huge_files_that_are_no_images_are_not_read_whole(start, tmp_path):
     """4 GiB without content, which take no room."""
