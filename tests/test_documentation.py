@@ -1,0 +1,239 @@
+"""README and docs/: each command is run by a test or taken by the real command line, each key and message is real."""
+
+import ast
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch import Trainer
+from torch import nn
+
+from restore_lightning import networks, tasks
+from restore_lightning.commands import COMMANDS, TRAINER_VERBS
+from restore_lightning.data.config import EvaluationConfig, FactorConfig
+from restore_lightning.data.module import RestorationData
+from restore_lightning.inference import InferenceSettings
+from restore_lightning.shipped_configs import FOLDER
+from scripts.documentation import pages
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md")))]
+TESTED = {
+    "docs/all_in_one.md": "test_all_in_one.py",
+    "docs/demo.md": "test_pages.py",
+    "docs/export.md": "test_pages.py",
+    "docs/leaks.md": "test_pages.py",
+    "docs/own_factor.md": "test_own_factor.py",
+    "docs/reproduce.md": "test_reproduce.py",
+    "docs/weights.md": "weights/test_documentation.py",
+}
+"""Page -> the module that runs its commands."""
+TUTORIALS = ("docs/first_photos.md", "docs/own_network.md", "docs/passes.md")
+TESTED |= {page: "test_tutorials.py" for page in TUTORIALS if page in PAGES}
+ACCEPTED = (
+    *("README.md", "docs/cluster.md", "docs/container.md", "docs/data.md", "docs/large_images.md"),
+    *("docs/multi_branch.md", "docs/photographs.md", "docs/scores.md", "docs/single_factor.md", "docs/sweeps.md"),
+    "docs/training.md",
+)
+"""Pages whose commands are parsed here and not run: they name data sets, GPUs or machines."""
+OTHERS = {
+    *("source", "export", "tail", "cat", "cp", "sed", "$EDITOR", "wandb", "pip", "pre-commit"),
+    *("docker", "apptainer", "squeue", "scancel", "scontrol", "sbatch"),
+}
+"""Programs that are not ours, and of which nothing is tested."""
+
+
+def blocks(page: str) -> list[str]:
+    """The commands of a page, block by block."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^ *```(?:bash|console|sh|shell)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page: str) -> Iterator[list[str]]:
+    """The words of each command, without variables before it, files that are written and what follows a pipe."""
+    for block in blocks(page):
+        script = re.sub(r" *<<'?EOF'?.*?^EOF$", "", block, flags=re.DOTALL | re.MULTILINE).replace("\\\n", " ")
+        for line in script.splitlines():
+            words = [word for word in shlex.split(line, comments=True) if word != "&"]
+            while words and re.match(r"\w+=", words[0]):
+                words.pop(0)
+            for end in (">", "|"):
+                words = words[: words.index(end)] if end in words else words
+            if words:
+                yield words
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_with_commands_has_its_test(page):
+    if not blocks(page):
+        assert page not in TESTED
+        assert page not in ACCEPTED
+        return
+    assert (page in TESTED) != (page in ACCEPTED), f"{page}: name the module that runs its commands in TESTED"
+    if page in TESTED:
+        module = ROOT / "tests" / TESTED[page]
+        text = module.read_text(encoding="utf-8")
+        assert page in text or Path(page).stem in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ACCEPTED)
+def test_commands_that_no_test_runs_are_accepted(page, restore, tmp_path, monkeypatch):
+    """In a folder with the page's files and with the runs whose configs it goes on with."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for path in FOLDER.glob("*.yaml"):
+        leave_config(yaml.safe_load(path.read_text(encoding="utf-8")))
+    for name, written in re.findall(r"^cat > (\S+) <<'EOF'\n(.*?)^EOF$", text, re.DOTALL | re.MULTILINE):
+        Path(name).write_text(written, encoding="utf-8")
+    checked = 0
+    for words in commands(page):
+        for path in (Path(words[i + 1]) for i, word in enumerate(words[:-1]) if word == "--config"):
+            if path.parts[0] == "runs" and not path.exists():  # of a run of another page
+                path.parent.mkdir(parents=True)
+                path.write_bytes((FOLDER / "mbn.yaml").read_bytes())
+            elif not path.exists() and not (FOLDER / path).exists():  # a piece of YAML on the page
+                path.write_text(re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[0], encoding="utf-8")
+        checked += check(words, restore)
+    assert checked
+
+
+def leave_config(config: dict) -> None:
+    """Leave a run's config where `fit` does."""
+    run = config.get("trainer", {}).get("default_root_dir")
+    if run is not None and not Path(run).is_absolute():
+        Path(run).mkdir(parents=True, exist_ok=True)
+        Path(run, "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def check(words: list[str], restore) -> bool:
+    """Whether a command is one of ours, which is accepted."""
+    program, *rest = words
+    if program in ("docker", "apptainer") and rest[0] == "run":
+        image = next(i for i, word in enumerate(rest) if word == "restore.sif" or word.startswith("restore:"))
+        return check(["restore", *rest[image + 1 :]], restore)
+    if program == "make":
+        assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), words
+        return True
+    if program.startswith("slurm/") or any(word.startswith("slurm/") for word in rest):
+        named = [word for word in words if word.startswith("slurm/") and not word.endswith(".log")]
+        assert all((ROOT / word).is_file() for word in named), words
+        return True
+    if program == "python":
+        if rest[0].endswith(".py"):
+            assert (ROOT / rest[0]).is_file() or (ROOT / "docs" / rest[0]).is_file(), words
+        return True
+    if program != "restore":
+        assert program in OTHERS, f"{words}: name the program in OTHERS, or test it"
+        return False
+    verb, *given = rest
+    if verb in TRAINER_VERBS:
+        code, out, err = restore(verb, *given, "--print_config")
+        assert code == 0, (words, err)
+        if verb == "fit":
+            leave_config(yaml.safe_load(out))
+    elif verb != "search":  # which hands on to `fit` what it does not know
+        assert verb in COMMANDS, words
+        import_module(f"restore_lightning.commands.{verb}").parser().parse_args(given)
+    return True
+
+
+def arguments(*classes: type) -> set[str]:
+    """The names that classes, or any of them, take."""
+    return {name for cls in classes for name in inspect.signature(cls).parameters}
+
+
+def is_key(name: str) -> bool:
+    """Whether the parser knows a dotted name; below classes of the user's choice everything is allowed."""
+    section, key, *deeper = name.split(".")
+    if section == "trainer":
+        return key in arguments(Trainer)
+    if section == "data":
+        if key in ("factors", "val_sets", "test_sets") and len(deeper) > 1:
+            return deeper[1] in arguments(FactorConfig if key == "factors" else EvaluationConfig)
+        return key in arguments(RestorationData)
+    if key in ("init_args", "help", "class_path"):
+        return True
+    kinds = [each for each in vars(networks).values() if isinstance(each, type) and issubclass(each, nn.Module)]
+    if deeper and key == "network":
+        return deeper[0] in {*arguments(*kinds), "help", "init_args", "class_path"}
+    if deeper and key == "inference":
+        return deeper[0] in arguments(InferenceSettings)
+    return key in arguments(tasks.MultiBranchTask, tasks.RecurrentTask, tasks.ImageToImageTask)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_keys_that_a_page_names_are_there(page):
+    text = re.sub(r"^ *```.*?^ *```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    named = re.findall(r"`(?:--)?((?:data|model|trainer)\.\w+(?:\.\w+)*)[`= \[]", text)
+    keys = [name for name in named if not name.endswith((".py", ".safetensors"))]
+    assert [name for name in keys if not is_key(name)] == []
+
+
+def test_a_key_that_is_not_there_is_found():
+    assert is_key("data.crop_size")
+    assert is_key("data.factors.rain.minibatches")
+    wrong = ("data.crop", "data.factors.rain.batches", "trainer.steps", "model.network.depth", "model.inference.tiles")
+    assert not any(map(is_key, wrong))
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_lead_to_files_and_headings(page):
+    """As on GitHub; `make docs` checks those of the site."""
+    for _, target, _ in pages.LINK.findall((ROOT / page).read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        assert file.exists(), f"{page}: {target}"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file.read_text(encoding="utf-8")), f"{page}: {target}"
+
+
+def anchors(text: str) -> set[str]:
+    """Of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def templates() -> Iterator[str]:
+    """The texts of the package, what is filled in as `.+?`: literals, f-strings, and those of the job scripts."""
+    hole = re.compile(r"(?<!\\)%(?:s|d|\.\d\w|r)|\\\{\w*\\\}")
+    for path in (ROOT / "restore_lightning").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [re.escape(part.value) if isinstance(part, ast.Constant) else ".+?" for part in node.values]
+                yield "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 400:
+                yield hole.sub(".+?", re.escape(node.value))
+    for path in (ROOT / "slurm").glob("*.sh"):
+        for told in re.findall(r'echo "(.+?)"', path.read_text(encoding="utf-8")):
+            yield re.sub(r"\\\$\w+", ".+?", re.escape(told))
+    import lightning.pytorch.trainer.connectors.accelerator_connector as lightnings
+
+    yield from map(re.escape, re.findall(r'"([^"\n]{20,})"', Path(lightnings.__file__).read_text(encoding="utf-8")))
+
+
+def messages() -> list[str]:
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    return [
+        line
+        for block in re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        for line in block.splitlines()
+    ]
+
+
+def test_messages_of_troubleshooting_are_those_of_the_program():
+    patterns = [re.compile(each) for each in templates() if len(each.replace(".+?", "")) >= 20]
+    lines = messages()
+    assert len(lines) > 12
+    for line in lines:
+        # Of a message that is put together from several texts one is enough, if it is a long one.
+        found = max((len(each.pattern.replace(".+?", "")) for each in patterns if each.search(line)), default=0)
+        assert found >= 20, line
+    assert not any(each.search("the loss of rain is not funny in step 5") for each in patterns)
