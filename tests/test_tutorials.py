@@ -20,7 +20,7 @@ from scripts.figures import curves, cycle, photographs, restored
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("first_photos", "own_network", "passes")
-BLOCK = re.compile(r"(?:^<!-- test: (.*) -->\n)?^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"(?:^<!-- test: ([^\n]*) -->\n)?^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SIZE = 128
 
 
@@ -43,14 +43,16 @@ def shipped():
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """A folder with what the pages name: a photo and its clean version, a folder of photos, and clean ones."""
+    """A folder with what the pages name: a photo and its clean version, a folder of photos, clean ones, pairs for a test."""
     photo = Image.fromarray(data.chelsea()[60 : 60 + SIZE, 100 : 100 + SIZE])
     cup = Image.fromarray(data.coffee()[80 : 80 + SIZE, 200 : 200 + SIZE])
-    for folder in ("holiday", "clean", "photos"):
-        (tmp_path / folder).mkdir()
+    for folder in ("holiday", "clean", "photos", "pairs/degraded", "pairs/clean"):
+        (tmp_path / folder).mkdir(parents=True)
     photo.save(tmp_path / "photo.jpg", quality=20)
     photo.save(tmp_path / "clean/photo.png")
     cup.save(tmp_path / "holiday/cup.jpg", quality=30)
+    cup.save(tmp_path / "pairs/degraded/cup.jpg", quality=30)
+    cup.save(tmp_path / "pairs/clean/cup.png")
     for name, image in (("cat", data.chelsea()), ("cup", data.coffee())):
         Image.fromarray(image[:200, :300]).save(tmp_path / f"photos/{name}.png")
     monkeypatch.chdir(tmp_path)
