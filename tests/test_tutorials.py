@@ -43,7 +43,7 @@ def shipped():
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """A folder with what the pages name: a photo and its clean version, a folder of photos, clean ones, pairs for a test."""
+    """A folder with what the pages name: a photo and its clean version, a folder of photos, clean ones, and pairs."""
     photo = Image.fromarray(data.chelsea()[60 : 60 + SIZE, 100 : 100 + SIZE])
     cup = Image.fromarray(data.coffee()[80 : 80 + SIZE, 200 : 200 + SIZE])
     for folder in ("holiday", "clean", "photos", "pairs/degraded", "pairs/clean"):
