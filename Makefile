@@ -66,9 +66,9 @@ gpu: $(VENV)/installed-test
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m scripts.documentation.build
 
-# Into docs/figures.
+# Into docs/figures: by the shipped networks, and curves of runs/small where that is.
 figures: $(VENV)/installed
-	$(BIN)/python -m scripts.figures.house
+	for each in house cycle curves restored passes; do $(BIN)/python -m scripts.figures.$$each || exit 1; done
 
 # Into tests/golden: outputs of networks that are computed by formulas of NumPy.
 golden: $(VENV)/installed
