@@ -33,9 +33,10 @@ def instantiate(instantiated, tmp_path):
 
 SINGLE = {name for name in shipped() if name.startswith(("durn_", "drn_", "din_"))}
 ALL_IN_ONE = {name for name in shipped() if name.startswith(("aio", "cdd11"))}  # test_all_in_one.py
+SCORED_ON = {"small_test.yaml"}  # a second config, of data alone
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped()) - SINGLE - ALL_IN_ONE))
+@pytest.mark.parametrize("name", sorted(set(shipped()) - SINGLE - ALL_IN_ONE - SCORED_ON))
 def test_every_multi_branch_config(name, instantiate):
     cli = instantiate(name, "--trainer.logger", "false")
     for factor, resolved in cli.datamodule.resolved.items():
@@ -217,15 +218,21 @@ def test_small_networks_fit_into_the_package_and_learn_to_leave_clean_images_alo
 
 
 @pytest.mark.parametrize(
-    ("earlier", "name", "checkpoint"),
-    [("small_start.yaml", "small.yaml", "last.ckpt"), ("small.yaml", "small_r_mbn.yaml", "best.ckpt")],
+    ("earlier", "name"),
+    [("small_start.yaml", "small.yaml"), ("small.yaml", "small_end.yaml"), ("small_end.yaml", "small_r_mbn.yaml")],
 )
-def test_each_step_of_small_goes_on_from_the_one_before(earlier, name, checkpoint, instantiate):
+def test_each_step_of_small_goes_on_from_the_one_before(earlier, name, instantiate):
     first = instantiate(earlier, "--trainer.logger", "false")
     second = instantiate(name, "--trainer.logger", "false")
-    assert second.model.init_from == f"runs/{earlier.removesuffix('.yaml')}/checkpoints/{checkpoint}"
+    assert second.model.init_from == f"runs/{earlier.removesuffix('.yaml')}/checkpoints/last.ckpt"
     assert not architecture_difference(first.model.network_spec, second.model.network_spec)
-    assert earlier != "small.yaml" or first.datamodule.resolved == second.datamodule.resolved  # the same degradations
+
+
+def test_what_the_small_networks_are_scored_on_is_of_their_factors(instantiate):
+    cli = instantiate("small.yaml", "--config", "small_test.yaml", "--trainer.logger", "false")
+    quick = instantiate("quickstart.yaml", "--trainer.logger", "false")
+    ours, theirs = ({f: r.degradation for f, r in c.datamodule.resolved.items()} for c in (cli, quick))
+    assert {f: str(d) for f, d in ours.items()} == {f: str(d) for f, d in theirs.items()}
 
 
 def test_names_are_found_by_path_first_then_among_the_shipped(tmp_path, monkeypatch):

@@ -193,7 +193,7 @@ def test_names_that_there_are_not(restore, step_1, photographs, tmp_path):
     (tmp_path / "run/checkpoints/last.ckpt").touch()
     save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors")
     told = {
-        "nothing": "nothing: no such file or folder, and no network is shipped by name",
+        "nothing": "no such file or folder, and no shipped network of this name (there are mbn-small, r-mbn-small)",
         tmp_path / "run": f"of a run, name a file: {tmp_path / 'run/checkpoints/last.ckpt'}",
         tmp_path / "run/checkpoints/best.ckpt": "last.ckpt is where it stands",
         tmp_path / "a.safetensors": "restore convert NETWORK FILE OUT",
@@ -268,10 +268,11 @@ def test_networks_that_are_shipped(bundle, photographs, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 2
     wrong = command("apply", "r_mbn_smal", photographs, "--output", tmp_path / "new")
     assert wrong.returncode == 2
-    assert "no shipped network of this name (there are other, r_mbn_small; the nearest is r_mbn_small)" in wrong.stderr
+    assert "(there are mbn-small, other, r-mbn-small, r_mbn_small; the nearest is r_mbn_small)" in wrong.stderr
 
 
-def test_none_is_shipped_yet(restore):
+def test_where_none_is_shipped(restore, monkeypatch):
+    monkeypatch.setattr("restore_lightning.commands.weights.shipped_networks", dict)
     code, out, _ = restore("weights")
     assert code == 0
     assert out.startswith("no network is shipped with this version: train one (restore fit), convert")
