@@ -149,3 +149,8 @@ def browser():
 def colours() -> np.ndarray:
     """(H, W, 4) of 16 bits: neither side nor any channel equals another."""
     return np.random.default_rng(0).integers(0, 2**16, (9, 14, 4), dtype=np.uint16)
+
+
+def pytest_collection_modifyitems(items):
+    """Last what imports spandrel: its classes stay, and then "NAFNet" in a config is ours or its own."""
+    items.sort(key=lambda item: "spandrel" in getattr(item, "fixturenames", ()))

@@ -93,7 +93,9 @@ def one_line(message: str) -> str:
     if unknown:
         known = KNOWN_CLASSES.get(unknown[1], "a dotted path, e.g. torch.optim.Adam")
         return f"{unknown[1]} {unknown[2]}: no class of this name; give {known}"
-    into_null = re.search(r"Parser key \"([\w.]+)\": .*Given value: NestedArg\(key='([^'.]+)\.([^']+)'", message)
+    into_null = re.search(
+        r"Parser key \"(data\.(?:val|test)_sets)\": .*Given value: NestedArg\(key='([^'.]+)\.([^']+)'", message
+    )
     if into_null:
         group, name, key = into_null.groups()
         return (
