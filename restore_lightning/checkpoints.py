@@ -143,9 +143,7 @@ def read_checkpoint(path: str | Path) -> Any:
     return {
         **{key: config.get(key) for key in (SPEC, ORDER, FACTORS, MULTIPLE, PRECISION)},
         **({DATA: data} if isinstance(data, Mapping) else {}),
-        ABOUT: {
-            key: config[key] for key in ("licence", "trained_on", "repository", "scores", "notes") if config.get(key)
-        },
+        ABOUT: {key: config[key] for key in STATED if config.get(key)},
         KIND: config.get(KIND) or CURRENT,
         STEP: config.get("step") or 0,
         "state_dict": {f"{WEIGHTS}{name}": tensor for name, tensor in tensors.items()},

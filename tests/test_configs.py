@@ -228,6 +228,11 @@ def test_each_step_of_small_goes_on_from_the_one_before(earlier, name, instantia
     assert not architecture_difference(first.model.network_spec, second.model.network_spec)
 
 
+def test_the_last_step_of_small_has_the_same_degradations(instantiate):
+    first, last = (instantiate(name, "--trainer.logger", "false") for name in ("small.yaml", "small_r_mbn.yaml"))
+    assert first.datamodule.resolved == last.datamodule.resolved
+
+
 def test_the_small_networks_are_scored_on_strong_degradations_alone(instantiate):
     cli = instantiate("small.yaml", "--config", "small_test.yaml", "--trainer.logger", "false")
     start = instantiate("small_start.yaml", "--trainer.logger", "false")

@@ -193,7 +193,8 @@ def test_names_that_there_are_not(restore, step_1, photographs, tmp_path):
     (tmp_path / "run/checkpoints/last.ckpt").touch()
     save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors")
     told = {
-        "nothing": "no such file or folder, and no shipped network of this name (there are mbn-small, r-mbn-small)",
+        "nothing": "nothing: no such file or folder, and no shipped network of this name (there are mbn-small,"
+        " r-mbn-small)",
         tmp_path / "run": f"of a run, name a file: {tmp_path / 'run/checkpoints/last.ckpt'}",
         tmp_path / "run/checkpoints/best.ckpt": "last.ckpt is where it stands",
         tmp_path / "a.safetensors": "restore convert NETWORK FILE OUT",
@@ -268,7 +269,8 @@ def test_networks_that_are_shipped(bundle, photographs, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 2
     wrong = command("apply", "r_mbn_smal", photographs, "--output", tmp_path / "new")
     assert wrong.returncode == 2
-    assert "(there are mbn-small, other, r-mbn-small, r_mbn_small; the nearest is r_mbn_small)" in wrong.stderr
+    names = "mbn-small, other, r-mbn-small, r_mbn_small"
+    assert f"no shipped network of this name (there are {names}; the nearest is r_mbn_small)" in wrong.stderr
 
 
 def test_where_none_is_shipped(restore, monkeypatch):
