@@ -1,6 +1,6 @@
 """Networks out of checkpoints that `restore fit` wrote, and out of bundles of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -237,13 +237,21 @@ def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return found
 
 
-def read_initial_checkpoint(init_from: str, network: nn.Module, spec: dict[str, Any] | None) -> Trained:
+def read_initial_checkpoint(
+    init_from: str,
+    network: nn.Module,
+    spec: dict[str, Any] | None,
+    fresh: Sequence[str] = (),
+    but_for: Sequence[str] = (),
+) -> Trained:
     """The checkpoint that a task's training starts from.
 
     Args:
         init_from: The task's argument.
         network: The task's, of which it must be.
         spec: Its class and arguments; None: not known.
+        fresh: How the names of tensors begin that are not taken from the checkpoint, which may lack them.
+        but_for: Arguments of the network's class that may differ.
 
     Raises:
         UserError: It cannot be read, or its network is another one.
@@ -254,8 +262,12 @@ def read_initial_checkpoint(init_from: str, network: nn.Module, spec: dict[str, 
         hint = "" if init_from.startswith(HUB) else "; run step 1 first, or name the checkpoint of another run"
         raise UserError(f"{error}{hint}", error.exit_code) from error
     trained = load_trained(path)
-    problem = spec and architecture_difference(spec, trained.spec)
-    problem = problem or state_dict_mismatch(shapes(network), trained.network.state_dict(), most=3)
+    problem = spec and architecture_difference(spec, trained.spec, but_for)
+    needed, given = (
+        {name: value for name, value in tensors.items() if not name.startswith(tuple(fresh))}
+        for tensors in (shapes(network), trained.network.state_dict())
+    )
+    problem = problem or state_dict_mismatch(needed, given, most=3)  # type: ignore[arg-type]
     if problem:
         raise UserError(
             f"model.init_from {path} is of another network than the config's: {problem};"

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -92,11 +92,11 @@ def _class_of(spec: dict[str, Any]) -> type[nn.Module]:
     return network_class
 
 
-def architecture_difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+def architecture_difference(mine: dict[str, Any], theirs: dict[str, Any], but_for: Sequence[str] = ()) -> str | None:
     """Settings that make another network of theirs than of mine, or None; how weights were initialised does not.
 
-    Nor do the arguments that a class names as `read_off`, as its tensors tell them. A setting that an older
-    checkpoint does not know has its default.
+    Nor do the arguments that a class names as `read_off`, as its tensors tell them, nor those of `but_for`. A setting
+    that an older checkpoint does not know has its default.
     """
     network_class = _loaded(mine)
     if network_class is not _loaded(theirs):
@@ -104,7 +104,7 @@ def architecture_difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str
     parameters = inspect.signature(network_class).parameters.items() if network_class else ()
     defaults = {name: parameter.default for name, parameter in parameters}
     now, was = ({**defaults, **_arguments(spec)} for spec in (mine, theirs))
-    names = sorted((set(now) | set(was)) - {"init", *getattr(network_class, "read_off", ())})
+    names = sorted((set(now) | set(was)) - {"init", *getattr(network_class, "read_off", ()), *but_for})
     differing = [name for name in names if _comparable(now.get(name)) != _comparable(was.get(name))]
     return "; ".join(f"{name} is {now.get(name)}, was {was.get(name)}" for name in differing) or None
 

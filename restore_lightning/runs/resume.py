@@ -172,7 +172,7 @@ RULES = (
         tuple(
             f"model.init_args.{name}"
             for name in (
-                *("network", "order", "inference", "init_from", "baselines", "title"),
+                *("network", "order", "inference", "init_from", "fresh_branches", "baselines", "title"),
                 *("recompute", "activation_checkpointing"),
             )
         ),

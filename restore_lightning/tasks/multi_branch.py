@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from restore_lightning.checkpoint_files import ORDER
+from restore_lightning.checkpoints import read_initial_checkpoint
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.module import RestorationData
 from restore_lightning.errors import UserError
@@ -35,6 +36,8 @@ class MultiBranchTask(RestorationTask):
         factor_weights: Weight of a factor's loss by the factor's name in the data, 1 where none is given. Adam divides
             by the size of the gradients, so that they tell in the stem and the blocks, which all factors train.
         init_from: A checkpoint whose weights training starts from; None: fresh weights.
+        fresh_branches: Factors whose pairs of branches start with fresh weights all the same: factors that
+            `init_from`'s network lacks, or has with pairs of another kind.
         inference: How images are restored to be scored: in tiles, with local statistics, as a self-ensemble.
         optimizer: Makes the optimiser; default Adam with paper 2's values.
         lr_scheduler: Makes the learning-rate schedule; None: constant.
@@ -56,6 +59,7 @@ class MultiBranchTask(RestorationTask):
         scale_weights: list[float] | None = None,
         factor_weights: dict[str, float] = {},  # noqa: B006  (never changed)
         init_from: str | None = None,
+        fresh_branches: list[str] = [],  # noqa: B006
         inference: InferenceSettings = DEFAULT,
         optimizer: OptimizerCallable = adam,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -74,7 +78,12 @@ class MultiBranchTask(RestorationTask):
         for factor, weight in factor_weights.items():
             if not weight > 0:
                 raise ValueError(f"factor_weights: {factor} has {weight}: more than 0, or leave the factor's data out")
+        if fresh_branches and init_from is None:
+            raise ValueError("fresh_branches: without init_from all of the network is fresh; leave them out")
+        for factor in fresh_branches:
+            network.info.known(factor)
         self.init_from = init_from
+        self.fresh_branches = list(fresh_branches)
         self.inference = inference
         self.title = f"MBN{inference.plus} (factor told)"
         self.restorer()  # refuses settings that the network cannot be used with
@@ -83,6 +92,26 @@ class MultiBranchTask(RestorationTask):
         self.scale_weights = scale_weights
         self.factor_weights = dict(factor_weights)
         self.activation_checkpointing = activation_checkpointing
+
+    def load_initial_weights(self) -> None:
+        """Take the weights of `init_from` but for `fresh_branches`; refusals come before anything is written."""
+        if self.init_from is None or not self.fresh_branches:
+            super().load_initial_weights()
+            return
+        fresh = tuple(f"{side}.{factor}." for side in ("inputs", "outputs") for factor in self.fresh_branches)
+        trained: Any = read_initial_checkpoint(
+            self.init_from, self.network, self.network_spec, fresh, but_for=("hierarchy", "pairs")
+        ).network
+        for factor, level in trained.levels.items():
+            if factor not in self.fresh_branches and level != self.network.levels[factor]:
+                raise UserError(
+                    f"model.init_from {self.init_from}: {factor} leaves the trunk at level {level} there, here at"
+                    f" {self.network.levels[factor]}; keep its place in model.network.hierarchy or name it in"
+                    " model.fresh_branches"
+                )
+        kept = {name: value for name, value in trained.state_dict().items() if not name.startswith(fresh)}
+        self.network.load_state_dict(kept, strict=False)
+        log.info("starting from %s, the branches of %s anew", self.init_from, ", ".join(self.fresh_branches))
 
     def passes(self, factor: str) -> Sequence[str]:
         """The branch pairs that a minibatch of a factor's data goes through, in order."""

@@ -96,6 +96,7 @@ class RecurrentTask(MultiBranchTask):
             scale_weights,
             factor_weights,
             init_from,
+            [],
             inference,
             optimizer,
             lr_scheduler,

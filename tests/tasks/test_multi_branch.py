@@ -60,6 +60,24 @@ def test_training_starts_from_another_runs_weights(one_step, tmp_path):
     assert any(not torch.equal(tensor, fresh[name]) for name, tensor in first.items())
 
 
+@pytest.mark.slow
+def test_branches_start_anew(one_step, restore, tmp_path):
+    """A pair of another kind and a factor that the first network lacks; all else goes on."""
+    first, _, _ = one_step("first", 2**-7)
+    start = ("--model.init_from", tmp_path / "first/checkpoints/last.ckpt", "--model.fresh_branches", "[jpeg, snow]")
+    changed = ("--model.network.pairs", "{jpeg: convlstm}", "--model.network.hierarchy")
+    new, _, _ = one_step("new", 0.0, *start, *changed, "[rain, blur, [jpeg, snow], haze]")
+    fresh = {name for name in new if ".jpeg." in name or ".snow." in name}
+    assert fresh
+    assert {name for name in first if ".jpeg." not in name} == set(new) - fresh
+    assert all(torch.equal(first[name], new[name]) for name in set(new) - fresh)
+
+    config = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / "no")
+    code, _, err = restore("fit", *config, *start, *changed, "[blur, rain, [jpeg, snow], haze]")
+    assert code == 2
+    assert "rain leaves the trunk at level 0 there, here at 1; keep its place in model.network.hierarchy" in err
+
+
 def test_both_tasks_take_them():
     for task in (MultiBranchTask, RecurrentTask):
         network = MBN(width=2, stem=[(3, 3, 1)], extra=[(3, 3, 1)] * 3)
