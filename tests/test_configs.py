@@ -204,7 +204,7 @@ def test_mbn_yaml_is_step_1_of_paper_2(instantiate):
     assert chosen["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-6)
 
 
-@pytest.mark.parametrize("name", ["small.yaml", "small_r_mbn.yaml"])
+@pytest.mark.parametrize("name", ["small.yaml", "small_l1.yaml", "small_r_mbn.yaml"])
 def test_small_networks_fit_into_the_package_and_learn_to_leave_clean_images_alone(name, instantiate):
     cli = instantiate(name, "--trainer.logger", "false")
     assert sum(p.numel() for p in cli.model.network.parameters()) < 1e6  # two of them are 4 MB in half precision
@@ -219,7 +219,12 @@ def test_small_networks_fit_into_the_package_and_learn_to_leave_clean_images_alo
 
 @pytest.mark.parametrize(
     ("earlier", "name"),
-    [("small_start.yaml", "small.yaml"), ("small.yaml", "small_end.yaml"), ("small_end.yaml", "small_r_mbn.yaml")],
+    [
+        ("small_start.yaml", "small.yaml"),
+        ("small.yaml", "small_end.yaml"),
+        ("small_jpeg.yaml", "small_l1.yaml"),
+        ("small_end.yaml", "small_r_mbn.yaml"),
+    ],
 )
 def test_each_step_of_small_goes_on_from_the_one_before(earlier, name, instantiate):
     first = instantiate(earlier, "--trainer.logger", "false")
@@ -228,9 +233,21 @@ def test_each_step_of_small_goes_on_from_the_one_before(earlier, name, instantia
     assert not architecture_difference(first.model.network_spec, second.model.network_spec)
 
 
+def test_small_jpeg_goes_on_with_another_pair_for_jpeg(instantiate):
+    first, second = (instantiate(f"small_{step}.yaml", "--trainer.logger", "false") for step in ("end", "jpeg"))
+    assert second.model.init_from == "runs/small_end/checkpoints/last.ckpt"
+    difference = architecture_difference(first.model.network_spec, second.model.network_spec)
+    assert difference
+    assert difference.startswith("pairs is ")
+    assert second.model.fresh_branches == ["jpeg"]
+
+
 def test_the_last_step_of_small_has_the_same_degradations(instantiate):
+    """But for how often each density of haze is drawn."""
     first, last = (instantiate(name, "--trainer.logger", "false") for name in ("small.yaml", "small_r_mbn.yaml"))
+    haze, more_haze = (step.datamodule.resolved.pop("haze").degradation for step in (first, last))
     assert first.datamodule.resolved == last.datamodule.resolved
+    assert (haze.airlights, set(haze.betas)) == (more_haze.airlights, set(more_haze.betas))
 
 
 def test_the_small_networks_are_scored_on_strong_degradations_alone(instantiate):
