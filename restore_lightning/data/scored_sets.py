@@ -134,7 +134,7 @@ class ScoredSets:
             raise UserError(
                 f"factor {factor!r} has pairs of its own for training: name pairs for {self.split} too, by"
                 f" --data.{self.split}_sets '{{NAME: {{degraded: FOLDER, clean: FOLDER}}}}', or {{NAME: {{shards:"
-                " FOLDER}}"
+                f" FOLDER}}}}; where no such factor was meant, mend its name (data.factors: {', '.join(self.resolved)})"
             )
         folder = self.locations.split_folder(self.split)
         where = BUNDLED if folder is None else str(folder)

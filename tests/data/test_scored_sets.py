@@ -93,6 +93,7 @@ def test_fit_and_test_on_pairs(restore, folders, tmp_path):
     code, _, err = restore("fit", "--config", CONF / "single.yaml", *words, *run, "--overwrite")
     assert code == 2
     assert "factor 'dark' has pairs of its own for training: name pairs for val too, by --data.val_sets" in err
+    assert "{NAME: {shards: FOLDER}}; where no such factor was meant, mend its name (data.factors: dark)" in err
 
 
 def test_sets_of_ones_own(restore, trained, folders):

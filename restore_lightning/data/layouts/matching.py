@@ -68,12 +68,20 @@ def match_folder(
     if given.ignore is not None:
         files = [path for path in files if re.fullmatch(given.ignore, _stem(path), re.IGNORECASE) is None]
     lists = _lists(given, root, others)
-    named = None if image_list is None else listed_images(image_list, _by_kind(given, files))
+    by_kind = [] if image_list is None else _by_kind(given, files)
+    named = None if image_list is None else listed_images(image_list, by_kind)
     above = [part.lower() for part in root.resolve().parts[-3:] if part.lower() in WORDS]
     matches, problems, unused = _match_files(given, files, lists, None if named is None else named.paths)
     unsaid = SPLITS.get(above[-1], above[-1]) if above else "train"
     matches = [match if match.split else match._replace(split=unsaid) for match in matches]
     problems += [] if named is None else named.problems
+    if not matches and named is not None and any(by_kind[:2]):
+        example = next(chain(*by_kind[:2]))
+        raise UserError(
+            f"nothing that {image_list} names can be taken as {given.name} of {root}"
+            f"{f': {shortened_list(problems, 2)}' if problems else ''}; name images by the ends of their paths, such as"
+            f" {example}"
+        )
     if not matches:
         wanted = "; ".join(f"{kind} {pattern}" for kind, pattern in _patterns(given))
         lacking = f": {shortened_list(problems, 2)}" if problems else ""
@@ -185,7 +193,7 @@ def _match_files(
                 problems += misfits
             lonely = [match.clean for match in found if not match.degraded]
             if not chosen:
-                alone |= dict.fromkeys(lonely, "has no degraded image")
+                alone |= dict.fromkeys(lonely, f"has no degraded image ({part.degraded})")
             elif named is not None:
                 alone |= dict.fromkeys(
                     (path for path in lonely if path in named), "is named, but no degraded image of it"

@@ -70,7 +70,7 @@ def test_files_are_kept_as_they_are(restore, tmp_path):
     ("spoil", "message"),
     [
         (lambda root: (root / "clear/1.png").unlink(), "has no clean image"),
-        (lambda root: (root / "hazy/2_1_0.9.png").unlink(), "clear/2.png has no degraded image"),
+        (lambda root: (root / "hazy/2_1_0.9.png").unlink(), "clear/2.png has no degraded image ("),
         (lambda root: save(root / "hazy/2_1_0.9.png", 9, (24, 17)), "sizes differ: "),
         (lambda root: (root / "hazy/2_1_0.9.png").write_text("x"), "2_1_0.9.png cannot be read as an image"),
         (lambda root: save(root / "hazy/cat.png", 9), "hazy/cat.png fits no name of reside-its"),
@@ -318,6 +318,7 @@ def test_a_list_of_images(text, expected, ots):
         ("1.jpg\n3.jpg\n", "original/3.jpg is named, but no degraded image of it; mend"),
         ("1_0.8_0.04.jpg\n3.jpg\n", "original/3.jpg is named, but no degraded image of it; mend"),
         ("5_0.8_0.04.jpg\n", "synthetic/part1/5_0.8_0.04.jpg has no clean image"),
+        ("rain/1.jpg\n", "no image rain/1.jpg; name images by the ends of their paths, such as Train/"),
         ("\n", "list.txt names no images"),
         (None, "list.txt cannot be read as a list of images: No such file"),
     ],
