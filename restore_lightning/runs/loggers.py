@@ -111,10 +111,14 @@ class RunWandb(WandbLogger):
         """Whether the run may yet be refused: nothing is logged or written before it is not."""
 
     @property
+    def _silent(self) -> bool:
+        return self.failed or self.waiting or received_signal() == signal.SIGTERM
+
+    @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """W&B's run, or what takes everything and does nothing."""
-        if self.failed or self.waiting or received_signal() == signal.SIGTERM:
+        if self._silent:
             return DummyLogger().experiment
         try:
             return super().experiment
@@ -134,6 +138,8 @@ class RunWandb(WandbLogger):
 
     def log_hyperparams(self, *arguments: Any, **named: Any) -> None:
         """Log what the run was told."""
+        if self._silent:  # what does nothing has no `config` to update
+            return
         with self._optional():
             super().log_hyperparams(*arguments, **named)
 

@@ -89,3 +89,14 @@ def test_wandb_that_fails_stops_nothing(tmp_path, monkeypatch, caplog):
     assert len(said) == 2
     assert "W&B cannot be reached (ConnectionError: no service): it writes to" in said[0]
     assert "W&B failed, the run goes on without it: ConnectionError: no service" in said[1]
+
+
+def test_wandb_that_is_not_to_write_fails_at_nothing(tmp_path):
+    """As after SIGTERM, or while a run may yet be refused."""
+    from restore_lightning.runs.loggers import RunWandb
+
+    logger = RunWandb(save_dir=tmp_path, project="p")
+    logger.waiting = True
+    logger.log_hyperparams({"a": {"b": 1}})
+    assert not logger.failed
+    assert not list(tmp_path.iterdir())
