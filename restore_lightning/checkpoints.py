@@ -88,7 +88,8 @@ def trained_of(checkpoint: Any, path: str | Path) -> Trained:
     removed, multiple = () if factors else _removed(checkpoint), checkpoint.get(MULTIPLE)
     if not (factors or removed):
         raise UserError(f"checkpoint {path} does not say which factors its network removes", exit_code=1)
-    if order is not None and not (isinstance(order, list) and order and set(order) <= {*factors, *removed}):
+    known = [*factors, *removed]
+    if order is not None and not (isinstance(order, list) and order and all(one in known for one in order)):
         raise UserError(f"checkpoint {path}: its order {order} is none of its network's factors", exit_code=1)
     if multiple is not None:
         if not isinstance(multiple, int) or multiple < 1:
@@ -131,7 +132,9 @@ def read_checkpoint(path: str | Path) -> Any:
     try:
         config, tensors = read_bundle(weights.place)
     except UserError as error:
-        raise UserError(f"checkpoint {error}", error.exit_code) from error
+        # What is in the cache is not fetched again.
+        hint = f"; of the hub's cache remove {weights.place.parents[1]} first" if weights.from_hub else ""
+        raise UserError(f"checkpoint {error}{hint}", error.exit_code) from error
     made = config.get(SPEC)
     named = str(made.get("class_path")) if isinstance(made, Mapping) else ""
     if weights.from_hub and not named.startswith(OURS):

@@ -106,6 +106,7 @@ def run(words: list[str]) -> int:
     import torch
     from tqdm import tqdm
 
+    from restore_lightning.export.onnx_network import OnnxNetwork
     from restore_lightning.inference import InferenceSettings, Restorer
     from restore_lightning.inference.batches import batch_size
     from restore_lightning.inference.photographs import PhotoRestorer
@@ -172,12 +173,13 @@ def run(words: list[str]) -> int:
     for line in (*notes.said(), *(f"not restored: {line}" for line in failures)):
         print(line, file=sys.stderr)
     there = f", {planned.skipped} there already" if planned.skipped else ""
-    where = getattr(
-        next(iter(restorer.networks.values())), "device", restored.device
-    )  # an exported one's is onnxruntime's
+    network = next(iter(restorer.networks.values()))
+    where, precision = restored.device, str(restored.precision).removeprefix("torch.")
+    if isinstance(network, OnnxNetwork):
+        where, precision = network.device, network.description.precision
     print(
         f"{len(planned.jobs) - len(failures)} of {len(planned.jobs)} images restored in {options.output}"
-        f" ({where}, {str(restored.precision).removeprefix('torch.')}){there}"
+        f" ({where}, {precision}){there}"
     )
     return 1 if failures else 0
 

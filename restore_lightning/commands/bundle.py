@@ -1,6 +1,7 @@
 """`restore bundle`: a checkpoint -> a folder of safetensors, config.json and a model card."""
 
 import argparse
+import shlex
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,8 @@ def run(words: list[str]) -> int:
         print(f"scores: none in the card, {note}; give --scores FILE")
     if not config["licence"]:
         print("licence: not stated; give --licence NAME before others are to use it")
-    print(f"written: {options.folder}; next: restore apply {options.folder} PHOTO{factor_flag(config)} --output DIR")
+    named = shlex.quote(str(options.folder))
+    print(f"written: {options.folder}; next: restore apply {named} PHOTO{factor_flag(config)} --output DIR")
     return 0
 
 
@@ -135,7 +137,8 @@ def _halved(tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     import torch
 
     halved = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
-    far = [name for name, t in halved.items() if t.dtype == torch.float16 and not t.isfinite().all()]
+    # What was infinite before, as in masks, stays so.
+    far = [name for name, t in tensors.items() if not torch.equal(t.isfinite(), halved[name].isfinite())]
     if far:
         raise UserError(f"--half: {shortened_list(far)} holds values beyond 65504, which 16 bits do not reach")
     return halved

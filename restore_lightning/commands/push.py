@@ -2,6 +2,7 @@
 
 import argparse
 
+from restore_lightning.errors import UserError
 from restore_lightning.io.files import user_path
 from restore_lightning.weights import find_weights, read_config
 from restore_lightning.weights.hub import push, repository
@@ -29,6 +30,8 @@ def run(words: list[str]) -> int:
     """Check the bundle as its users will, and upload it."""
     options = parser().parse_args(words)
     repository(options.name)
+    if not options.folder.is_dir():
+        raise UserError(f"FOLDER {options.folder}: no such folder; restore bundle WEIGHTS FOLDER makes one")
     read_config(options.folder)
 
     from restore_lightning.checkpoints import load_trained

@@ -26,6 +26,8 @@ from restore_lightning.errors import UserError, shortened_error
 HOST = "127.0.0.1"
 MOST_BYTES = 2**29
 """Of a file, which is held in memory."""
+DIGITS = 18
+"""Of the numbers in a request: neither Python nor file systems take them of any length."""
 UPLOADS = 2
 """Files in memory at a time: one is restored, the next one is read."""
 SILENCE = 60.0
@@ -115,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The page, or a file of a result."""
         path = urlsplit(self.path).path
-        found = re.fullmatch(rf"/results/(\d+)/({'|'.join(map(re.escape, FILES))})", path)
+        found = re.fullmatch(rf"/results/(\d{{1,{DIGITS}}})/({'|'.join(map(re.escape, FILES))})", path)
         if not self._is_ours():
             self._send(HTTPStatus.FORBIDDEN)
         elif path == "/":
@@ -133,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN)
         elif not length.isdecimal():
             self._refuse(HTTPStatus.LENGTH_REQUIRED)
-        elif int(length) > MOST_BYTES:
+        elif len(length) > DIGITS or int(length) > MOST_BYTES:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             asked = {name: values[0] for name, values in parse_qs(address.query).items()}

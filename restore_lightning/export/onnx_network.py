@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 
-from restore_lightning.errors import UserError, shortened_text
+from restore_lightning.errors import UserError, shortened_error, shortened_text
 from restore_lightning.export.description import INPUT, OUTPUT, UNCLAMPED, Description
 from restore_lightning.inference import Restorer
 from restore_lightning.io.files import did_you_mean
@@ -90,7 +90,8 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         check_installed()
         if not Path(path).is_file():
-            raise UserError(f"{path}: no such file{did_you_mean(Path(path))}")
+            missing = f"no such file{did_you_mean(Path(path))}"
+            raise UserError(f"{path}: {'a folder, name a file' if Path(path).is_dir() else missing}")
         import onnxruntime
 
         providers = _providers(device)
@@ -122,9 +123,17 @@ class OnnxNetwork(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1], of a size that `info` names -> (B, C, scale * H, scale * W), not clamped."""
+        """(B, C, H, W) in [0, 1], of a size that `info` names -> (B, C, scale * H, scale * W), not clamped.
+
+        Raises:
+            RuntimeError: Whatever onnxruntime raises, too little memory too.
+        """
         array = image.to("cpu", torch.float32).numpy()
-        return torch.from_numpy(self.session.run([self.output], {INPUT: array})[0]).to(image)
+        try:
+            (restored,) = self.session.run([self.output], {INPUT: array})
+        except Exception as error:  # onnxruntime's are of kinds of its own, no RuntimeErrors
+            raise RuntimeError(f"onnxruntime: {shortened_error(error)}") from error
+        return torch.from_numpy(restored).to(image)
 
 
 def exported_restorer(options: argparse.Namespace) -> Restorer:

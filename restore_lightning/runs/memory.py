@@ -17,6 +17,7 @@ SIGNS = (
     "cannot allocate memory",  # the system
     "not enough memory: you tried to allocate",  # torch's allocator on Windows
     "std::bad_alloc",  # C++
+    "failed to allocate memory",  # onnxruntime
     "_alloc_failed",  # cuBLAS, cuDNN, cuSOLVER, cuFFT: their status
     "_allocation_failed",  # cuDNN 9
 )

@@ -1,6 +1,7 @@
 """The model card of a bundle, from what its config.json says."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ LICENCE_UNKNOWN = "not stated"
 
 def factor_flag(config: Mapping[str, Any]) -> str:
     """What `restore apply` needs beside a bundle: a factor, where its network is told one of several."""
-    return f" --factor {config['factors'][0]}" if config.get("told") and len(config["factors"]) > 1 else ""
+    return f" --factor {shlex.quote(config['factors'][0])}" if config.get("told") and len(config["factors"]) > 1 else ""
 
 
 def card_text(config: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 from skimage import data
 
 import restore_lightning
+from restore_lightning.export.description import INPUT, OUTPUT, Description
 from tests.conftest import CONF
 from tests.export.conftest import odd_checkpoint, pixels
 
@@ -126,10 +127,45 @@ def test_onnx_files_of_others_are_refused(restore, tmp_path, photo):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     save_model(model, tmp_path / "other.onnx")
     (tmp_path / "damaged.onnx").write_bytes(b"no model")
-    for name, problem in (("other", "was not written by restore export"), ("damaged", "cannot use it")):
+    (tmp_path / "folder.onnx").mkdir()
+    told = {"other": "was not written by restore export", "folder": "a folder, name a file", "damaged": "cannot use it"}
+    for name, problem in told.items():
         code, _, err = restore("apply", tmp_path / f"{name}.onnx", photo, "--output", tmp_path / "out")
-        assert code == (2 if name == "other" else 1)
+        assert code == (1 if name == "damaged" else 2)
         assert problem in err
+
+
+def described(path, side, copies=1):
+    """A file that says that it is ours, and gives so many copies of an image with sides of one length."""
+    from onnx import TensorProto, helper, numpy_helper, save_model
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3, side, side]) for name in (INPUT, OUTPUT)]
+    shape = numpy_helper.from_array(np.array([copies, 1, 1, 1]), "shape")
+    node = helper.make_node("Expand", [INPUT, "shape"], [OUTPUT])
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], [shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    for key, text in Description("Copies", "rain", 3, 1, 1, 1, padded=True, precision="fp16").metadata().items():
+        model.metadata_props.add(key=key, value=text)
+    save_model(model, path)
+    return path
+
+
+def test_an_image_that_onnxruntime_fails_with_does_not_cost_the_others(restore, tmp_path):
+    weights, photos = described(tmp_path / "it.onnx", 8), [tmp_path / "a.png", tmp_path / "b.png"]
+    for photo, side in zip(photos, (9, 8), strict=True):
+        Image.fromarray(data.chelsea()[:side, :side]).save(photo)
+    code, out, err = restore("apply", weights, *photos, "--output", tmp_path / "out")
+    assert code == 1
+    assert f"1 of 2 images restored in {tmp_path / 'out'} (cpu, fp16)" in out  # the file's precision
+    assert f"not restored: {photos[0]}: onnxruntime: InvalidArgument: " in err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+
+
+def test_too_little_memory_for_onnxruntime(restore, tmp_path, photo):
+    weights = described(tmp_path / "it.onnx", None, copies=2**40)
+    code, _, err = restore("apply", weights, photo, "--output", tmp_path / "out")
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"not restored: {photo}: too large for the memory: restore it in tiles, e.g. --tile 512: onnxruntime" in err
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,30 @@ from restore_lightning.network_specs import architecture_difference
 from tests.conftest import CONF
 from tests.test_security import Evil
 
+MASKED = """
+import torch
+from torch import nn
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.tensor([float("-inf"), 0]))
+
+    def forward(self, image):
+        return image
+"""
+
+
+@pytest.fixture
+def odd_masked(tmp_path, monkeypatch):
+    """Of a network whose mask holds infinity."""
+    (tmp_path / "odd_masked.py").write_text(MASKED)
+    monkeypatch.syspath_prepend(tmp_path)
+    state = {"network.mask": torch.tensor([float("-inf"), 0])}
+    spec = {"class_path": "odd_masked.Masked", "init_args": {}}
+    torch.save({"network": spec, "order": None, "factors": ["rain"], "state_dict": state}, tmp_path / "masked.ckpt")
+    return tmp_path / "masked.ckpt"
+
 
 def made(restore, checkpoint, folder, *words):
     code, out, err = restore("bundle", checkpoint, folder, *words)
@@ -75,6 +99,16 @@ def test_the_same_network_and_the_same_bytes(restore, bundle, step_2, tmp_path):
     tensors = load_file(bundle / "model.safetensors")
     assert set(tensors) == set(theirs.network.state_dict())
     assert len({path.stat().st_mode for path in bundle.iterdir()}) == 1  # whoever may read one may read all
+
+
+def test_infinite_masks_are_no_matter_of_16_bits(restore, odd_masked, tmp_path):
+    made(restore, odd_masked, tmp_path / "half", "--half")
+    assert load_trained(tmp_path / "half").network.mask.tolist() == [float("-inf"), 0]
+
+
+def test_the_command_that_it_names_can_be_pasted(restore, step_1, tmp_path):
+    out = made(restore, step_1, tmp_path / "my bundle")
+    assert f"next: restore apply '{tmp_path / 'my bundle'}' PHOTO --factor rain --output DIR" in out
 
 
 @pytest.mark.parametrize("held", ["README.md", "config.json"])
@@ -161,6 +195,7 @@ DAMAGE = {
     ),
     "a tensor less": (without_a_tensor, "its weights do not fit its network: 1 missing"),
     "an odd order": (lambda f: rewritten(f, order=["snow"]), "is none of its network's factors"),
+    "an order of lists": (lambda f: rewritten(f, order=[["rain"]]), "is none of its network's factors"),
     "odd remarks": (
         lambda f: rewritten(f, step="x", data="y", licence=[2]),
         "damaged: step, data, licence is missing or of another kind",

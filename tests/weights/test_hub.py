@@ -183,7 +183,8 @@ def test_what_is_refused(hub, commands, bundle, photographs, tmp_path):
         ("apply", "hub:me/forbidden"): "hub:me/forbidden: the hub answers 403 Forbidden; see what the token may do",
         ("apply", "hub:me/cards"): "it holds no config.json",
         ("apply", "hub:me/llm"): "hub:me/llm is no bundle of ours",
-        ("apply", "hub:me/changed"): f"stated is {config['sha256']}",
+        ("apply", "hub:me/changed"): f"stated is {config['sha256']}; fetch the bundle again; of the hub's cache remove "
+        f"{tmp_path / 'hf/hub/models--me--changed'} first",
         ("apply", "hub:me/code"): "of the network torch.nn.Linear",
         ("apply", "hub:good"): "hub:good: give hub:owner/name",
         ("apply", "hub:me/../good"): "give hub:owner/name",
@@ -191,6 +192,7 @@ def test_what_is_refused(hub, commands, bundle, photographs, tmp_path):
         ("push", bundle, "hub:me/mine@v1"): "leave @v1 out",
         ("push", bundle, "me/mine"): "give hub:owner/name",
         ("push", tmp_path / "empty", "hub:me/mine"): "a folder without config.json",
+        ("push", "mbn-small", "hub:me/mine"): "FOLDER mbn-small: no such folder; restore bundle WEIGHTS FOLDER makes",
     }
     rest = (photographs, "--factor", "rain", "--output", tmp_path / "out")
     lines = [(*case, *rest) if case[0] == "apply" else case for case in cases]
