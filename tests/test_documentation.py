@@ -29,6 +29,7 @@ TESTED = {
     "docs/export.md": "test_pages.py",
     "docs/leaks.md": "test_pages.py",
     "docs/own_factor.md": "test_own_factor.py",
+    "docs/quickstart.md": "test_quickstart.py",
     "docs/reproduce.md": "test_reproduce.py",
     "docs/weights.md": "weights/test_documentation.py",
 }

@@ -28,6 +28,10 @@ __all__ = ["spandrel"]
 ROOT = Path(__file__).parents[1]
 MBN = {"width": 2, "stem": [[3, 3, 1]], "extra": [], "iterations": 1, "scales": 1}
 MBN |= {"hierarchy": [["rain", "haze", "blur", "jpeg"]]}
+FIT = ("--trainer.accelerator", "cpu", "--trainer.val_check_interval", 2, "--trainer.limit_val_batches", 1)
+FIT += ("--data.val_crop_size", 64, "--data.num_workers", 0)
+SHORT = {"fit": FIT, "test": ("--trainer.limit_test_batches", 1, "--data.num_workers", 0)}
+"""What is added to the commands of a page, so that they take seconds."""
 
 
 def blocks(page, language="bash"):
@@ -40,6 +44,15 @@ def commands(script):
     """The words of each command."""
     lines = script.replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+def run_restore(words, restore, added=()):
+    """Do a command, short where it trains or scores; what it printed."""
+    program, verb, *given = words
+    steps = ("--trainer.max_steps", 3 if "--ckpt_path" in given else 2) if verb == "fit" else ()
+    code, out, err = restore(verb, *given, *SHORT.get(verb, ()), *steps, *added)
+    assert (program, code) == ("restore", 0), (words, err)
+    return out
 
 
 def installed_as_said(words):
@@ -55,7 +68,9 @@ def place(tmp_path, monkeypatch):
     """A folder to work in, with photographs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
+    (tmp_path / "holiday").mkdir()
     Image.fromarray(data.chelsea()[100:164, 100:180]).save("photo.jpg")
+    Image.fromarray(data.coffee()[80:144, 200:280]).save("holiday/cup.jpg")
     for name in ("a", "b"):
         Image.fromarray(data.coffee()[100:164, 100:196]).save(f"photos/{name}.png")
     return tmp_path
