@@ -24,24 +24,33 @@ from scripts.documentation import pages
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md")))]
 TESTED = {
+    "README.md": "test_quickstart.py",
     "docs/all_in_one.md": "test_all_in_one.py",
+    "docs/data.md": "test_training_pages.py",
     "docs/demo.md": "test_pages.py",
     "docs/export.md": "test_pages.py",
+    "docs/large_images.md": "test_training_pages.py",
     "docs/leaks.md": "test_pages.py",
+    "docs/multi_branch.md": "test_training_pages.py",
     "docs/own_factor.md": "test_own_factor.py",
+    "docs/photographs.md": "test_training_pages.py",
     "docs/quickstart.md": "test_quickstart.py",
     "docs/reproduce.md": "test_reproduce.py",
+    "docs/scores.md": "test_training_pages.py",
+    "docs/single_factor.md": "test_training_pages.py",
+    "docs/sweeps.md": "test_training_pages.py",
+    "docs/training.md": "test_training_pages.py",
     "docs/weights.md": "weights/test_documentation.py",
 }
 """Page -> the module that runs its commands."""
 TUTORIALS = ("docs/first_photos.md", "docs/own_network.md", "docs/passes.md")
 TESTED |= {page: "test_tutorials.py" for page in TUTORIALS if page in PAGES}
-ACCEPTED = (
-    *("README.md", "docs/cluster.md", "docs/container.md", "docs/data.md", "docs/large_images.md"),
-    *("docs/multi_branch.md", "docs/photographs.md", "docs/scores.md", "docs/single_factor.md", "docs/sweeps.md"),
-    "docs/training.md",
-)
-"""Pages whose commands are parsed here and not run: they name data sets, GPUs or machines."""
+ACCEPTED = {
+    "docs/cluster.md": "each needs a job's number; tests/slurm submits, signals and resumes these jobs on a real Slurm",
+    "docs/container.md": "tests have no container engine; test_dockerfile.py replays the Dockerfile",
+    "docs/multi_branch.md": "its searches are many runs; the others are run by test_training_pages.py",
+}
+"""Page -> why commands of it are parsed here."""
 OTHERS = {
     *("source", "export", "tail", "cat", "cp", "sed", "mkdir", "tar", "$EDITOR", "wandb", "pip", "pre-commit"),
     *("docker", "apptainer", "squeue", "scancel", "scontrol", "sbatch"),
@@ -76,7 +85,7 @@ def test_every_page_with_commands_has_its_test(page):
         assert page not in TESTED
         assert page not in ACCEPTED
         return
-    assert (page in TESTED) != (page in ACCEPTED), f"{page}: name the module that runs its commands in TESTED"
+    assert page in TESTED or page in ACCEPTED, f"{page}: name the module that runs its commands in TESTED"
     if page in TESTED:
         module = ROOT / "tests" / TESTED[page]
         text = module.read_text(encoding="utf-8")

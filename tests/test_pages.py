@@ -28,10 +28,22 @@ __all__ = ["spandrel"]
 ROOT = Path(__file__).parents[1]
 MBN = {"width": 2, "stem": [[3, 3, 1]], "extra": [], "iterations": 1, "scales": 1}
 MBN |= {"hierarchy": [["rain", "haze", "blur", "jpeg"]]}
-FIT = ("--trainer.accelerator", "cpu", "--trainer.val_check_interval", 2, "--trainer.limit_val_batches", 1)
-FIT += ("--data.val_crop_size", 64, "--data.num_workers", 0)
-SHORT = {"fit": FIT, "test": ("--trainer.limit_test_batches", 1, "--data.num_workers", 0)}
-"""What is added to the commands of a page, so that they take seconds."""
+SHORT = {
+    "fit": """--trainer.accelerator cpu --trainer.val_check_interval 2 --trainer.limit_val_batches 1
+        --data.val_crop_size 64 --data.samples_per_step null --data.batch_size 1 --data.crop_size 64
+        --data.num_workers 0""",
+    "test": "--trainer.accelerator cpu --trainer.limit_test_batches 1 --data.num_workers 0",
+    "mix": "--scenes 8 --val 2",
+}
+"""What is added to a page's commands, so that they take seconds."""
+NETWORKS = {
+    "mbn": "--model.network.width 2",
+    "drn": "--model.network.T 1 --model.network.R 1 --model.network.width 4",
+    "durn": "--model.network.width 4",
+    "din": """--model.network.D 1 --model.network.B 1 --model.network.M 2 --model.network.growth 4
+        --model.network.width 4""",
+}
+"""The same for the network, which the config's name has."""
 
 
 def blocks(page, language="bash"):
@@ -46,11 +58,16 @@ def commands(script):
     return [shlex.split(line, comments=True) for line in lines if line.strip()]
 
 
-def run_restore(words, restore, added=()):
+def run_restore(words, restore, *added):
     """Do a command, short where it trains or scores; what it printed."""
     program, verb, *given = words
-    steps = ("--trainer.max_steps", 3 if "--ckpt_path" in given else 2) if verb == "fit" else ()
-    code, out, err = restore(verb, *given, *SHORT.get(verb, ()), *steps, *added)
+    short = SHORT.get(verb, "").split() if verb != "mix" or "--scenes" in given else []
+    if verb == "fit":
+        config = given[given.index("--config") + 1]
+        network = re.search("|".join(NETWORKS), config)
+        short += NETWORKS[network[0]].split() if network else []
+        short += ["--trainer.max_steps", 3 if "--ckpt_path" in given else 2]
+    code, out, err = restore(verb, *given, *short, *added)
     assert (program, code) == ("restore", 0), (words, err)
     return out
 

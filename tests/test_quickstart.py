@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_pages import ROOT, blocks, commands, run_restore
+from tests.test_pages import ROOT, blocks, commands, place, run_restore
 from tests.test_tutorials import run
+
+__all__ = ["place"]
 
 
 def quickstart():
