@@ -64,8 +64,8 @@ def run_restore(words, restore, *added):
     short = SHORT.get(verb, "").split() if verb != "mix" or "--scenes" in given else []
     if verb == "fit":
         config = given[given.index("--config") + 1]
-        network = re.search("|".join(NETWORKS), config)
-        short += NETWORKS[network[0]].split() if network else []
+        network = re.search(rf"\b(?:r_)?({'|'.join(NETWORKS)})", config)
+        short += NETWORKS[network[1]].split() if network else []
         short += ["--trainer.max_steps", 3 if "--ckpt_path" in given else 2]
     code, out, err = restore(verb, *given, *short, *added)
     assert (program, code) == ("restore", 0), (words, err)

@@ -6,7 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+from restore_lightning import networks
+from restore_lightning.metrics.protocols import PROTOCOLS
 from tests.test_pages import ROOT, blocks, commands, place, run_restore
 from tests.test_tutorials import run
 
@@ -21,7 +24,7 @@ def quickstart():
 
 
 def column_of_names(table):
-    return [re.split(r"  +", line)[0] for line in table.splitlines()]
+    return [re.split(r"  +", line)[0] for line in table.splitlines() if re.match(r"\S", line)]
 
 
 @pytest.mark.slow
@@ -61,6 +64,15 @@ def test_quickstart(place, restore):
     assert sorted(path.name for path in Path("restored").rglob("*.png")) == ["cup.png", "photo.png"]
     assert Path("dehazed/photo.png").is_file()
     assert Path("runs/mine_r/checkpoints/best.ckpt").is_file()
+
+
+def test_readme_counts():
+    """Networks and protocols, as its table has them; and it is one screen."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    kinds = [each for each in vars(networks).values() if isinstance(each, type) and issubclass(each, nn.Module)]
+    assert f"| networks | {len(kinds)} |" in text
+    assert f"[{len(PROTOCOLS)} protocols of papers]" in text
+    assert len(text.splitlines()) <= 80
 
 
 def test_large_images_repeats_the_quickstarts_scores():

@@ -22,7 +22,7 @@ from wandb.cli.cli import cli as wandb
 
 from tests.data.layouts.trees import TREES
 from tests.export.conftest import DRN, checkpoint
-from tests.test_pages import ROOT, blocks, commands, place, run_restore
+from tests.test_pages import MBN, ROOT, blocks, commands, place, run_restore
 
 __all__ = ["place"]
 HEREDOC = re.compile(r"^cat > (\S+) <<'EOF'\n(.*?)^EOF\n", re.DOTALL | re.MULTILINE)
@@ -85,9 +85,9 @@ def test_scores(run_mbn, restore):
 
 @pytest.mark.slow
 def test_large_images(run_mbn, restore):
-    checkpoint(Path("drn.ckpt"), *DRN)
+    checkpoint(Path("r_mbn.ckpt"), "MBN", MBN, ["jpeg", "haze", "blur", "rain"])
     apply, test = commands_of(blocks("large_images")[0])
-    run_restore([word.replace("CHECKPOINT", "drn.ckpt") for word in apply], restore)
+    run_restore([word.replace("CHECKPOINT", "r_mbn.ckpt") for word in apply], restore)
     run_restore(test, restore)
     assert len(list(Path("restored").iterdir())) == 2
     used = json.loads((run_mbn / "scores.json").read_text())["inference"]
@@ -137,7 +137,8 @@ def test_multi_branch(folder, restore):
             continue
         if words[1] == "mix" and Path("mixed").exists():  # the page's second way to make the same folder
             shutil.rmtree("mixed")
-        run_restore(words, restore)
+        accumulated = "--trainer.accumulate_grad_batches" in words
+        run_restore(words, restore, *(("--trainer.val_check_interval", 10) if accumulated else ()))
     assert searches == 3
     for name in ("mbn", "other", "r_mbn", "r_mbn_mixed"):
         assert Path("runs", name, "checkpoints/last.ckpt").is_file()
