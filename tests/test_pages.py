@@ -55,7 +55,7 @@ def blocks(page, language="bash"):
 def commands(script):
     """The words of each command."""
     lines = script.replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+    return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
 
 
 def run_restore(words, restore, *added):
