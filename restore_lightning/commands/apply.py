@@ -174,7 +174,7 @@ def run(words: list[str]) -> int:
         print(line, file=sys.stderr)
     there = f", {planned.skipped} there already" if planned.skipped else ""
     network = next(iter(restorer.networks.values()))
-    where, precision = restored.device, str(restored.precision).removeprefix("torch.")
+    where, precision = str(restored.device), str(restored.precision).removeprefix("torch.")
     if isinstance(network, OnnxNetwork):
         where, precision = network.device, network.description.precision
     print(
