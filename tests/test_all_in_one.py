@@ -114,6 +114,7 @@ def test_mbn_has_paper_2s_recipe(setting, instantiate):
     sizes = {factor: resolved.crop_size for factor, resolved in data.resolved.items()}
     assert sizes == {factor: 128 if factor == "rain" else 256 for factor in sizes}
     assert setting or cli.trainer.max_steps == 120_000 * sum(data.schedule.counts.values())
+    assert task.lr_scheduler_every == 1000 * sum(data.schedule.counts.values())
     (group,) = task.configure_optimizers()["optimizer"].param_groups
     assert (group["lr"], group["betas"]) == (1e-4, (0.9, 0.999))
 

@@ -20,7 +20,7 @@ def check_steps(trainer: Trainer) -> None:
     if cut != (1.0, 0.0):
         raise UserError("the schedule is not cut into epochs: give --trainer.max_steps, no limit_train_batches")
     accumulate, interval = trainer.accumulate_grad_batches, trainer.val_check_interval
-    if isinstance(interval, int) and interval % accumulate:
+    if trainer.limit_val_batches and isinstance(interval, int) and interval % accumulate:
         raise UserError(
             f"trainer.val_check_interval {interval} counts batches, and {accumulate} make a step"
             f" (accumulate_grad_batches): give a multiple of {accumulate}"

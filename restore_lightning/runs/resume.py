@@ -45,6 +45,12 @@ def _values(was: Any, now: Any) -> str | None:
     return None if was == now else f"was {was}, is {now}"
 
 
+def _counts(was: Any, now: Any) -> str | None:
+    """The shuffle of a cycle follows from the order of the factors, too."""
+    reordered = isinstance(was, Mapping) and isinstance(now, Mapping) and list(was) != list(now)
+    return _values(was, now) or (f"had the order {', '.join(was)}, has {', '.join(now)}" if reordered else None)
+
+
 def _networks(was: Any, now: Any) -> str | None:
     """Of (spec, tensors); a spec is None where nobody knows it."""
     expected = {name: tuple(tensor.shape) for name, tensor in now[1].items()}
@@ -149,6 +155,7 @@ RULES = (
         "refused",
         "the position in the data counts cycles of the schedule",
         OTHER_DATA,
+        difference=_counts,
     ),
     Rule("the position in the data", ("data.drawn",), "free", "it is where the run goes on"),
     Rule(

@@ -164,3 +164,4 @@ def test_steps_that_validation_would_cut(restore, tmp_path):
     code, _, err = restore("fit", "--config", CONF / "tiny.yaml", *words)
     assert code == 2
     assert "trainer.val_check_interval 4 counts batches, and 3 make a step" in err
+    assert restore("fit", "--config", CONF / "tiny.yaml", *words, "--trainer.limit_val_batches", 0)[0] == 0

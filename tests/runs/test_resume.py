@@ -81,7 +81,11 @@ CASES = {
         Case(
             ("--data.factors", FACTORS),
             "minibatches per cycle {'rain': 1, 'blur': 1, 'jpeg': 1, 'haze': 1}, now it is {'rain': 1, 'blur': 2",
-        )
+        ),
+        Case(  # a cycle's shuffle follows from their order
+            ("--data.factors", "{blur: {}, rain: {}, jpeg: {}, haze: {}}"),
+            "minibatches per cycle {'rain': 1, 'blur': 1, 'jpeg': 1, 'haze': 1}, now it is {'blur': 1, 'rain': 1",
+        ),
     ],
     "the position in the data": [Case()],
     rule("samples per step"): [
