@@ -42,7 +42,7 @@ def test_readme(place, restore):
 
 @pytest.mark.slow
 def test_quickstart(place, restore):
-    """What make does, in short, and the files and rows that the page names."""
+    """What make does, in short; then the page's commands, and the files and rows that it names."""
     printed = [run_restore(["restore", *words], restore) for words in quickstart()]
     page = (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"^```\n( +rain .*?)^```", page, re.DOTALL | re.MULTILINE)
@@ -54,7 +54,16 @@ def test_quickstart(place, restore):
     for name in re.findall(r"`([^`]+)`", " ".join(files)):
         folder = "checkpoints" if name == "last.ckpt" else ""
         assert Path("runs/quickstart", folder, name).exists(), name
-    assert blocks("quickstart")[0] == "make quickstart\n"
+    first, *others = blocks("quickstart")
+    assert first == "make quickstart\n"
+    for words in commands("".join(others)):
+        if words[0] == "restore":
+            run_restore(words, restore)
+        else:
+            run(words, restore)
+    assert sorted(path.name for path in Path("restored").rglob("*.png")) == ["cup.png", "photo.png"]
+    assert Path("dehazed/photo.png").is_file()
+    assert Path("runs/mine_r/checkpoints/best.ckpt").is_file()
 
 
 def test_readme_counts():
