@@ -10,6 +10,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALL = {
     "apply.py": ("--images", "1", "--rounds", "1", "--width", "2"),
+    "candidates.py": ("--candidates", "width 8", "--seconds", "1", "--rounds", "1"),
     "export.py": ("--networks", "DRN", "--width", "2", "--side", "32"),
     "loading.py": ("--pairs", "2", "--batches", "6", "--rounds", "1"),
     "scoring.py": ("--images", "2", "--rounds", "1"),
