@@ -1,14 +1,15 @@
 """Small multi-branch networks, each trained for the same time: which gains most?
 
-    python benchmarks/candidates.py [--seconds 240] [--rounds 3] [--candidates "small_start" "width 8"]
+    python benchmarks/candidates.py [--seconds 240] [--seed 0] [--candidates "small_start" "width 8"]
 
 Every candidate is the network of small_start.yaml but for what `CANDIDATES` says. All have that config's factors,
-crops, optimiser and seed, and its highest learning rate, here in one cycle (OneCycleLR) as long as the run. First the
+crops and optimiser, and its highest learning rate, here in one cycle (OneCycleLR) as long as the run. First the
 seconds of an optimiser step are measured, the candidates alternating, for each factor the median over rounds. They are
-seconds of the processor on one thread, which on a core of one's own are those of the clock: other work on the machine
-delays all and favours none. Data, logging and checkpoints are not in them. Then each candidate is trained from scratch
-on procedural scenes by `restore fit`, for as many whole cycles of minibatches as fit into `--seconds` by its own rate,
-and scored by `restore test` on scikit-image's photographs with small_test.yaml, each factor by its protocol.
+seconds of the processor on one thread, which on a core of one's own are those of the clock, so that waiting for other
+programs costs no candidate its steps; what they still take from caches shows, and more rounds help. Data, logging and
+checkpoints are not in them. Then each candidate is trained from scratch on procedural scenes by `restore fit`, for as
+many whole cycles of minibatches as fit into `--seconds` by its own rate, and scored by `restore test` on scikit-image's
+photographs with small_test.yaml, each factor by its protocol.
 
 Progress and the table on standard error, one JSON object on standard output. For each candidate: `parameters`, `steps`,
 `seconds_per_step` (the mean over a cycle), `gain` (PSNR restored less degraded, dB, by factor), `mean_gain` over the
@@ -149,9 +150,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="of training for each candidate (default 240)")
     parser.add_argument("--rounds", type=int, default=3, help="of measuring a step (default 3)")
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and data (default 0)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     start = yaml.safe_load(find_config("small_start.yaml").read_text(encoding="utf-8"))
+    start["seed_everything"] = options.seed
     minibatches = sum(count for count, _, _ in cycle_of(start).values())
     rates = seconds_per_step(start, options.candidates, options.rounds)
     print("seconds a step:", {name: round(rate, 3) for name, rate in rates.items()}, file=sys.stderr, flush=True)
@@ -174,6 +177,7 @@ def main() -> None:
         "ratio": max(rates.values()) / min(rates.values()),
         "seconds": options.seconds,
         "rounds": options.rounds,
+        "seed": options.seed,
         "torch": torch.__version__,
         "candidates": candidates,
     }
