@@ -38,6 +38,7 @@ quickstart: setup
 	$(BIN)/restore test --config $(RUN)/config.yaml
 	$(BIN)/restore fit --config quickstart_r_mbn.yaml --overwrite
 	$(BIN)/restore test --config $(RUN)/r_mbn/config.yaml
+	@echo "beside the shipped network: $(BIN)/restore test --config $(RUN)/r_mbn/config.yaml --model.baselines '{r-mbn-small: {checkpoint: r-mbn-small}}'"
 	@echo "restore your own: $(BIN)/restore apply $(RUN)/r_mbn/checkpoints/best.ckpt PHOTO --output restored"
 	@echo "or one known factor: $(BIN)/restore apply $(RUN)/checkpoints/best.ckpt PHOTO --factor haze --output restored"
 

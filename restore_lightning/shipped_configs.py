@@ -38,6 +38,8 @@ def find_config(name: str) -> Path:
     if path.is_dir():
         raise UserError(f"--config {name}: a folder; name a file, e.g. {path / 'config.yaml'} of a run")
     near = did_you_mean(path)
+    if path.parent != Path():
+        raise UserError(f"--config {name}: no such file{near}")
     if not near:
         near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, shipped(), n=1))
     raise UserError(f"--config {name}: no such file, and no shipped config of this name ({', '.join(shipped())}){near}")

@@ -204,7 +204,7 @@ def test_mbn_yaml_is_step_1_of_paper_2(instantiate):
     assert chosen["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-6)
 
 
-@pytest.mark.parametrize("name", ["small.yaml", "small_l1.yaml", "small_r_mbn.yaml"])
+@pytest.mark.parametrize("name", ["small.yaml", "small_l1.yaml", "small_r_mbn.yaml", "small_r_mbn_end.yaml"])
 def test_small_networks_fit_into_the_package_and_learn_to_leave_clean_images_alone(name, instantiate):
     cli = instantiate(name, "--trainer.logger", "false")
     assert sum(p.numel() for p in cli.model.network.parameters()) < 1e6  # two of them are 4 MB in half precision
@@ -224,6 +224,7 @@ def test_small_networks_fit_into_the_package_and_learn_to_leave_clean_images_alo
         ("small.yaml", "small_end.yaml"),
         ("small_jpeg.yaml", "small_l1.yaml"),
         ("small_end.yaml", "small_r_mbn.yaml"),
+        ("small_r_mbn.yaml", "small_r_mbn_end.yaml"),
     ],
 )
 def test_each_step_of_small_goes_on_from_the_one_before(earlier, name, instantiate):

@@ -62,7 +62,7 @@ class _Ours(NamedTuple):
 def compare(table: Table, runs: Mapping[Path, RunScores]) -> Comparison:
     """A published table with the scores of our runs in it."""
     ours = [
-        _Ours(row.method, row.facts, ShownRow(row.method, row.cells, f"shipped with the package; {row.source}"))
+        _Ours(row.method, row.facts, ShownRow(row.method, row.cells, f"score shipped with the package; {row.source}"))
         for row in table.measured
     ]
     left_out = []

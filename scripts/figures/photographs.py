@@ -51,6 +51,13 @@ EXAMPLES = (
     Example("haze", "astronaut", Haze(airlights=[0.9], betas=[0.16]), (20, 120)),
 )
 """One for each factor that the shipped networks remove."""
+FAILURES = (
+    Example("rain", "rocket", Rain(levels=[1.5], lengths=[50], angles=[65]), (200, 230)),
+    Example("blur", "chelsea", Blur(kernels=[(25, 12)]), (40, 90)),
+    Example("jpeg", "coffee", Jpeg(qualities=[5]), (60, 180)),
+    Example("haze", "astronaut", Haze(airlights=[0.7], betas=[0.6]), (20, 120)),
+)
+"""The same, degraded more strongly than any image that the networks were trained on."""
 
 
 def degraded(example: Example) -> Pair:

@@ -1,7 +1,8 @@
-"""Photographs degraded, restored and clean: `python -m scripts.figures.restored`, factors.webp and restored.webp.
+"""Photographs degraded, restored and clean: `python -m scripts.figures.restored`, three figures of docs/figures.
 
-Each factor of the shipped networks, restored by the one that is told it and by the one that is told nothing; README's
-strip has the latter alone. PSNR is that of the whole photograph, of which a part is shown.
+factors.webp and failures.webp: each factor of the shipped networks, restored by the one that is told it and by the one
+that is told nothing; README's strip, restored.webp, has the latter alone. PSNR is that of the whole photograph, of which
+a part is shown.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from restore_lightning.inference import Restorer
 from restore_lightning.io.images import to_float, to_uint8
 from scripts.figures.photographs import (
     EXAMPLES,
+    FAILURES,
     FIGURES,
     TOLD,
     UNKNOWN,
@@ -69,10 +71,13 @@ def strip(found: Sequence[tuple[Example, Versions]]) -> Image.Image:
 
 
 def main() -> None:
-    """Write both figures."""
+    """Write the figures."""
     told, unknown = Restorer.from_checkpoint(TOLD), Restorer.from_checkpoint(UNKNOWN)
-    found = [(example, versions(example, told, unknown)) for example in EXAMPLES]
-    write_webp(sheet([row(*each) for each in found]), FIGURES / "factors.webp", 120_000)
+    found, failures = (
+        [(example, versions(example, told, unknown)) for example in examples] for examples in (EXAMPLES, FAILURES)
+    )
+    for name, shown in (("factors", found), ("failures", failures)):
+        write_webp(sheet([row(*each) for each in shown]), FIGURES / f"{name}.webp", 120_000)
     write_webp(strip(found), FIGURES / "restored.webp", 100_000)
 
 
