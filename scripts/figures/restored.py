@@ -1,8 +1,8 @@
 """Photographs degraded, restored and clean: `python -m scripts.figures.restored`, three figures of docs/figures.
 
 factors.webp and failures.webp: each factor of the shipped networks, restored by the one that is told it and by the one
-that is told nothing; README's strip, restored.webp, has the latter alone. PSNR is that of the whole photograph, of which
-a part is shown.
+that is told nothing; README's strip, restored.webp, has the latter alone. PSNR is that of the whole photograph,
+of which a part is shown.
 """
 
 from collections.abc import Sequence
