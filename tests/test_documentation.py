@@ -1,7 +1,9 @@
 """README and docs/: each command is run by a test or taken by the real command line, each key and message is real."""
 
+import argparse
 import ast
 import inspect
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,11 +16,13 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from restore_lightning import networks, tasks
+from restore_lightning.callbacks import LastCheckpoint
 from restore_lightning.commands import COMMANDS, TRAINER_VERBS
 from restore_lightning.data.config import EvaluationConfig, FactorConfig
 from restore_lightning.data.module import RestorationData
 from restore_lightning.inference import InferenceSettings
 from restore_lightning.shipped_configs import FOLDER
+from restore_lightning.shipped_weights import shipped_networks
 from scripts.documentation import pages
 
 ROOT = Path(__file__).parents[1]
@@ -159,9 +163,82 @@ def arguments(*classes: type) -> set[str]:
     return {name for cls in classes for name in inspect.signature(cls).parameters}
 
 
+def words_in(text: str) -> Iterator[list[str]]:
+    """The words of our commands anywhere in a text: in blocks, between backticks, behind `$(...)`."""
+    for line in text.replace("\\\n", " ").splitlines():
+        for command in re.findall(r"(?:^ *|`|; |\$\(|/bin/)(restore [a-z][^`]*)", line):
+            yield re.split(r"[\s=]+", re.sub(r"'[^']*'|\"[^\"]*\"| #.*", "X", command))
+
+
+def flags_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The names of a verb's flags, those of its subcommands too."""
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {flag for sub in action.choices.values() for flag in flags_of(sub)}
+    return found
+
+
+def unknown(words: list[str]) -> list[str]:
+    """What of a command there is not: its verb, or flags of it."""
+    _, verb, *given = [word.rstrip(".,:;)") for word in words]
+    if verb not in COMMANDS and verb not in TRAINER_VERBS:
+        return [verb]
+    flags = [word for word in given if re.match(r"--?[a-z]", word)]
+    if verb not in TRAINER_VERBS:
+        taken = flags_of(import_module(f"restore_lightning.commands.{verb}").parser())
+        return [flag for flag in flags if flag not in taken and not (verb == "search" and is_key(flag[2:]))]
+    ours = {"--config", "-c", "--ckpt_path", "--overwrite", "--help", "-h", "--print_config", "--seed_everything"}
+    ours |= {"--model", "--data", "--trainer", "--model.help", "--return_predictions"}
+    return [flag for flag in flags if flag not in ours and not ("." in flag and is_key(flag[2:].rstrip("+")))]
+
+
+CARDS = [path.relative_to(ROOT).as_posix() for path in sorted(FOLDER.parent.glob("*/shipped_weights/*/README.md"))]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md", *CARDS])
+def test_verbs_and_flags_that_a_page_names_are_there(page):
+    """All of them, whether or not a test runs the command."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = [(words, unknown(words)) for words in words_in(text)]
+    assert [each for each in found if each[1]] == []
+
+
+def test_a_verb_and_a_flag_that_are_not_there_are_found():
+    text = "`restore aply photo.jpg`\nrestore fit --config mbn.yaml --data.rot x\n"
+    text += "    restore apply w \\\n  --ouput x; restore shards pack a b c --szie 3"
+    wanted = [["aply"], ["--data.rot"], ["--ouput", "--szie"]]
+    assert [unknown(words) for words in words_in(text)] == wanted
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md"])
+def test_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = "tests|docs|scripts|configs|restore_lightning|benchmarks|examples|slurm"
+    named = {name.rstrip("./") for name in re.findall(rf"(?<![\w/.-])((?:{folders})/[\w./-]+)", text)}
+    made_up = {name for name in named if re.search(r"[A-Z]{3}|\bmy_|\.log$", name)}
+    assert [name for name in sorted(named - made_up) if not (ROOT / name).exists()] == []
+
+
+def test_scores_of_the_shipped_networks_are_those_of_their_cards():
+    text = (ROOT / "docs/weights.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]+ \| [\w-]+ \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    configs = [
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        for folder in (shipped_networks()[name] for name in ("mbn-small", "r-mbn-small"))
+    ]
+    scores = [[each[key] for each in config["scores"]] for config in configs for key in ("degraded", "psnr")]
+    degraded, told, _, unknown_factor = scores
+    wanted = list(zip((one["psnr"] for one in degraded), told, unknown_factor, strict=True))
+    assert [tuple(map(float, row)) for row in rows] == [tuple(round(one, 2) for one in row) for row in wanted]
+    assert f"{configs[0]['parameters']:,} and {configs[1]['parameters']:,} parameters" in text
+
+
 def is_key(name: str) -> bool:
     """Whether the parser knows a dotted name; below classes of the user's choice everything is allowed."""
     section, key, *deeper = name.split(".")
+    if section == "checkpoint":
+        return key in arguments(LastCheckpoint)
     if section == "trainer":
         return key in arguments(Trainer)
     if section == "data":
@@ -181,7 +258,7 @@ def is_key(name: str) -> bool:
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
 def test_keys_that_a_page_names_are_there(page):
     text = re.sub(r"^ *```.*?^ *```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    named = re.findall(r"`(?:--)?((?:data|model|trainer)\.\w+(?:\.\w+)*)[`= \[]", text)
+    named = re.findall(r"`(?:--)?((?:checkpoint|data|model|trainer)\.\w+(?:\.\w+)*)[`= \[]", text)
     keys = [name for name in named if not name.endswith((".py", ".safetensors"))]
     assert [name for name in keys if not is_key(name)] == []
 
