@@ -265,6 +265,8 @@ def test_names_are_found_by_path_first_then_among_the_shipped(tmp_path, monkeypa
     assert find_config("mbn.yaml").resolve() == tmp_path / "mbn.yaml"
     with pytest.raises(UserError, match=r"no shipped config of this name \(.*din_blur.*, mbn.yaml, quickstart.yaml"):
         find_config("nbm.yaml")
+    with pytest.raises(UserError, match=r"^--config runs/nbm/config.yaml: no such file$"):
+        find_config("runs/nbm/config.yaml")
 
 
 def test_version(capsys):
