@@ -38,7 +38,6 @@ quickstart: setup
 	$(BIN)/restore test --config $(RUN)/config.yaml
 	$(BIN)/restore fit --config quickstart_r_mbn.yaml --overwrite
 	$(BIN)/restore test --config $(RUN)/r_mbn/config.yaml
-	@echo "beside the shipped network: $(BIN)/restore test --config $(RUN)/r_mbn/config.yaml --model.baselines '{r-mbn-small: {checkpoint: r-mbn-small}}'"
 	@echo "restore your own: $(BIN)/restore apply $(RUN)/r_mbn/checkpoints/best.ckpt PHOTO --output restored"
 	@echo "or one known factor: $(BIN)/restore apply $(RUN)/checkpoints/best.ckpt PHOTO --factor haze --output restored"
 
@@ -67,7 +66,7 @@ gpu: $(VENV)/installed-test
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m scripts.documentation.build
 
-# Into docs/figures: by the shipped networks, and curves of runs/small where that is.
+# Into docs/figures: by the shipped networks, and by the quickstart's and curves of runs/small where these are.
 figures: $(VENV)/installed
 	for each in house cycle curves restored passes; do $(BIN)/python -m scripts.figures.$$each || exit 1; done
 

@@ -110,12 +110,12 @@ def test_pages_name_shipped_configs_only():
 def test_figures_are_small_and_each_names_its_photographers():
     shown = {name: re.findall(r"\]\(figures/(\S+)\)", text_of(name)) for name in PAGES}
     assert set(shown["first_photos"] + shown["passes"]) == {"factors.webp", "passes.webp"}
-    assert set(shown["own_network"]) == {"cycle.svg", "curves.svg"}
-    for name, most in (("factors", 120_000), ("passes", 120_000), ("restored", 100_000)):
+    assert set(shown["own_network"]) == {"cycle.svg", "curves.svg", "minutes.webp"}
+    for name, most in (("factors", 120_000), ("passes", 120_000), ("minutes", 120_000), ("restored", 100_000)):
         path = photographs.FIGURES / f"{name}.webp"
         assert path.stat().st_size <= most
         assert Image.open(path).width <= 1200
-    for page in ("first_photos", "passes"):
+    for page in ("first_photos", "passes", "own_network"):
         for credit in ("SpaceX, CC0", "Walt, CC0", "Michetti, CC0", "NASA, public domain"):
             assert credit in " ".join(text_of(page).split())
 
@@ -149,7 +149,7 @@ def test_curves_of_a_run(tmp_path, monkeypatch, capsys):
 def test_a_sheet_that_is_too_large_is_refused(tmp_path):
     example = photographs.EXAMPLES[2]
     pair = photographs.degraded(example)
-    shown = restored.Versions(pair.degraded, pair.degraded, pair.degraded, pair.clean)
+    shown = restored.Versions(pair.degraded, {"a": pair.degraded, "b": pair.degraded}, pair.clean)
     made = photographs.sheet([restored.row(example, shown)])
     assert made.width <= 1200
     with pytest.raises(RuntimeError, match="more than 1,000"):

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -64,8 +65,9 @@ class Work(NamedTuple):
 def cycle_table(network: MBN, cycle: Mapping[str, Work]) -> str:
     """Floating-point operations of a cycle, by factor."""
     lines, total = [], 0.0
+    count = cache(partial(flop_per_image, network))  # of R-MBN all factors go through the same passes
     for factor, (minibatches, batch, size, passes) in cycle.items():
-        work = minibatches * batch * sum(flop_per_image(network, name, size) for name in passes)
+        work = minibatches * batch * sum(count(name, size) for name in passes)
         total += work
         lines.append(f"  {factor:<10}{minibatches} x {batch} x {size}x{size}{_flop(work):>20}")
     return "\n".join([f"work per cycle (forward and backward): {_flop(total)}", *lines])
