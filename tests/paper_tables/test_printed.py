@@ -1,5 +1,6 @@
 """The papers' tables as data: their structure, and what of ours is shipped beside them."""
 
+import json
 import re
 
 import pytest
@@ -15,6 +16,7 @@ from restore_lightning.networks import DIN, MBN, parameters
 from restore_lightning.paper_tables.comparison import SAME
 from restore_lightning.paper_tables.printed import FOLDER, SSIM_KINDS, known_set, printed_score, table, tables
 from restore_lightning.published import card
+from restore_lightning.shipped_weights import shipped_networks
 from tests.published.test_load import PAPERS
 
 SCORE = re.compile(r"(\d\d\.\d+|-) / (0\.\d+|-)|\d\d\.\d+|0\.\d+|N/A")
@@ -141,6 +143,14 @@ def test_cards_say_what_the_tables_say(network):
             assert (given["psnr"], given["ssim"]) in found, given
             named += 1
     assert named
+
+
+def test_shipped_networks_on_rain12_score_what_their_cards_say():
+    measured = {row.method.partition(" ")[0]: row.cells for row in table("drn-1").measured}
+    for name, folder in shipped_networks().items():
+        scores = json.loads((folder / "config.json").read_text(encoding="utf-8"))["scores"]
+        (rain12,) = [score for score in scores if score["set"] == "Rain12"]
+        assert measured[name][2] == f"{rain12['psnr']:.2f} / {rain12['ssim']:.4f}"
 
 
 @pytest.mark.parametrize(
