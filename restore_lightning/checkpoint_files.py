@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from restore_lightning.errors import UserError
+from restore_lightning.io.files import near_path
 
 SPEC = "network"
 """Key of a checkpoint under which the network's class and arguments are kept."""
@@ -46,7 +47,8 @@ def read_file(path: str | Path) -> Any:
         UserError: No such file, or it cannot be read.
     """
     if not Path(path).is_file():
-        raise UserError(f"checkpoint {path}: {'a folder, name a file' if Path(path).is_dir() else 'no such file'}")
+        missing = f"no such file{near_path(Path(path))}"
+        raise UserError(f"checkpoint {path}: {'a folder, name a file' if Path(path).is_dir() else missing}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from restore_lightning import __version__
 from restore_lightning.commands import COMMANDS, TRAINER_VERBS
-from restore_lightning.errors import UserError, shortened_error, shortened_text
+from restore_lightning.errors import UserError, did_you_mean, shortened_error, shortened_text
 from restore_lightning.io.addresses import without_secrets
 from restore_lightning.runs.exits import leave
 from restore_lightning.runs.signals import receiving_signals
@@ -127,7 +127,8 @@ def _run(words: list[str]) -> int:
         if rest.count("--") > 1:  # argparse makes lists of the second one
             raise UserError("-- stands twice: once is enough, what follows is no flag")
         return int(import_module(f"restore_lightning.commands.{verb}").run(rest))
-    raise UserError(f"unknown verb {verb!r}: choose one of {', '.join((*TRAINER_VERBS, *COMMANDS))}")
+    verbs = (*TRAINER_VERBS, *COMMANDS)
+    raise UserError(f"unknown verb {verb!r}: choose one of {', '.join(verbs)}{did_you_mean(verb, verbs)}")
 
 
 def _debug(error: Exception) -> None:

@@ -1,6 +1,7 @@
 """Errors that reach the user as one line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class UserError(Exception):
@@ -30,6 +31,22 @@ def shortened_list(items: Sequence[str], most: int = 5) -> str:
     """
     rest = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + rest
+
+
+def did_you_mean(given: str, known: Iterable[str], before: str = "") -> str:
+    """The end of a message about a name that there is not: the one that looks most like it, if any does.
+
+    Args:
+        given: The name; its case does not matter.
+        known: Names that there are.
+        before: What stands before both, such as a folder.
+
+    >>> did_you_mean("durny", ["durn-rgb", "durn-y"])
+    '; did you mean durn-y?'
+    """
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(given.lower(), names, n=1)
+    return f"; did you mean {before}{names[near[0]]}?" if near else ""
 
 
 def shortened_text(text: str, most: int = 500) -> str:

@@ -1,11 +1,10 @@
 """The shipped configs, and how a name on the command line becomes a file."""
 
 import logging
-from difflib import get_close_matches
 from pathlib import Path
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import did_you_mean
+from restore_lightning.io.files import near_path
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +36,10 @@ def find_config(name: str) -> Path:
             return FOLDER / candidate
     if path.is_dir():
         raise UserError(f"--config {name}: a folder; name a file, e.g. {path / 'config.yaml'} of a run")
-    near = did_you_mean(path)
-    if path.parent != Path():
-        raise UserError(f"--config {name}: no such file{near}")
-    if not near:
-        near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, shipped(), n=1))
-    raise UserError(f"--config {name}: no such file, and no shipped config of this name ({', '.join(shipped())}){near}")
+    missing = "no such file"
+    if path.parent == Path():
+        missing += f", and no shipped config of this name ({', '.join(shipped())})"
+    raise UserError(f"--config {name}: {missing}{near_path(path, shipped())}")
 
 
 def with_found_configs(words: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from restore_lightning.commands.apply_plan import Job, Naming, Notes, plan
 from restore_lightning.commands.cpu_cores import usable_cores
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, did_you_mean
 from restore_lightning.io.files import user_path, with_home
 from restore_lightning.weights import find_weights
 from restore_lightning.weights.sources import KINDS
@@ -257,7 +257,8 @@ def choose_order(factors: Sequence[str], own: Sequence[str] | None, factor: str 
             raise UserError(f"--{error}") from error
     if factor is not None:
         if factor not in factors:
-            raise UserError(f"unknown --factor {factor}: this network has {', '.join(factors)}")
+            near = did_you_mean(factor, factors)
+            raise UserError(f"unknown --factor {factor}: this network has {', '.join(factors)}{near}")
         return [factor]
     if own is not None:
         return list(own)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from restore_lightning.errors import UserError, shortened_list
-from restore_lightning.io.files import did_you_mean
+from restore_lightning.io.files import near_path
 
 if TYPE_CHECKING:
     from restore_lightning.io.image_files import Photo
@@ -146,7 +146,7 @@ def plan(inputs: Sequence[Path], naming: Naming, overwrite: bool = False, skip_e
     others: list[Path] = []
     for given in inputs:
         if not given.exists():
-            raise UserError(f"{given}: no such file or folder{did_you_mean(given)}")
+            raise UserError(f"{given}: no such file or folder{near_path(given)}")
         if not given.is_dir():
             jobs.append(Job(given, naming.target(given, given.parent)))
             continue

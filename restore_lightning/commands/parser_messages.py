@@ -4,25 +4,37 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
+from types import ModuleType
 from typing import Any
 
 from lightning.pytorch import Trainer
 from torch import nn
 
-from restore_lightning import networks
+from restore_lightning import degradations, networks
 from restore_lightning.callbacks import LastCheckpoint
 from restore_lightning.data.module import RestorationData
+from restore_lightning.degradations import Degradation
+from restore_lightning.errors import did_you_mean
 from restore_lightning.learning_rates import WarmupCosine
 from restore_lightning.shipped_configs import shipped
+from restore_lightning.tasks import ImageToImageTask, MultiBranchTask, RecurrentTask
 
-NETWORKS = [name for name, value in vars(networks).items() if isinstance(value, type) and issubclass(value, nn.Module)]
-KNOWN_CLASSES = {
-    "network": f"{', '.join(NETWORKS)}, or a dotted path, e.g. mynetwork.Net",
-    "loss": "SSIML1, NegativePSNR, Charbonnier, FourierL1, or a dotted path, e.g. my.Loss",
-    "lr_scheduler": f"{WarmupCosine.__name__}, or a dotted path, e.g. torch.optim.lr_scheduler.StepLR",
+
+def _classes(module: ModuleType, kind: type) -> list[str]:
+    """The classes below another one that a module exports."""
+    found = {name: value for name, value in vars(module).items() if isinstance(value, type) and value is not kind}
+    return [name for name, value in found.items() if issubclass(value, kind)]
+
+
+KNOWN_CLASSES: dict[str, tuple[list[str], str]] = {
+    "model": ([task.__name__ for task in (ImageToImageTask, MultiBranchTask, RecurrentTask)], "my.Task"),
+    "network": (_classes(networks, nn.Module), "mynetwork.Net"),
+    "loss": (["SSIML1", "NegativePSNR", "Charbonnier", "FourierL1"], "my.Loss"),
+    "optimizer": (["Adam", "AdamW", "SGD"], "torch.optim.RAdam"),
+    "lr_scheduler": ([WarmupCosine.__name__], "torch.optim.lr_scheduler.StepLR"),
+    "degradation": (_classes(degradations, Degradation), "myfactor.Fog"),
 }
-"""Argument of a task -> the classes that it takes by their names alone, and others."""
+"""Key -> the classes that it takes by their names alone, and the dotted path of another."""
 
 GROUPS: dict[str, Any] = {"trainer": Trainer, "data": RestorationData, "checkpoint": LastCheckpoint}
 """Group of options -> what takes them."""
@@ -58,26 +70,21 @@ def with_nearest(message: str) -> str:
         start, _, key = of_class[3].rpartition(".")
         if owner is None or start:
             return message
-        return _meant(message, "", key, _arguments(owner))
+        return message + did_you_mean(key, _arguments(owner))
     option = re.search(r"(?:does not accept option '|unrecognized arguments: (?=--))((?:--)?)([\w.]+)", message)
     if not option:
         return message
     group, _, key = option[2].rpartition(".")
     known = OPTIONS if not group else _arguments(GROUPS[group]) if group in GROUPS else ()
-    return _meant(message, f"{option[1]}{group}." if group else option[1], key, known)
+    return message + did_you_mean(key, known, f"{option[1]}{group}." if group else option[1])
 
 
 def _arguments(owner: Any) -> Iterable[str]:
     return [name for name in inspect.signature(owner).parameters if name != "self"]
 
 
-def _meant(message: str, before: str, key: str, known: Iterable[str]) -> str:
-    near = get_close_matches(key, known, n=1)
-    return f"{message}; did you mean {before}{near[0]}?" if near else message
-
-
 def one_line(message: str) -> str:
-    """The parser's message without the types that it tried in vain.
+    r"""The parser's message without the types that it tried in vain.
 
     >>> one_line("... Problem with given class_path 'a.Task': Option 'lrr' is not accepted - Expected a None")
     "a.Task: Option 'lrr' is not accepted"
@@ -87,12 +94,22 @@ def one_line(message: str) -> str:
     'weights: rain has -1'
     >>> one_line('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
     'loss L3: no class of this name; give SSIML1, NegativePSNR, Charbonnier, FourierL1, or a dotted path, e.g. my.Loss'
+    >>> one_line("... Parser key \"colour\": Expected a typing.Literal['rgb', 'gray', 'y']. Got value: grey")
+    'colour grey: give one of rgb, gray, y; did you mean gray?'
     """
     message = " ".join(message.split())
     unknown = re.search(r'.*Parser key "(\w+)": .*Expected a dot import path string: (\S+)', message)
     if unknown:
-        known = KNOWN_CLASSES.get(unknown[1], "a dotted path, e.g. torch.optim.Adam")
-        return f"{unknown[1]} {unknown[2]}: no class of this name; give {known}"
+        known, path = KNOWN_CLASSES.get(unknown[1], ([], "my.Class"))
+        give = ", ".join([*known, "or a dotted path"]) if known else "a dotted path"
+        near = did_you_mean(unknown[2], known)
+        return f"{unknown[1]} {unknown[2]}: no class of this name; give {give}, e.g. {path}{near}"
+    choice = re.search(
+        r'.*Parser key "([\w.]+)": .*Expected a typing\.Literal\[(.+?)\]\. Got value: (.+?)(?: - |$)', message
+    )
+    if choice:
+        key, choices, given = choice[1], choice[2].replace("'", ""), choice[3]
+        return f"{key} {given}: give one of {choices}{did_you_mean(given, choices.split(', '))}"
     into_null = re.search(
         r"Parser key \"(data\.(?:val|test)_sets)\": .*Given value: NestedArg\(key='([^'.]+)\.([^']+)'", message
     )

@@ -51,7 +51,7 @@ from restore_lightning.runs.folder import (
 )
 from restore_lightning.runs.loggers import finish_wandb, recorded_run, run_loggers, wandb_logger
 from restore_lightning.runs.memory import is_out_of_memory, too_little_memory
-from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
+from restore_lightning.runs.precision import check_accelerator, chosen_benchmark, chosen_precision, use_tensor_cores
 from restore_lightning.runs.resume import task_settings
 from restore_lightning.runs.settings import flatten_config
 from restore_lightning.shipped_configs import with_found_configs
@@ -196,6 +196,7 @@ class RestoreCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run's own callbacks, and its loggers unless the config names some or none."""
         trainer = self.config_init[self.subcommand].trainer
+        check_accelerator(trainer.accelerator)
         kwargs["precision"] = chosen_precision(trainer, self.model.network, self._trained_precision())
         self.config[self.subcommand].trainer.precision = kwargs["precision"]  # the run's, on any other machine too
         if self.subcommand == "fit":

@@ -9,7 +9,7 @@ from restore_lightning.errors import UserError
 from restore_lightning.shipped_weights import shipped_networks
 from restore_lightning.weights import read_config
 from restore_lightning.weights.bundle import OfOthersError
-from restore_lightning.weights.card import LICENCE_UNKNOWN, one_line, score_line
+from restore_lightning.weights.card import LICENCE_UNKNOWN, one_line, score_line, told_text
 from restore_lightning.weights.hub import cached
 from restore_lightning.weights.sources import KINDS
 
@@ -41,8 +41,9 @@ def run(words: list[str]) -> int:
 
 
 def _listed(bundles: Mapping[str, Path]) -> tuple[list[str], bool]:
-    """Lines of each bundle (name, size, what it removes, licence, scores, or why it cannot be read), and if one cannot.
+    """Lines of each bundle, and whether one cannot be read.
 
+    They say its name, what it must be told, what it removes, its size, licence and scores, or why it cannot be read.
     What other programs have in the hub's cache is left out.
     """
     lines, damaged = [], False
@@ -61,5 +62,5 @@ def _described(name: str, config: Mapping[str, Any]) -> list[str]:
     size = f"{config['parameters']:,} parameters, {config['bytes'] / 1e6:.1f} MB"
     licence = config.get("licence") or LICENCE_UNKNOWN
     scores = [f"    {score_line(score)}" for score in config.get("scores") or []] or ["    no scores recorded"]
-    described = one_line(f"removes {', '.join(config['factors'])}; {size}; licence: {licence}")
+    described = one_line(f"{told_text(config)}; {size}; licence: {licence}")
     return [f"  {name}", f"    {described}", *scores]

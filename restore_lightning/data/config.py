@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from restore_lightning.data.image_choice import image_choice
 from restore_lightning.data.noise_stream import LegacyNoise
 from restore_lightning.degradations import DEGRADATIONS, Degradation, Mixture
-from restore_lightning.errors import UserError, shortened_list
+from restore_lightning.errors import UserError, did_you_mean, shortened_list
 from restore_lightning.io.images import Colour
 from restore_lightning.io.pixel_windows import Keep
 from restore_lightning.metrics import protocols
@@ -184,6 +184,7 @@ def resolve_factor(factor: str, data: FactorConfig, crop_size: int) -> ResolvedF
         raise UserError(
             f"unknown factor {factor!r}: there is no degradation of this name ({', '.join(DEGRADATIONS)});"
             f" rename it, set {where}.degradation, or give pairs by {where}.degraded and {where}.clean"
+            f"{did_you_mean(factor, DEGRADATIONS)}"
         )
     for name in ("minibatches", "copies", "samples_per_cycle", "repeats"):
         value = getattr(data, name)

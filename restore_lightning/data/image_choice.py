@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restore_lightning.errors import LISTED, UserError, shortened_list
-from restore_lightning.io.files import user_path
+from restore_lightning.io.files import check_is_folder, user_path
 from restore_lightning.io.image_folders import find_images, no_images
 from restore_lightning.io.image_lists import listed_images
 
@@ -124,8 +124,7 @@ def _named(image_list: Path, files: Mapping[Path, Sequence[Path]]) -> set[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: give a folder of images")
+    check_is_folder(folder, "a folder of images")
     files = find_images(folder)
     if not files.images:
         raise no_images(folder, files)

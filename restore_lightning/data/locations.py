@@ -14,7 +14,7 @@ from restore_lightning.data.sources.local_shards import TRAIN
 from restore_lightning.degradations import Mixture
 from restore_lightning.errors import UserError
 from restore_lightning.io.addresses import check_no_secret
-from restore_lightning.io.files import user_path
+from restore_lightning.io.files import check_is_folder, user_path
 from restore_lightning.io.image_folders import find_images
 
 
@@ -124,8 +124,7 @@ class Locations:
         """
         if self.folder is None:
             return
-        if not self.folder.is_dir():
-            raise UserError(f"data.root {self.folder} is no folder: give a folder of clean photographs, or of shards")
+        check_is_folder(self.folder, "a folder of clean photographs, or of shards", "data.root")
         sharing = [
             factor
             for factor, given in self.factors.items()

@@ -25,6 +25,7 @@ from restore_lightning.data.sources.folders import photographs
 from restore_lightning.data.sources.scenes import scene
 from restore_lightning.degradations import Haze, stand_in_depth
 from restore_lightning.errors import UserError, shortened_list
+from restore_lightning.io.files import check_is_folder
 from restore_lightning.io.image_files import image_size
 from restore_lightning.io.images import read_image, to_array, to_float, to_uint8
 from restore_lightning.seeding import derive, generator
@@ -96,8 +97,7 @@ def originals(root: Path, stand_in: bool = False) -> list[Original]:
     Raises:
         UserError: No such folder, or images without depth and hazy version; they are counted and named.
     """
-    if not root.is_dir():
-        raise UserError(f"--root {root}: no such folder")
+    check_is_folder(root, "one that holds clean images", "--root")
     folder = next((root / name for name in CLEAN_FOLDERS if (root / name).is_dir()), root if stand_in else None)
     if folder is None:
         raise UserError(

@@ -23,7 +23,7 @@ from restore_lightning.data.shards.reader import DEGRADED, ShardSet
 from restore_lightning.data.sources.bundled import BUNDLED
 from restore_lightning.data.sources.folders import match_pairs
 from restore_lightning.data.sources.local_shards import version_of
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, did_you_mean
 from restore_lightning.io.files import user_path
 from restore_lightning.metrics import protocols
 
@@ -69,12 +69,16 @@ class ScoredSets:
         where = f"data.{self.split}_sets.{name}"
         factor = given.factor or next(iter(self.resolved))
         if factor not in self.resolved or (given.factor is None and len(self.resolved) > 1):
-            raise UserError(f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.resolved)})")
+            near = did_you_mean(given.factor or "", self.resolved)
+            raise UserError(
+                f"{where}.factor {given.factor}: give one of data.factors ({', '.join(self.resolved)}){near}"
+            )
         if given.shards is not None:
             shards, split = self.locations.open_shards(user_path(given.shards)), given.split or self.split
             if split not in shards.splits:
                 raise UserError(
                     f"{where}.split {split}: {given.shards} has {', '.join(shards.splits)}; give one of them"
+                    f"{did_you_mean(split, shards.splits)}"
                 )
             info = self._info(factor, name, given, published_protocol(shards.versions(split)))
             if given.noise is not None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from restore_lightning.errors import UserError, shortened_error, shortened_text
 from restore_lightning.export.description import INPUT, OUTPUT, UNCLAMPED, Description
 from restore_lightning.inference import Restorer
-from restore_lightning.io.files import did_you_mean
+from restore_lightning.io.files import near_path
 from restore_lightning.networks import NetworkInfo, SizeRule
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -90,7 +90,7 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         check_installed()
         if not Path(path).is_file():
-            missing = f"no such file{did_you_mean(Path(path))}"
+            missing = f"no such file{near_path(Path(path))}"
             raise UserError(f"{path}: {'a folder, name a file' if Path(path).is_dir() else missing}")
         import onnxruntime
 

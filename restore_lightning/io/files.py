@@ -5,15 +5,14 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, did_you_mean
 
 FULL = frozenset(
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE") if hasattr(errno, name)
@@ -69,20 +68,42 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{os.fsdecode(stem)}{process}{path.suffix}")
 
 
-def did_you_mean(path: Path) -> str:
+def near_path(path: Path, names: Iterable[str] = ()) -> str:
     """The end of a message about a path that is not there: what is named nearly so beside it, or beside its folder.
 
-    >>> did_you_mean(Path(__file__).with_name("fiels.py")).removeprefix(f"; did you mean {Path(__file__).parent}")
+    Args:
+        path: It may be there as something else, a file in a folder's place: then nothing is near.
+        names: What a word without a folder may stand for, beside files.
+
+    >>> near_path(Path(__file__).with_name("fiels.py")).removeprefix(f"; did you mean {Path(__file__).parent}")
     '/files.py?'
     """
+    known = list(names) if path.parent == Path() else []
     try:
+        if path.exists():
+            return ""
         while not path.parent.exists() and path.parent != path:
             path = path.parent
-        names = {each.name.lower(): each.name for each in path.parent.iterdir()}
+        known += [each.name for each in path.parent.iterdir()]
     except OSError:  # a name that is too long, a folder that cannot be read
-        return ""
-    near = get_close_matches(path.name.lower(), names, n=1)
-    return f"; did you mean {path.with_name(names[near[0]])}?" if near else ""
+        pass
+    return did_you_mean(path.name, known, str(path).removesuffix(path.name))
+
+
+def check_is_folder(folder: Path, give: str, key: str = "") -> None:
+    """Refuse what is no folder, where one is to be read.
+
+    Args:
+        folder: The place.
+        give: What to give in its place, for the message.
+        key: The flag or key that named it, for the message.
+
+    Raises:
+        UserError: There is none, or it is something else.
+    """
+    if not folder.is_dir():
+        named = f"{key} {folder}" if key else folder
+        raise UserError(f"{named} is no folder: give {give}{near_path(folder)}")
 
 
 def user_path(name: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from restore_lightning.errors import LISTED, UserError, shortened_list
-from restore_lightning.io.files import did_you_mean
+from restore_lightning.io.files import near_path
 from restore_lightning.io.image_files import HEIF, SUFFIXES
 
 LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"})
@@ -136,7 +136,7 @@ def match(first: Path, second: Path) -> Matches:
     """
     for path in (first, second):
         if not path.exists():
-            raise UserError(f"{path}: no such file or folder{did_you_mean(path)}")
+            raise UserError(f"{path}: no such file or folder{near_path(path)}")
     if first.is_file() and second.is_file():
         return Matches({first.stem: (first, second)}, {}, [])
     if first.is_file() or second.is_file():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, did_you_mean
 from restore_lightning.io.arrays import Array, as_float64, namespace, where_float64_is
 from restore_lightning.io.colour import y_coded, y_matlab, y_opencv
 from restore_lightning.metrics.functional import SSIMWindow, psnr, ssim
@@ -131,7 +131,8 @@ def protocol(name: str, scale: int = 1) -> Protocol:
         UserError: No such protocol.
     """
     if name not in PROTOCOLS:
-        raise UserError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
+        near = did_you_mean(name, PROTOCOLS)
+        raise UserError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}{near}")
     return replace(PROTOCOLS[name], scale=scale)
 
 

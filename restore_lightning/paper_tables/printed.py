@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, did_you_mean
 from restore_lightning.metrics import MeanScores
 
 FOLDER = Path(__file__).parent
@@ -174,7 +174,7 @@ def table(name: str) -> Table:
         UserError: No such table.
     """
     if name not in tables():
-        raise UserError(f"unknown table {name!r}: choose one of {', '.join(tables())}")
+        raise UserError(f"unknown table {name!r}: choose one of {', '.join(tables())}{did_you_mean(name, tables())}")
     return tables()[name]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from restore_lightning.checkpoint_files import SPEC, read_file
 from restore_lightning.checkpoints import state_dict_mismatch
-from restore_lightning.errors import LISTED, UserError, shortened_error
+from restore_lightning.errors import LISTED, UserError, did_you_mean, shortened_error
 from restore_lightning.networks import DIN, DRN, MBN, DuRN, NAFNet, PromptIR, Restormer
 from restore_lightning.published import din, drn, durn, mbn, nafnet, promptir, restormer
 
@@ -70,7 +70,7 @@ def import_network(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """`load_network`, and the class and arguments that build the network."""
     if name not in NETWORKS:
-        raise UserError(f"unknown network {name!r}: choose one of {', '.join(NETWORKS)}")
+        raise UserError(f"unknown network {name!r}: choose one of {', '.join(NETWORKS)}{did_you_mean(name, NETWORKS)}")
     release = NETWORKS[name]
     published = release.module
     given = dict(hyperparameters or {})

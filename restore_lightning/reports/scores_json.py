@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from restore_lightning.errors import UserError
-from restore_lightning.io.files import json_text, write_text
+from restore_lightning.io.files import check_is_folder, json_text, write_text
 from restore_lightning.metrics import MeanScores, mean_scores
 
 DEGRADED, RESTORED = "degraded", "restored"
@@ -171,8 +171,7 @@ def read_all_scores(folder: Path) -> tuple[dict[Path, RunScores], list[str]]:
     Raises:
         UserError: No such folder, or there is none in it.
     """
-    if not folder.is_dir():
-        raise UserError(f"--results {folder} is no folder: give the one with your runs, e.g. runs")
+    check_is_folder(folder, "the one with your runs, e.g. runs", "--results")
     paths = sorted(folder.rglob("scores.json"))
     if not paths:
         raise UserError(f"no scores.json below {folder}: restore test writes one into the folder of each run")

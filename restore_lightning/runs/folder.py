@@ -139,7 +139,7 @@ def resume_point(checkpoints: Path, given: str | None) -> str | None:
         return None
     last = checkpoints / "last.ckpt"
     if given != "last" or last.is_file():
-        path = find_weights(last if given == "last" else given, "--ckpt_path").name
+        path = find_weights(last if given == "last" else given, "--ckpt_path", ["last"]).name
         log.info("resuming from %s", path)
         return path
     if is_rank_zero():
@@ -165,7 +165,7 @@ def trained_checkpoint(checkpoints: Path, given: str | None, verb: str) -> str:
     """
     names = {None: ("best", "last"), "best": ("best",), "last": ("last",)}.get(given)
     if names is None:
-        name = find_weights(str(given), "--ckpt_path").name
+        name = find_weights(str(given), "--ckpt_path", ["best", "last"]).name
         log.info("weights: %s", name)
         return name
     candidates = [checkpoints / f"{name}.ckpt" for name in names]

@@ -15,6 +15,29 @@ from restore_lightning.networks import network_info
 log = logging.getLogger(__name__)
 
 
+def check_accelerator(accelerator: Any) -> None:
+    """Refuse a kind of device that this machine has none of; Lightning's own line does not say what to do.
+
+    Args:
+        accelerator: `trainer.accelerator`.
+
+    Raises:
+        UserError: It is such a kind.
+    """
+    kinds: dict[str, tuple[Any, ...]] = {
+        "gpu": (CUDAAccelerator, MPSAccelerator),
+        "cuda": (CUDAAccelerator,),
+        "mps": (MPSAccelerator,),
+        "tpu": (XLAAccelerator,),
+    }
+    wanted = kinds.get(str(accelerator))
+    if wanted and not any(kind.is_available() for kind in wanted):
+        raise UserError(
+            f"--trainer.accelerator {accelerator}: torch finds none on this machine; give --trainer.accelerator cpu,"
+            " or leave it out, which takes what there is"
+        )
+
+
 def chosen_precision(trainer: Mapping[str, Any], network: nn.Module, trained: str | None = None) -> Any:
     """What the config says; else what the run's checkpoint was trained in; else what device and network do well.
 

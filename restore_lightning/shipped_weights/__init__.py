@@ -3,8 +3,10 @@
 from importlib.resources import files
 from pathlib import Path
 
+FOLDER = Path(str(files(__name__)))
+"""Where they lie."""
+
 
 def shipped_networks() -> dict[str, Path]:
     """Name -> the bundle's folder."""
-    here = Path(str(files(__name__)))
-    return {path.name: path for path in sorted(here.iterdir()) if (path / "config.json").is_file()}
+    return {path.name: path for path in sorted(FOLDER.iterdir()) if (path / "config.json").is_file()}

@@ -11,7 +11,7 @@ from restore_lightning.checkpoint_files import ORDER
 from restore_lightning.checkpoints import read_initial_checkpoint
 from restore_lightning.data.config import ResolvedFactor
 from restore_lightning.data.module import RestorationData
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, did_you_mean
 from restore_lightning.inference import DEFAULT, Baseline, InferenceSettings, Restorer
 from restore_lightning.losses import SMALLEST, multiscale_ssim_l1
 from restore_lightning.networks import MBN
@@ -147,7 +147,7 @@ class MultiBranchTask(RestorationTask):
         if unknown:
             raise UserError(
                 f"model.factor_weights names {', '.join(unknown)}, the data have {', '.join(factors)}: name one of"
-                " these"
+                f" these{did_you_mean(unknown[0], factors)}"
             )
         idle = [factor for factor in info.factors if factor not in trained]
         if idle and stage == "fit":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from restore_lightning.errors import UserError, shortened_list, shortened_text
 from restore_lightning.io.files import check_folder, json_text, write_text, written_beside
+from restore_lightning.shipped_weights import FOLDER as SHIPPED
 from restore_lightning.weights.card import card_text
 
 if TYPE_CHECKING:
@@ -80,16 +81,18 @@ def _odd(config: Mapping[str, Any]) -> list[str]:
         **dict.fromkeys(("bytes", "parameters"), (int,)),
         "step": whole,
         "factors": (list,),
-        "scores": (list, type(None)),
+        **dict.fromkeys(("scores", "order"), (list, type(None))),
         "data": (dict, type(None)),
         **dict.fromkeys(("colour", "weights", "precision", "licence", "trained_on", "repository", "notes"), text),
     }
     odd = [name for name, allowed in kinds.items() if not isinstance(config.get(name), allowed)]
-    named = all(isinstance(one, str) for one in config.get("factors") or [])
+    if odd:
+        return odd
     scored = all(
         isinstance(one, dict) and isinstance(one.get("degraded"), dict | None) for one in config.get("scores") or []
     )
-    return odd or ["factors"] * (not named) + ["scores"] * (not scored)
+    names = [name for name in ("factors", "order") if not all(isinstance(one, str) for one in config.get(name) or [])]
+    return names + ["scores"] * (not scored)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -187,7 +190,8 @@ def write_bundle(folder: Path, tensors: Mapping[str, "Tensor"], about: Mapping[s
             raise UserError(f"{folder / MODEL} cannot be written: {line}", exit_code=1) from error
         config = {"format": FORMAT, **about, "bytes": model.stat().st_size, SHA256: checksum(model)}
         with written_beside(folder / CARD) as card:
-            card.write_text(card_text(config), encoding="utf-8", errors="backslashreplace")
+            called = folder.name if folder.resolve().parent == SHIPPED.resolve() else "FOLDER"
+            card.write_text(card_text(config, called), encoding="utf-8", errors="backslashreplace")
             write_text(folder / CONFIG, json_text(config))
         shutil.copymode(folder / CONFIG, model)  # safetensors lets nobody else read
     return config

@@ -28,13 +28,23 @@ def factor_flag(config: Mapping[str, Any]) -> str:
     return f" --factor {shlex.quote(config['factors'][0])}" if config.get("told") and len(config["factors"]) > 1 else ""
 
 
-def card_text(config: Mapping[str, Any]) -> str:
+def told_text(config: Mapping[str, Any]) -> str:
+    """What a network must be told, and what it removes."""
+    if factor_flag(config):
+        return f"told the factor: {', '.join(config['factors'])}"
+    in_order = f"{', '.join(config['order'])} in this order" if config.get("order") else ", ".join(config["factors"])
+    return f"told nothing: removes {in_order}"
+
+
+def card_text(config: Mapping[str, Any], called: str = "FOLDER") -> str:
     """The card: a header in YAML that the hub reads, and the same for people.
 
     Args:
         config: Of a bundle.
+        called: What command lines call the bundle.
     """
     name = str(config["network"]["class_path"]).rpartition(".")[2]
+    title = f"R-{name}" if config.get("order") else name  # as `RecurrentTask` calls its results
     removes = ", ".join(config["factors"])
     header = {
         **_licence(config.get("licence")),
@@ -46,13 +56,13 @@ def card_text(config: Mapping[str, Any]) -> str:
     told = "It is told which." if config.get("told") else "" if config.get("order") else "It is told nothing."
     order = f"It removes {', '.join(config['order'])} in this order, told nothing." if config.get("order") else ""
     parts = [
-        f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {name}: {removes}",
+        f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {title}: {removes}",
         " ".join(
             filter(None, [f"A network of {config['parameters']:,} parameters that removes {removes}.", told, order])
         ),
         "It takes and gives images in [0, 1], with channels in the order"
         f" {str(config['colour']).upper()}.\n\n"
-        f"```bash\nrestore apply FOLDER PHOTO{factor_flag(config)} --output restored\n```",
+        f"```bash\nrestore apply {called} PHOTO{factor_flag(config)} --output restored\n```",
         f"## Trained on\n\n{_trained_on(config)}",
         f"## Scores\n\n{_scores(config.get('scores') or [])}",
         *([str(config["notes"])] if config.get("notes") else []),

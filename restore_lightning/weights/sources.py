@@ -1,11 +1,11 @@
 """WEIGHTS on a command line, in a config or in Python -> the file or folder that holds them."""
 
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from restore_lightning.errors import UserError, shortened_list
-from restore_lightning.io.files import did_you_mean, with_home
+from restore_lightning.errors import UserError, did_you_mean, shortened_list
+from restore_lightning.io.files import near_path, with_home
 from restore_lightning.shipped_weights import shipped_networks
 from restore_lightning.weights.bundle import is_bundle, read_config
 from restore_lightning.weights.hub import HUB, fetch
@@ -38,13 +38,14 @@ class Weights(NamedTuple):
         return self.name.startswith(SPANDREL)
 
 
-def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
+def find_weights(weights: str | Path, what: str = "checkpoint", words: Sequence[str] = ()) -> Weights:
     """Where weights are; those on the hub are fetched, unless they are cached.
 
     Args:
         weights: A checkpoint's file, a bundle's folder, the name of a shipped network, `hub:owner/name[@revision]`,
             `spandrel:FILE`.
         what: The flag or key that named them, for messages.
+        words: What else that flag or key takes, for messages.
 
     Raises:
         UserError: There are none, or a folder is no bundle.
@@ -65,8 +66,11 @@ def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
         last = path.with_name("last.ckpt")
         if path.name == "best.ckpt" and last.is_file():
             raise UserError(f"{given}: no such file; the run was not validated yet, {last} is where it stands")
-        missing = _no_such_name(given, list(shipped))
-        raise UserError(f"{given}: no such file or folder, and {missing}{did_you_mean(path)}")
+        missing = "no network is shipped by name"
+        if shipped:
+            missing = f"no shipped network of this name (there are {shortened_list(list(shipped), 20)})"
+        near = did_you_mean(given, words) or near_path(path, shipped)
+        raise UserError(f"{given}: no such file or folder, and {missing}{near}")
     except UserError as error:
         raise UserError(f"{what} {error}", error.exit_code) from error
 
@@ -74,13 +78,6 @@ def find_weights(weights: str | Path, what: str = "checkpoint") -> Weights:
 def _community_file(given: str) -> Path:
     path = Path(with_home(given.removeprefix(SPANDREL)))
     if not path.is_file():
-        missing = f"no such file{did_you_mean(path)}"
+        missing = f"no such file{near_path(path)}"
         raise UserError(f"{given}: {'a folder, name a file in it' if path.is_dir() else missing}")
     return path
-
-
-def _no_such_name(given: str, shipped: list[str]) -> str:
-    if not shipped:
-        return "no network is shipped by name"
-    near = "".join(f"; the nearest is {name}" for name in get_close_matches(given, shipped, n=1))
-    return f"no shipped network of this name (there are {shortened_list(shipped, 20)}{near})"

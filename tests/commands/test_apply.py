@@ -250,6 +250,7 @@ WRONG = {
     "an order that misses a factor": (("--order", "rain,haze"), "--order [rain, haze]: missing: blur, jpeg"),
     "an order with an unknown factor": (("--order", "rain,haze,jpeg,fog"), "unknown: fog; missing: blur"),
     "an order that repeats a factor": (("--order", "rain,blur,jpeg,haze,rain"), "named twice: rain"),
+    "an order of one factor twice": (("--order", "rain,rain"), "--order [rain, rain]: named twice: rain; missing: "),
     "factor and order": (("--factor", "rain", "--order", "rain,blur,jpeg,haze"), "not allowed with argument --factor"),
     "an unknown factor": (("--factor", "fog"), "unknown --factor fog: this network has rain, blur, jpeg, haze"),
     "no tile": (("--factor", "rain", "--tile", 0), "--tile 0: give at least 1 pixel"),

@@ -303,7 +303,7 @@ def test_an_existing_folder_is_not_overwritten(restore, written, tmp_path):
         (("--scenes", 4, "--test", 1, "--val", 3), "leave at least one for test and one to train on"),
         (("--scenes", 4, "--test", "no.txt"), "--test no.txt: no number, and no file of this name"),
         (("--scenes", 4, "--workers", -1), "--workers -1: give at least 0"),
-        (("--root", "nowhere"), "--root nowhere: no such folder"),
+        (("--root", "nowhere"), "--root nowhere is no folder: give one that"),
     ],
 )
 def test_wrong_calls(words, message, restore, tmp_path):

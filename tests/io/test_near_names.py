@@ -2,7 +2,10 @@
 
 import pytest
 
-from restore_lightning.io.files import did_you_mean
+from restore_lightning.io.files import near_path
+from tests.conftest import CONF
+
+SINGLE = CONF / "single.yaml"
 
 
 @pytest.fixture
@@ -34,6 +37,56 @@ def test_verbs_name_it(words, near, run, restore, monkeypatch):
 
 
 def test_a_folder_on_the_way_and_nothing_near(run):
-    assert did_you_mean(run.parents[1] / "rans/mbn/last.ckpt") == f"; did you mean {run.parent}?"
-    for path in (run / "entirely_different", run / ("x" * 300), run / "last.ckpt/below"):
-        assert did_you_mean(path) == ""
+    assert near_path(run.parents[1] / "rans/mbn/last.ckpt") == f"; did you mean {run.parent}?"
+    for path in (run / "entirely_different", run / ("x" * 300), run / "last.ckpt/below", run / "last.ckpt"):
+        assert near_path(path) == ""
+
+
+FOLDERS = [
+    ("fit", "--config", SINGLE, "--data.root"),
+    ("fit", "--config", SINGLE, "--data.factors.rain.shards"),
+    ("fit", "--config", SINGLE, "--data.factors.rain.image_list", "x.txt", "--data.factors.rain.clean"),
+    ("test", "--config", SINGLE, "--ckpt_path", "r-mbn-small", "--data.root"),
+    ("shards", "pack", "clean", "PLACE", "out"),
+    ("shards", "info"),
+    ("shards", "leaks", "--test", "photos", "--"),
+    ("table", "drn-1", "--results"),
+    ("mix", "out", "--root"),
+]
+
+
+@pytest.mark.parametrize("words", FOLDERS, ids=lambda words: " ".join(map(str, words[:2])))
+def test_a_folder_that_is_not_there(words, restore, tmp_path, monkeypatch):
+    """One beside it is named; a file in its place is not said to be near."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "album").touch()
+    words = words if "PLACE" in words else (*words, "PLACE")
+    for given, near in (("photso", "; did you mean photos?"), ("nowhere", ""), ("album", "")):
+        code, _, err = restore(*(given if word == "PLACE" else word for word in words))
+        line = err.splitlines()[-1]
+        assert code == 2
+        assert near in line
+        assert line.count("did you mean") == bool(near), line
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "near"),
+    [
+        ("fit", "latest", "last"),
+        ("fit", "lats", "last"),
+        ("test", "latest", "last"),
+        ("predict", "bst", "best"),
+        ("validate", "mbn-smal", "mbn-small"),
+        ("fit", "tets", "tests"),
+    ],
+)
+def test_words_for_a_runs_checkpoints_come_before_folders(verb, given, near, restore, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("tests", "test"):
+        (tmp_path / name).mkdir()
+    code, _, err = restore(verb, "--config", SINGLE, "--ckpt_path", given)
+    assert code == 2
+    line = err.splitlines()[-1]
+    assert line.startswith(f"restore {verb}: --ckpt_path {given}: no such file or folder")
+    assert line.endswith(f"; did you mean {near}?")

@@ -10,7 +10,7 @@ from restore_lightning import hardware
 from restore_lightning.errors import UserError
 from restore_lightning.networks import DRN, MBN
 from restore_lightning.runs import precision
-from restore_lightning.runs.precision import chosen_benchmark, chosen_precision, use_tensor_cores
+from restore_lightning.runs.precision import check_accelerator, chosen_benchmark, chosen_precision, use_tensor_cores
 from tests.conftest import CONF
 
 TRAINER = {"accelerator": "cpu", "precision": None, "plugins": None, "benchmark": None, "deterministic": None}
@@ -55,6 +55,28 @@ def test_the_kind_of_device_that_lightning_would_take(cuda, monkeypatch):
     for accelerator in ("auto", "gpu", "cuda", "cpu"):
         chosen_precision(TRAINER | {"accelerator": accelerator}, DRN())
     assert asked == ["cuda", "cuda", "cuda", "cpu"]
+
+
+def test_a_kind_of_device_that_is_there(cuda):
+    for accelerator in ("auto", "gpu", "cuda", "cpu"):
+        check_accelerator(accelerator)
+    with pytest.raises(UserError, match=r"--trainer.accelerator mps: torch finds none on this machine"):
+        check_accelerator("mps")
+
+
+@pytest.mark.parametrize("verb", ["fit", "test"])
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda", "tpu"])
+def test_a_kind_of_device_that_is_not_there(accelerator, verb, restore, step_1, tmp_path, monkeypatch):
+    for kind in (precision.CUDAAccelerator, precision.MPSAccelerator, precision.XLAAccelerator):
+        monkeypatch.setattr(kind, "is_available", lambda: False)
+    words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / "run", "--ckpt_path", step_1)
+    code, _, err = restore(verb, *words, "--trainer.accelerator", accelerator)
+    assert code == 2
+    assert err.splitlines()[-1] == (
+        f"restore {verb}: --trainer.accelerator {accelerator}: torch finds none on this machine; give"
+        " --trainer.accelerator cpu, or leave it out, which takes what there is"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_cudnn_is_benchmarked_unless_told_otherwise(cuda):

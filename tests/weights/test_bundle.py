@@ -195,7 +195,9 @@ DAMAGE = {
     ),
     "a tensor less": (without_a_tensor, "its weights do not fit its network: 1 missing"),
     "an odd order": (lambda f: rewritten(f, order=["snow"]), "is none of its network's factors"),
-    "an order of lists": (lambda f: rewritten(f, order=[["rain"]]), "is none of its network's factors"),
+    "an order of lists": (lambda f: rewritten(f, order=[["rain"]]), "damaged: order is"),
+    "an order that is no list": (lambda f: rewritten(f, order=5), "damaged: order is"),
+    "factors that are no list": (lambda f: rewritten(f, factors=5), "damaged: factors is"),
     "odd remarks": (
         lambda f: rewritten(f, step="x", data="y", licence=[2]),
         "damaged: step, data, licence is missing or of another kind",
@@ -296,16 +298,25 @@ def test_networks_that_are_shipped(bundle, photographs, tmp_path):
 
     listed = command("weights")
     assert listed.returncode == 0, listed.stderr
-    assert "  r_mbn_small\n    removes rain, blur, jpeg, haze; 25,411 parameters, 0.1 MB; licence: not stated" in (
-        listed.stdout
-    )
+    described = "    told nothing: removes haze, jpeg, rain, blur in this order; 25,411 parameters, 0.1 MB; licence: "
+    assert f"  r_mbn_small\n{described}not stated\n" in listed.stdout
     done = command("apply", "r_mbn_small", photographs, "--output", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out").iterdir())) == 2
     wrong = command("apply", "r_mbn_smal", photographs, "--output", tmp_path / "new")
     assert wrong.returncode == 2
     names = "mbn-small, other, r-mbn-small, r_mbn_small"
-    assert f"no shipped network of this name (there are {names}; the nearest is r_mbn_small)" in wrong.stderr
+    assert f"no shipped network of this name (there are {names}); did you mean r_mbn_small?\n" in wrong.stderr
+    done = command("bundle", "other", package / "shipped_weights/third")
+    assert done.returncode == 0, done.stderr
+    assert "restore apply third PHOTO --output" in (package / "shipped_weights/third/README.md").read_text()
+
+
+def test_what_each_shipped_network_must_be_told(restore):
+    code, out, _ = restore("weights")
+    assert code == 0
+    assert "  mbn-small\n    told the factor: rain, blur, jpeg, haze; 817,662 parameters, 1.7 MB; " in out
+    assert "  r-mbn-small\n    told nothing: removes jpeg, haze, blur, rain in this order; 795,966 parameters, " in out
 
 
 def test_where_none_is_shipped(restore, monkeypatch):

@@ -14,7 +14,8 @@ from restore_lightning.commands.bundle import public
 from restore_lightning.metrics import MeanScores
 from restore_lightning.published import card
 from restore_lightning.reports.scores_json import Method, RunScores, SetResult, write_scores
-from restore_lightning.weights.card import card_text
+from restore_lightning.shipped_weights import shipped_networks
+from restore_lightning.weights.card import card_text, told_text
 from tests.published.test_load import SMALL, random_weights
 from tests.weights.test_bundle import made
 
@@ -64,6 +65,33 @@ def test_the_card_and_the_config(restore, step_1, tmp_path):
     assert config["data"]["minibatches"] == {"rain": 1, "blur": 1, "jpeg": 1, "haze": 1}
     assert config["scores"][0]["psnr"] == 25.125
     assert "/home" not in (tmp_path / "mine/config.json").read_text() + body
+
+
+@pytest.mark.parametrize("name", shipped_networks())
+def test_the_cards_of_shipped_networks(name):
+    """Each is what `restore bundle` writes there; its command works as it stands."""
+    folder = shipped_networks()[name]
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert card == card_text(config, name)
+    assert f"restore apply {name} PHOTO" in card
+
+
+def test_the_card_of_a_recurrent_network(restore, step_2, tmp_path):
+    made(restore, step_2, tmp_path / "mine")
+    _, body = header_of(tmp_path / "mine")
+    assert body.startswith("\n# R-MBN: rain, blur, jpeg, haze\n")
+    assert "restore apply FOLDER PHOTO --output restored" in body
+
+
+def test_what_a_network_must_be_told():
+    """One that has branches for one factor needs to be told none."""
+    one, two = ["rain"], ["rain", "haze"]
+    assert told_text({"factors": two, "told": True, "order": None}) == "told the factor: rain, haze"
+    assert told_text({"factors": one, "told": True, "order": None}) == "told nothing: removes rain"
+    assert told_text({"factors": two}) == "told nothing: removes rain, haze"
+    recurrent = {"factors": two, "told": False, "order": ["haze", "rain"]}
+    assert told_text(recurrent) == "told nothing: removes haze, rain in this order"
 
 
 @pytest.mark.parametrize(("checkpoint", "step"), [("best.ckpt", 8), ("last.ckpt", 4)])

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from restore_lightning.errors import UserError
+from restore_lightning.errors import UserError, did_you_mean
 from restore_lightning.io.yaml_text import load_yaml
 
 FIELD = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[\d,]+\})+))?\}")
@@ -83,7 +83,8 @@ def layout(name: str) -> Layout:
         return next(iter(found.values()))
     known = layouts()
     if name not in known:
-        raise UserError(f"layout {name!r}: give one of {', '.join(known)}, or a YAML file of your own")
+        near = did_you_mean(name, known)
+        raise UserError(f"layout {name!r}: give one of {', '.join(known)}, or a YAML file of your own{near}")
     return known[name]
 
 

@@ -11,6 +11,7 @@ from restore_lightning.data.layouts.layout import Layout, Part, compiled
 from restore_lightning.data.shards.reader import CLEAN, DEGRADED
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.file_views import HDF5, FileView, View
+from restore_lightning.io.files import check_is_folder
 from restore_lightning.io.image_files import SUFFIXES
 from restore_lightning.io.image_folders import find_images
 from restore_lightning.io.image_lists import Listed, listed_images
@@ -61,8 +62,7 @@ def match_folder(
     Raises:
         UserError: No such folder, nothing in it fits the layout, or a list is missing.
     """
-    if not root.is_dir():
-        raise UserError(f"{root} is no folder: give the one that holds the data set")
+    check_is_folder(root, "the one that holds the data set")
     images, others = find_images(root, HDF5 if given.arrays else SUFFIXES)
     files = sorted((path.relative_to(root).as_posix() for path in images), key=natural)
     if given.ignore is not None:
@@ -75,16 +75,15 @@ def match_folder(
     unsaid = SPLITS.get(above[-1], above[-1]) if above else "train"
     matches = [match if match.split else match._replace(split=unsaid) for match in matches]
     problems += [] if named is None else named.problems
-    if not matches and named is not None and any(by_kind[:2]):
-        example = next(chain(*by_kind[:2]))
-        raise UserError(
-            f"nothing that {image_list} names can be taken as {given.name} of {root}"
-            f"{f': {shortened_list(problems, 2)}' if problems else ''}; name images by the ends of their paths, such as"
-            f" {example}"
-        )
     if not matches:
-        wanted = "; ".join(f"{kind} {pattern}" for kind, pattern in _patterns(given))
         lacking = f": {shortened_list(problems, 2)}" if problems else ""
+        example = next(chain(*by_kind[:2]), None)
+        if example is not None:
+            raise UserError(
+                f"nothing that {image_list} names can be taken as {given.name} of {root}{lacking}; name images by the"
+                f" ends of their paths, such as {example}"
+            )
+        wanted = "; ".join(f"{kind} {pattern}" for kind, pattern in _patterns(given))
         raise UserError(
             f"none of the {len(files)} images below {root} is where {given.name} has them ({wanted}){lacking};"
             " give the folder that holds all of these, or another layout (`restore shards layouts`)"

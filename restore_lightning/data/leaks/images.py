@@ -12,6 +12,7 @@ from restore_lightning.data.shards.index import INDEX
 from restore_lightning.data.shards.reader import CLEAN, ShardSet
 from restore_lightning.data.sources.local_shards import TRAIN
 from restore_lightning.errors import UserError
+from restore_lightning.io.files import near_path
 from restore_lightning.io.image_files import image_size, read_array
 from restore_lightning.io.image_folders import find_images, no_images
 from restore_lightning.io.images import to_array, to_uint8
@@ -93,5 +94,5 @@ def _matching(place: Path) -> list[Path]:
         return [place]
     found = [Path(name) for name in sorted(glob(str(place)))]  # noqa: PTH207  # a whole path of the user's
     if not found:
-        raise UserError(f"{place}: no such file or folder: give a folder of images, or of shards")
+        raise UserError(f"{place}: no such file or folder: give a folder of images, or of shards{near_path(place)}")
     return found

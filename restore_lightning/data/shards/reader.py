@@ -19,6 +19,7 @@ from torch import Tensor
 from restore_lightning.data.shards.index import DTYPES, FILE, INDEX, SHARD, START, read_index
 from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.io.file_views import read_whole
+from restore_lightning.io.files import check_is_folder
 from restore_lightning.io.pixel_windows import Window
 from restore_lightning.io.waiting import read_patiently
 
@@ -58,8 +59,7 @@ class ShardSet:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not folder.is_dir():
-            raise UserError(f"{folder} is no folder: give one that `restore shards pack` or `restore mix` wrote")
+        check_is_folder(folder, "one that `restore shards pack` or `restore mix` wrote")
         if not (folder / INDEX).is_file():
             raise UserError(f"{folder} has no {INDEX}: write it by `restore shards pack` or `restore mix`")
         self.index = read_index(folder / INDEX, str(folder / INDEX))

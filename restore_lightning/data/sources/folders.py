@@ -13,6 +13,7 @@ from restore_lightning.data.sampler import SampleIndex
 from restore_lightning.data.sources.base import CleanImage, Pair
 from restore_lightning.data.sources.crops import check_smallest, random_window, shuffled_index, sizes_of
 from restore_lightning.errors import UserError, shortened_list
+from restore_lightning.io.files import check_is_folder
 from restore_lightning.io.image_folders import find_images, left_out, match, no_images
 from restore_lightning.io.images import Colour, in_colour, read_image
 from restore_lightning.io.pixel_windows import Window
@@ -148,8 +149,7 @@ def photographs(root: Path) -> list[Path]:
     Raises:
         UserError: No such folder, or no image in it.
     """
-    if not root.is_dir():
-        raise UserError(f"{root} is no folder: give a folder of images")
+    check_is_folder(root, "a folder of images")
     files = find_images(root)
     if not files.images:
         raise no_images(root, files)
