@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -55,6 +56,8 @@ ACCEPTED = {
     "docs/multi_branch.md": "its searches are many runs; the others are run by test_training_pages.py",
 }
 """Page -> why commands of it are parsed here."""
+BASES = {"docs/own_factor.md": None} | dict.fromkeys(("docs/training.md", "docs/weights.md"), "aio3_nafnet.yaml")
+"""Page -> the config that its pieces of YAML change, where it is not quickstart.yaml; None: they are whole configs."""
 OTHERS = {
     *("source", "export", "tail", "cat", "cp", "sed", "mkdir", "tar", "$EDITOR", "wandb", "pip", "pre-commit"),
     *("docker", "apptainer", "squeue", "scancel", "scontrol", "sbatch"),
@@ -91,9 +94,27 @@ def test_every_page_with_commands_has_its_test(page):
         return
     assert page in TESTED or page in ACCEPTED, f"{page}: name the module that runs its commands in TESTED"
     if page in TESTED:
-        module = ROOT / "tests" / TESTED[page]
-        text = module.read_text(encoding="utf-8")
-        assert page in text or Path(page).stem in text
+        source = (ROOT / "tests" / TESTED[page]).read_text(encoding="utf-8")
+        assert re.search(rf'"(?:\S*/)?{Path(page).stem}(?:\.md)?"', source), f"{TESTED[page]} does not read {page}"
+        assert taken_in_part(source) == []
+        text = (ROOT / page).read_text(encoding="utf-8")
+        fences = set(re.findall(r"^ *```(?:bash|console|sh|shell)$", text, re.MULTILINE))
+        looked_for = {"```bash"} | ({"```console"} if page == "docs/weights.md" else set())
+        assert fences <= looked_for, f"{TESTED[page]} looks for blocks that begin with {looked_for}"
+
+
+def taken_in_part(source: str) -> list[str]:
+    """Where a test takes blocks of a page by number, or passes over the rest of them.
+
+    One that unpacks all blocks, or runs them as one script, fails for a block that it does not know.
+    """
+    return re.findall(r'\bblocks\("[^",]+"\)\[.*|.*\*_\)? = blocks\("[^",]+"\)', source)
+
+
+def test_a_test_that_takes_a_part_of_a_page_is_found():
+    whole = ('(a,) = blocks("x")', 'a, *others = blocks("x")', 'run("".join(blocks("x")))', 'blocks("x", "yaml")[0]')
+    part = ['blocks("x")[0]', 'a, *_ = blocks("x")', '(a, *_) = blocks("x")']
+    assert taken_in_part("\n".join((*whole, *part))) == part
 
 
 @pytest.mark.slow
@@ -156,6 +177,57 @@ def check(words: list[str], restore) -> bool:
         assert verb in COMMANDS, words
         import_module(f"restore_lightning.commands.{verb}").parser().parse_args(given)
     return True
+
+
+def pieces(page: str) -> list[str]:
+    """The texts of a page's blocks of YAML."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^ *```ya?ml\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def taken(restore, tmp_path, monkeypatch):
+    """Page and piece -> what `fit` says of the config that it changes: exit code and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(page: str, piece: str) -> tuple[int, str]:
+        Path("piece.yaml").write_text(piece, encoding="utf-8")
+        base = BASES.get(page, "quickstart.yaml")
+        code, _, err = restore("fit", *(("--config", base) if base else ()), "--config", "piece.yaml", "--print_config")
+        return code, err
+
+    yield run
+    sys.modules.pop("my_degradations", None)
+
+
+@pytest.mark.parametrize(("page", "number"), [(page, number) for page in PAGES for number in range(len(pieces(page)))])
+def test_pieces_of_configs_are_accepted(page, number, taken):
+    if page == "docs/own_factor.md":
+        text = (ROOT / page).read_text(encoding="utf-8")
+        Path("my_degradations.py").write_text(re.search(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1])
+    code, err = taken(page, pieces(page)[number])
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("page", "key"),
+    [("docs/data.md", "shards"), ("docs/multi_branch.md", "checkpoint"), ("docs/training.md", "samples_per_cycle")],
+)
+def test_a_misspelt_key_of_a_piece_is_refused(page, key, taken):
+    (piece, *_) = [piece for piece in pieces(page) if f"{key}:" in piece]
+    code, err = taken(page, piece.replace(f"{key}:", f"{key}x:", 1))
+    assert code == 2
+    assert f"{key}x" in err
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_imports_in_python_is_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for code in re.findall(r"^ *```python\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("restore_lightning"):
+                module = import_module(node.module)
+                assert [each.name for each in node.names if not hasattr(module, each.name)] == [], node.module
 
 
 def arguments(*classes: type) -> set[str]:

@@ -1,4 +1,7 @@
-"""Commands of docs/export.md, demo.md, leaks.md, data.md, all_in_one.md and weights.md, run where their files exist."""
+"""Commands of docs/export.md, demo.md, leaks.md, data.md, all_in_one.md and weights.md, run where their files exist.
+
+And what weights.md, own_network.md and single_factor.md have in Python.
+"""
 
 import json
 import re
@@ -20,6 +23,7 @@ from PIL import Image
 from skimage import data
 
 from restore_lightning.cli import main
+from restore_lightning.networks import network_info
 from tests.export.conftest import DRN, checkpoint
 from tests.published.test_load import random_weights
 from tests.test_community import spandrel
@@ -122,7 +126,6 @@ def test_export(place, restore):
 @pytest.mark.slow
 def test_demo(place, restore):
     """The page's command, on a free port, is asked once; the answer is what apply writes."""
-    checkpoint(place / "drn.ckpt", *DRN)
     ((program, *words),) = commands(*blocks("demo"))
     assert (program, words[0]) == ("restore", "demo")
     command = [sys.executable, "-m", "restore_lightning", *words, "--port", "0", "--device", "cpu"]
@@ -141,7 +144,7 @@ def test_demo(place, restore):
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "restore: interrupted\n")
-    assert restore("apply", "drn.ckpt", "photo.jpg", "--output", "out", "--device", "cpu")[0] == 0
+    assert restore("apply", words[1], "photo.jpg", "--output", "out", "--device", "cpu")[0] == 0
     assert given == (place / "out/photo.png").read_bytes()
 
 
@@ -203,7 +206,8 @@ def test_one_network_for_several_factors(place, restore):
     short = shlex.split(re.search(r"append\n`([^`]*)` to it", page)[1])
     short[short.index("--trainer.max_steps") + 1] = "1"
     smaller = ["--data.num_workers", "0", "--trainer.limit_val_batches", "0", "--trainer.limit_test_batches", "1"]
-    for _, *words in commands(blocks("all_in_one")[0]):
+    (several,) = [block for block in blocks("all_in_one") if "two_factors" in block]  # test_all_in_one.py: the others
+    for _, *words in commands(several):
         code, _, err = restore(*words, *(short + smaller if words[0] == "fit" else ()))
         assert code == 0, (words, err)
     assert Path("restored/photo.png").is_file()
@@ -236,3 +240,46 @@ def test_community(spandrel, place, restore):
     assert "SCUNet" in Path("runs/community/scores.json").read_text()
     assert main(["apply", "scunet", "photo.jpg", "--output", "again"]) == 0
     assert Path("again/photo.png").read_bytes() == Path("restored/photo.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_weights_in_python(place):
+    """With files of random weights under the authors' names."""
+    torch.save(random_weights("MBN"), "authors.pth")
+    torch.save(random_weights("DRN", gain=0.05), "DRN_Rain100L.pth")
+    best = place / "runs/r_mbn/checkpoints/best.ckpt"
+    best.parent.mkdir(parents=True)
+    checkpoint(best, "MBN", MBN, ["jpeg", "haze", "blur", "rain"])
+    (code,) = blocks("weights", "python")
+    named = {"image": torch.rand(1, 3, 64, 80)}
+    with torch.inference_mode():
+        exec(code, named)
+    assert len(named["stages"]) == 7
+    assert len(named["passes"]) == 4
+    assert named["clean"].shape == named["image"].shape
+
+
+def test_the_mean_of_two_checkpoints(place):
+    """docs/own_network.md: 0.4 of the first run's weights, 0.6 of the second's."""
+    weights = []
+    for number, run in enumerate(("mine_jpeg", "mine_l1")):
+        path = place / f"runs/{run}/checkpoints/last.ckpt"
+        path.parent.mkdir(parents=True)
+        saved = torch.load(checkpoint(path, "MBN", MBN), weights_only=True)
+        saved["state_dict"] = {name: weight + number for name, weight in saved["state_dict"].items()}
+        torch.save(saved, path)
+        weights.append(saved["state_dict"])
+    (code,) = blocks("own_network", "python")
+    exec(code, {})
+    mean = torch.load("mean.ckpt", weights_only=True)["state_dict"]
+    torch.testing.assert_close(
+        mean, {name: 0.4 * weight + 0.6 * weights[1][name] for name, weight in weights[0].items()}
+    )
+
+
+def test_a_class_that_says_what_it_takes():
+    """docs/single_factor.md: the class's `info` is the network's."""
+    (code,) = blocks("single_factor", "python")
+    named = {"nn": torch.nn}
+    exec(code, named)
+    assert (network_info(named["Plain"]()).sizes.multiple, network_info(named["Plain"]()).sizes.minimum) == (16, 64)

@@ -60,7 +60,8 @@ def run_mbn(folder, restore):
 def test_photographs(place, restore):
     checkpoint(place / "drn.ckpt", *DRN)
     photograph(place / "scan.tif", (48, 64))
-    (words,) = commands_of(blocks("photographs")[0])
+    (script,) = blocks("photographs")
+    (words,) = commands_of(script)
     run_restore([word.replace("CHECKPOINT", "drn.ckpt") for word in words], restore)
     written = sorted(path.name for path in Path("restored").rglob("*.*"))
     assert written == ["a_restored.png", "b_restored.png", "scan_restored.tif"]
@@ -86,7 +87,8 @@ def test_scores(run_mbn, restore):
 @pytest.mark.slow
 def test_large_images(run_mbn, restore):
     checkpoint(Path("r_mbn.ckpt"), "MBN", MBN, ["jpeg", "haze", "blur", "rain"])
-    apply, test = commands_of(blocks("large_images")[0])
+    (script,) = blocks("large_images")
+    apply, test = commands_of(script)
     run_restore([word.replace("CHECKPOINT", "r_mbn.ckpt") for word in apply], restore)
     run_restore(test, restore)
     assert len(list(Path("restored").iterdir())) == 2

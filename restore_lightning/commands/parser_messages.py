@@ -92,6 +92,8 @@ def one_line(message: str) -> str:
     'order [rain]: missing: haze'
     >>> one_line("Does not validate ... Errors: - weights: rain has -1 - Expected a None Given value: {'rain': -1}")
     'weights: rain has -1'
+    >>> one_line("... Problem with given class_path 'my.Dusk': No module named 'my' - Expected a None")
+    "my.Dusk: No module named 'my'; if it is a file of yours, start restore in its folder, or set PYTHONPATH to that"
     >>> one_line('... Parser key "loss": - Expected a path ... - Expected a dot import path string: L3 - Expected a')
     'loss L3: no class of this name; give SSIML1, NegativePSNR, Charbonnier, FourierL1, or a dotted path, e.g. my.Loss'
     >>> one_line("... Parser key \"colour\": Expected a typing.Literal['rgb', 'gray', 'y']. Got value: grey")
@@ -126,7 +128,10 @@ def one_line(message: str) -> str:
     _, found, innermost = message.rpartition("Problem with given class_path '")
     name, _, problem = innermost.partition("': ")
     if found and problem:
-        return f"{name}: {problem.partition(' - Expected a')[0]}"
+        problem = problem.partition(" - Expected a")[0]
+        ours_not = f"No module named '{name.partition('.')[0]}'"
+        way_out = "; if it is a file of yours, start restore in its folder, or set PYTHONPATH to that"
+        return f"{name}: {problem}{way_out if problem.startswith(ours_not) else ''}"
     # What a task's constructor refuses.
     refused = message.partition("Errors: - ")[2].partition(" - Expected a")[0]
     return refused if message.startswith("Does not validate") and refused else message
