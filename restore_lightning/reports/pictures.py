@@ -20,7 +20,7 @@ LOSSLESS = 100
 CROP = 64
 """Side of the enlarged region (pixels)."""
 THUMBNAIL = 96
-STRIP = 384
+STRIP = 512
 
 
 class Level(NamedTuple):
