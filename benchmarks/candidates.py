@@ -1,6 +1,6 @@
 """Small multi-branch networks, each trained for the same time: which gains most?
 
-    python benchmarks/candidates.py [--seconds 240] [--seed 0] [--candidates "small_start" "width 8"]
+    python benchmarks/candidates.py [--seconds 240] [--seed 0] [--candidates "small_start" "width 8"] [--images 1]
 
 Every candidate is the network of small_start.yaml but for what `CANDIDATES` says. All have that config's factors,
 crops and optimiser, and its highest learning rate, here in one cycle (OneCycleLR) as long as the run. First the
@@ -113,13 +113,14 @@ def config_of(start: Mapping[str, Any], name: str, steps: int, folder: Path) -> 
     return config
 
 
-def gains(config: Mapping[str, Any]) -> tuple[int | None, dict[str, float]]:
+def gains(config: Mapping[str, Any], images: int | None) -> tuple[int | None, dict[str, float]]:
     """Parameters, and the gain by factor (dB), of a network that is trained and tested here."""
     folder = Path(config["trainer"]["default_root_dir"])
     given = folder.with_suffix(".yaml")
     given.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     restore("fit", "--config", str(given))
-    restore("test", "--config", str(folder / "config.yaml"), "--config", "small_test.yaml")
+    few = [] if images is None else ["--trainer.limit_test_batches", str(images)]
+    restore("test", "--config", str(folder / "config.yaml"), "--config", "small_test.yaml", *few)
     scores = read_scores(folder / "scores.json")
     return scores.parameters, {
         result.factor: result.versions[RESTORED].gain_over(result.versions[DEGRADED]) for result in scores.sets.values()
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of measuring a step (default 3)")
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0, help="of weights and data (default 0)")
+    parser.add_argument("--images", type=int, help="of each factor that are scored, to try it (default: all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     start = yaml.safe_load(find_config("small_start.yaml").read_text(encoding="utf-8"))
@@ -162,7 +164,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, rate) in enumerate(rates.items()):
             steps = minibatches * max(1, int(options.seconds / rate / minibatches))
-            parameters, gain = gains(config_of(start, name, steps, Path(folder, str(number))))
+            parameters, gain = gains(config_of(start, name, steps, Path(folder, str(number))), options.images)
             mean = statistics.mean(gain.values())
             candidates[name] = {
                 "parameters": parameters,
@@ -178,6 +180,7 @@ def main() -> None:
         "seconds": options.seconds,
         "rounds": options.rounds,
         "seed": options.seed,
+        "images": options.images,
         "torch": torch.__version__,
         "candidates": candidates,
     }

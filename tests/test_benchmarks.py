@@ -9,9 +9,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALL = {
-    "apply.py": ("--images", "1", "--rounds", "1", "--width", "2"),
-    "candidates.py": ("--candidates", "width 8", "--seconds", "1", "--rounds", "1"),
-    "export.py": ("--networks", "DRN", "--width", "2", "--side", "32"),
+    "apply.py": ("--images", "1", "--rounds", "1", "--width", "2", "--cases", "order", "tiles"),
+    "candidates.py": ("--candidates", "width 8", "--seconds", "1", "--rounds", "1", "--images", "1"),
+    "export.py": ("--networks", "DuRN-P", "--width", "2", "--side", "32"),
     "loading.py": ("--pairs", "2", "--batches", "6", "--rounds", "1"),
     "scoring.py": ("--images", "2", "--rounds", "1"),
     "training_step.py": ("--cases", "MBN, quickstart", "--rounds", "1"),

@@ -1,5 +1,7 @@
 """What Windows and macOS lack and do otherwise, as far as it can be tried on another system."""
 
+import json
+import pickle
 import subprocess
 import sys
 from pathlib import PureWindowsPath
@@ -9,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from restore_lightning.data.config import is_url
+from restore_lightning.data.config import FactorConfig, is_url
+from restore_lightning.data.module import RestorationData
 from restore_lightning.data.shards import index
 from restore_lightning.errors import UserError
 from tests.conftest import CONF
@@ -78,17 +81,17 @@ def test_score_apply_and_shards_without_posix(photographs, step_1, restore, tmp_
     assert done.returncode == 0, done.stderr
     assert done.stdout == out
 
-    for verb in (("pack", "clean", photographs, tmp_path / "set"), ("verify", tmp_path / "set")):
-        done = run_lacking(COMMAND, "shards", *verb, "--workers", 0)
-        assert done.returncode == 0, done.stderr
     script = """
+photographs, folder, images = sys.argv[1:]
+for verb in (("pack", "clean", photographs, folder), ("verify", folder)):
+    assert main(["shards", *verb, "--workers", "0"]) == 0
 from pathlib import Path
 import torch
 from restore_lightning.data.shards.reader import ShardSet
-shards = ShardSet(Path(sys.argv[1]))
-torch.save([shards.read(row) for row in range(2)], sys.argv[2])
+shards = ShardSet(Path(folder))
+torch.save([shards.read(row) for row in range(2)], images)
 """
-    done = run_lacking(script, tmp_path / "set", tmp_path / "read.pt")
+    done = run_lacking(script, photographs, tmp_path / "set", tmp_path / "read.pt")
     assert done.returncode == 0, done.stderr
     read = torch.load(tmp_path / "read.pt", weights_only=True)
     for image, path in zip(read, sorted(photographs.iterdir()), strict=True):
@@ -97,9 +100,10 @@ torch.save([shards.read(row) for row in range(2)], sys.argv[2])
 
 @pytest.mark.slow
 def test_training_without_posix(tmp_path):
-    done = run_lacking(COMMAND, "fit", "--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / "run")
+    run = ("--trainer.default_root_dir", tmp_path / "run", "--trainer.max_steps", 4)
+    done = run_lacking(COMMAND, "fit", "--config", CONF / "tiny.yaml", *run)
     assert done.returncode == 0, done.stderr
-    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 8
+    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
 
 
 SPAWN = """
@@ -116,7 +120,9 @@ if __name__ == "__main__":
 def test_spawned_workers_train_and_score_as_none_do(restore, photos, tmp_path):
     script = tmp_path / "spawn.py"
     script.write_text(SPAWN)
+    one_set = json.dumps({"own": {"clean": str(photos), "factor": "rain"}})  # each starts a worker of its own
     words = ["fit", "--config", CONF / "tiny.yaml", "--data.root", photos, "--trainer.max_steps", 4]
+    words += ["--data.val_sets", one_set]
     assert restore(*words, "--trainer.default_root_dir", tmp_path / "none", "--data.num_workers", 0)[0] == 0
     spawned = [*words, "--trainer.default_root_dir", tmp_path / "spawned", "--data.num_workers", 1]
     subprocess.run([sys.executable, script, *map(str, spawned)], check=True, timeout=300)
@@ -126,6 +132,15 @@ def test_spawned_workers_train_and_score_as_none_do(restore, photos, tmp_path):
     )
     assert none.keys() == one.keys()
     assert all(torch.equal(tensor, one[name]) for name, tensor in none.items())
+
+
+def test_sets_that_spawned_workers_read():
+    """Pickled, those of scikit-image's photographs have the same images."""
+    module = RestorationData({factor: FactorConfig() for factor in ("rain", "blur", "jpeg", "haze")}, val_crop_size=64)
+    for stage in ("validate", "test"):
+        module.setup(stage)
+    for scored in (*module.val_sets, *module.test_sets):
+        assert torch.equal(pickle.loads(pickle.dumps(scored))[0]["degraded"], scored[0]["degraded"])
 
 
 @pytest.mark.slow

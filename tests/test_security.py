@@ -242,7 +242,7 @@ def test_no_network_and_no_secret(key, photographs, tmp_path):
     lines = [
         ("fit", "--config", TINY, "--trainer.max_steps", 1, "--trainer.logger", "true", "--trainer.default_root_dir",
          run),
-        ("test", "--config", run / "config.yaml"),
+        ("test", "--config", run / "config.yaml", "--trainer.limit_test_batches", 1),
         ("apply", run / "checkpoints/last.ckpt", photographs, "--factor", "rain", "--output", tmp_path / "out"),
         ("score", tmp_path / "out", photographs, "--protocol", "durn-y"),
     ]  # fmt: skip

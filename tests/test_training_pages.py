@@ -25,6 +25,8 @@ from tests.export.conftest import DRN, checkpoint
 from tests.test_pages import MBN, ROOT, blocks, commands, place, run_restore
 
 __all__ = ["place"]
+FEW_LAYERS = ("--model.network.stem", "[[3,3,1]]", "--model.network.iterations", 1)
+"""Of a multi-branch network; pages say nothing of them."""
 HEREDOC = re.compile(r"^cat > (\S+) <<'EOF'\n(.*?)^EOF\n", re.DOTALL | re.MULTILINE)
 
 
@@ -139,8 +141,10 @@ def test_multi_branch(folder, restore):
             continue
         if words[1] == "mix" and Path("mixed").exists():  # the page's second way to make the same folder
             shutil.rmtree("mixed")
-        accumulated = "--trainer.accumulate_grad_batches" in words
-        run_restore(words, restore, *(("--trainer.val_check_interval", 10) if accumulated else ()))
+        added = FEW_LAYERS if words[1] == "fit" else ()
+        if "--trainer.accumulate_grad_batches" in words:
+            added = (*added, "--trainer.val_check_interval", 10)
+        run_restore(words, restore, *added)
     assert searches == 3
     for name in ("mbn", "other", "r_mbn", "r_mbn_mixed"):
         assert Path("runs", name, "checkpoints/last.ckpt").is_file()
@@ -174,6 +178,7 @@ def test_training(place):
     """Two processes on one machine, and two machines, which are this one; as a shell runs them."""
     short = "--trainer.accelerator cpu --trainer.max_steps 2 --trainer.val_check_interval 2"
     short += " --trainer.limit_val_batches 1 --data.val_crop_size 64 --data.num_workers 0"
+    short += f" --model.network.width 2 {shlex.join(map(str, FEW_LAYERS))}"
     script = f'restore() {{ {shlex.quote(sys.executable)} -m restore_lightning "$@" {short}; }}\n'
     script += "".join(blocks("training")).replace("29512", str(find_free_network_port())) + "wait $!\n"
     done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=600, check=False)
@@ -189,7 +194,7 @@ def test_sweeps(folder, restore):
     (folder / "configs").symlink_to(ROOT / "configs")
     run = "runs/sweeps/loss_weights/ID"
     first = ["restore", "fit", "--config", "mbn.yaml", "--data.root", "FOLDER", "--trainer.default_root_dir", run]
-    run_restore(first, restore)
+    run_restore(first, restore, *FEW_LAYERS)
     for line in "".join(blocks("sweeps")).splitlines():
         for program, *given in commands(line.removeprefix("WANDB_AGENT_MAX_INITIAL_FAILURES=100 ")):
             if program == "restore":

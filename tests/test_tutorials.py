@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("first_photos", "own_network", "passes")
 BLOCK = re.compile(r"(?:^<!-- test: ([^\n]*) -->\n)?^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SIZE = 128
+FEW_LAYERS = ("--model.network.width", "2", "--model.network.stem", "[[3,3,1]]", "--data.num_workers", "0")
+"""Added to each training of the long page, which is about none of them."""
 
 
 def text_of(page):
@@ -32,7 +34,8 @@ def commands_of(page):
     """The words of each command, those that are added for the test among them."""
     for added, block in BLOCK.findall(text_of(page)):
         for line in block.replace("\\\n", " ").splitlines():
-            yield [*shlex.split(line, comments=True), *shlex.split(added)]
+            words = [*shlex.split(line, comments=True), *shlex.split(added)]
+            yield [*words, *FEW_LAYERS] if page == "own_network" and {"fit", "--config"} < set(words) else words
 
 
 @pytest.fixture

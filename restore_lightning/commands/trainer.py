@@ -32,7 +32,6 @@ from restore_lightning.callbacks import (
     Scoring,
 )
 from restore_lightning.checkpoints import precision_of, read_checkpoint
-from restore_lightning.commands import TRAINER_VERBS
 from restore_lightning.commands.lightning_messages import leave_out_messages
 from restore_lightning.commands.parser_messages import one_line, refusal
 from restore_lightning.commands.yaml_keys import use_text_keys
@@ -76,6 +75,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 class RestoreCLI(LightningCLI):
     """The LightningCLI of this package: any task, one DataModule, the files of a run."""
 
+    verb: ClassVar[str]
     overwrite: ClassVar[bool] = False
     earlier: list[Path]
     first_batch: FirstBatch
@@ -189,9 +189,9 @@ class RestoreCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """The verbs, and the arguments of the Trainer's methods that are no options."""
+        """The verb, as parsers of all four take longer, and the arguments of its method that are no options."""
         own = {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule", "verbose"}
-        return dict.fromkeys(TRAINER_VERBS, own)
+        return {RestoreCLI.verb: own}
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run's own callbacks, and its loggers unless the config names some or none."""
@@ -263,6 +263,7 @@ def run(verb: str, words: list[str]) -> int:
     leave_out_messages()
     _types_in_order()
     use_text_keys()
+    RestoreCLI.verb = verb
     RestoreCLI.overwrite = "--overwrite" in words and verb == "fit"
     words = [word for word in words if word != "--overwrite" or verb != "fit"]
     if RestoreCLI.overwrite and any(word.startswith("--ckpt_path") for word in words):
@@ -281,7 +282,7 @@ def run(verb: str, words: list[str]) -> int:
                 save_config_callback=RunConfig,
                 save_config_kwargs={"save_to_log_dir": False},
                 trainer_defaults=dict(TRAINER_DEFAULTS),
-                parser_kwargs=parser | dict.fromkeys(TRAINER_VERBS, parser),
+                parser_kwargs=parser | {verb: parser},
                 subclass_mode_model=True,
                 auto_configure_optimizers=False,
             )

@@ -1,6 +1,7 @@
 """Reading the authors' checkpoints: names and shapes are checked, nothing is guessed."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,11 +99,12 @@ def import_network(
     return network.eval(), spec
 
 
-def _usual_names(name: str) -> set[str]:
-    """The tensor names of a network of the published size."""
+@cache
+def _usual_names(name: str) -> frozenset[str]:
+    """The tensor names of a network of the published size; building it takes a while."""
     network, published = NETWORKS[name]
     with torch.device("meta"):
-        return set(published.names(network(**published.arguments(name, {}, {}))))
+        return frozenset(published.names(network(**published.arguments(name, {}, {}))))
 
 
 def _counters(expected: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -196,7 +196,14 @@ def _coded(chosen: Picture, share: int) -> CodedPicture:
     def views(level: Level) -> list[str]:
         return _views(chosen, level, share if level != LEVELS[-1] else math.inf)
 
-    level = LEVELS[bisect_left(LEVELS[:-1], True, key=lambda level: len(views(level)) == len(chosen.versions))]
+    def fits(level: Level) -> bool:
+        return len(views(level)) == len(chosen.versions)
+
+    least, most = 0, len(LEVELS) - 1
+    pixels = sum(version.view.width * version.view.height for version in chosen.versions)
+    if share > pixels // 2:  # then one of the two best mostly fits, and less is coded than by beginning in the middle
+        least, most = (0, 1) if fits(LEVELS[1]) else (2, most)
+    level = LEVELS[bisect_left(LEVELS, True, least, most, key=fits)]
     width, height = shrunk(chosen.versions[0].view, level.side).size
     return CodedPicture(chosen, (height, width), level.quality, thumbnail, views(level), crops)
 

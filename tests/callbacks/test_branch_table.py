@@ -1,4 +1,6 @@
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from restore_lightning.callbacks.branch_table import Work, branch_table, cycle_table, flop_per_image
 from restore_lightning.networks import MBN
@@ -31,6 +33,19 @@ def test_table_8(network):
 def test_work_per_image(factor, size, giga):
     # Counted independently on the released network, which leaves out a convolution at the finest scale.
     assert flop_per_image(MBN(released=True), factor, size) / 1e9 == pytest.approx(giga, abs=0.6)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("arguments", [{}, {"design": "minimal"}, {"pairs": {"blur": "basic"}, "scales": 2}], ids=str)
+def test_work_is_what_torch_counts(arguments, frozen):
+    """Of real tensors, with input branches that learn, or do not."""
+    network = MBN(width=2, stem=[[3, 3, 1]], extra=[[5, 3, 2]] * 3, iterations=2, **arguments)
+    network.inputs.requires_grad_(not frozen)
+    for factor in network.info.factors:
+        with FlopCounterMode(display=False) as counter:
+            outputs = network(torch.rand(1, 3, 48, 48), factor)
+            torch.autograd.backward([output.sum() for output in outputs])
+        assert flop_per_image(network, factor, 48) == counter.get_total_flops()
 
 
 def test_work_of_the_papers_cycle():

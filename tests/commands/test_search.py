@@ -67,8 +67,8 @@ def test_a_candidate_that_diverged_is_not_the_best():
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    """Three factors, a minimal network, two cycles."""
+def config(tmp_path_factory, photographs):
+    """Three factors, a minimal network, two cycles, tests on small photographs."""
     network = {"class_path": "MBN", "init_args": {"design": "minimal", "width": 2, "stem": [[3, 3, 1]]}}
     network["init_args"]["hierarchy"] = ["noise", "jpeg", "rain"]
     off = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu", "limit_test_batches": 1}
@@ -78,6 +78,8 @@ def config(tmp_path_factory):
         "model": {"class_path": "MultiBranchTask", "init_args": {"network": network}},
         "data": {"crop_size": 16, "batch_size": 1, "factors": {"noise": {}, "jpeg": {"minibatches": 2}, "rain": {}}},
     }
+    sets = {name: {"clean": str(photographs), "factor": name} for name in settings["data"]["factors"]}
+    settings["data"]["test_sets"] = {f"{name} photos": given for name, given in sets.items()}
     path.write_text(yaml.safe_dump(settings))
     return path
 
@@ -109,13 +111,11 @@ def test_output_hierarchy(config, restore, tmp_path):
 
 
 @pytest.mark.slow
-def test_recurrent_order(config, restore, tmp_path, photos):
+def test_recurrent_order(config, restore, tmp_path):
     assert restore("fit", "--config", config, "--trainer.default_root_dir", tmp_path / "mbn")[0] == 0
     settings = yaml.safe_load(config.read_text())
     settings["model"]["class_path"] = "RecurrentTask"
     settings["model"]["init_args"]["init_from"] = str(tmp_path / "mbn/checkpoints/last.ckpt")
-    sets = {name: {"clean": str(photos), "factor": name} for name in ("noise", "jpeg", "rain")}
-    settings["data"]["test_sets"] = {f"{name} photos": given for name, given in sets.items()}
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(settings))
     words = ("--config", tmp_path / "r.yaml", "--first", "noise,rain", "--output", tmp_path / "out")
     code, out, err = restore("search", "recurrent_order", *words)

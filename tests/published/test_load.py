@@ -68,7 +68,8 @@ def golden(shared):
 def random_weights(name, gain=0.02, **changed):
     """Weights of a network under the authors' names, without any file."""
     arguments = import_arguments(name) | changed
-    network = NETWORKS[name].network(**arguments)
+    with torch.device("meta"):  # for its names and shapes
+        network = NETWORKS[name].network(**arguments)
     shapes = published(name).names(network)
     generator = torch.Generator().manual_seed(0)
 
