@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import json
 import logging
 import os
 import shutil
@@ -121,6 +122,13 @@ def photographs(tmp_path_factory) -> Path:
     for name, image in (("cat", data.chelsea()[100:172, 100:190]), ("cup", data.coffee()[100:172, 200:290])):
         Image.fromarray(image).save(folder / f"{name}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_tests(photographs) -> tuple[str, str]:
+    """Options that score small photographs of each of the four factors, in place of scikit-image's."""
+    factors = ("rain", "blur", "jpeg", "haze")
+    return "--data.test_sets", json.dumps({name: {"clean": str(photographs), "factor": name} for name in factors})
 
 
 @pytest.fixture(scope="session")

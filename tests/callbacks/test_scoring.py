@@ -19,14 +19,14 @@ from restore_lightning.tasks import ImageToImageTask
 from tests.conftest import CONF
 
 
-def test_baselines_are_restored_in_the_runs_precision(restore, step_1, tmp_path):
+def test_baselines_are_restored_in_the_runs_precision(restore, step_1, small_tests, tmp_path):
     """A baseline of the same weights has the same scores to the last bit, in bfloat16 too, and these differ."""
     baselines = yaml.safe_dump({"same": {"checkpoint": str(step_1)}})
     found = {}
     for precision in ("32-true", "bf16-mixed"):
         words = ("--config", CONF / "tiny.yaml", "--ckpt_path", step_1, "--trainer.precision", precision)
         words = (*words, "--trainer.default_root_dir", tmp_path / precision, "--model.baselines", baselines)
-        code, _, err = restore("test", *words)
+        code, _, err = restore("test", *words, *small_tests)
         assert code == 0, err
         found[precision] = json.loads((tmp_path / precision / "scores.json").read_text())["sets"]
         for entry in found[precision].values():

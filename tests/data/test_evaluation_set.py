@@ -91,18 +91,20 @@ def test_an_image_that_a_worker_cannot_read_is_one_line(restore, step_1, photos,
 
 
 @pytest.mark.slow
-def test_two_processes_score_each_image_once(tmp_path, step_1):
-    """Real processes, gloo: the scores of one."""
-    scores = []
-    for devices in (1, 2):
-        run = tmp_path / str(devices)
-        words = ["test", "--config", CONF / "tiny.yaml", "--ckpt_path", step_1, "--trainer.default_root_dir", run]
-        words += ["--trainer.devices", devices, "--trainer.limit_test_batches", "1.0"]
-        words += ["--trainer.strategy", "ddp" if devices == 2 else "auto"]
-        subprocess.run([sys.executable, "-m", "restore_lightning", *map(str, words)], check=True, capture_output=True)
-        scores.append(json.loads((run / "scores.json").read_text())["sets"])
-    one, two = scores
-    assert {name: entry["images"] for name, entry in one.items()} == {"rain": 3, "blur": 3, "jpeg": 3, "haze": 5}
+def test_two_processes_score_each_image_once(tmp_path, step_1, photos, photographs, restore):
+    """Real processes, gloo: the scores of one, of sets that do not divide, the smallest of them with one image."""
+    (tmp_path / "one").mkdir()
+    shutil.copy(photographs / "cat.png", tmp_path / "one")
+    folders = {"rain": photos, "haze": photographs, "blur": tmp_path / "one"}
+    sets = json.dumps({factor: {"clean": str(folder), "factor": factor} for factor, folder in folders.items()})
+    words = ["test", "--config", CONF / "tiny.yaml", "--ckpt_path", step_1, "--data.test_sets", sets]
+    words += ["--trainer.limit_test_batches", "1.0", "--trainer.default_root_dir"]
+    code, _, err = restore(*words, tmp_path / "1")
+    assert code == 0, err
+    other = [*words, tmp_path / "2", "--trainer.devices", 2, "--trainer.strategy", "ddp"]
+    subprocess.run([sys.executable, "-m", "restore_lightning", *map(str, other)], check=True, capture_output=True)
+    one, two = (json.loads((tmp_path / run / "scores.json").read_text())["sets"] for run in ("1", "2"))
+    assert {name: entry["images"] for name, entry in one.items()} == {"rain": 3, "haze": 2, "blur": 1}
     for name, entry in one.items():
         assert two[name]["images"] == entry["images"]
         for version in ("degraded", "restored"):

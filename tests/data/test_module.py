@@ -130,12 +130,12 @@ def test_turned_crops_keep_their_channels_last():
 
 
 @pytest.mark.slow
-def test_networks_of_other_precisions_train_and_are_scored(restore, tmp_path):
+def test_networks_of_other_precisions_train_and_are_scored(restore, small_tests, tmp_path):
     """What is scored beside them are the images themselves, not what the network gets."""
     degraded = []
     for precision, kind in (("64-true", torch.float64), ("bf16-true", torch.bfloat16)):
         words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path / precision)
-        words += ("--trainer.precision", precision)
+        words += ("--trainer.precision", precision, *small_tests)
         code, _, err = restore("fit", *words, "--trainer.max_steps", 4)
         assert code == 0, err
         saved = torch.load(tmp_path / precision / "checkpoints/last.ckpt", weights_only=True)["state_dict"]

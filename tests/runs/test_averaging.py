@@ -75,7 +75,7 @@ def test_a_checkpoint_holds_the_average_and_the_current_weights(averaged):
 
 
 @pytest.mark.slow
-def test_validation_test_and_apply_use_the_average(averaged, restore):
+def test_validation_test_and_apply_use_the_average(averaged, small_tests, restore):
     """The score that chose best.ckpt is that of the weights which are read from it."""
     run, _ = averaged
     best = read(run, "best")
@@ -83,7 +83,7 @@ def test_validation_test_and_apply_use_the_average(averaged, restore):
     code, out, err = restore("validate", "--config", run / "config.yaml")
     assert code == 0, err
     assert "WeightAveraging" not in err
-    assert restore("test", "--config", run / "config.yaml")[0] == 0
+    assert restore("test", "--config", run / "config.yaml", *small_tests)[0] == 0
     scores = json.loads((run / "scores.json").read_text())
     assert (scores["weights"], scores["step"]) == ("averaged", best["global_step"])
     psnr = [float(line.split(" / ")[1].split()[-1]) for line in out.splitlines() if line.endswith(" dB")]

@@ -112,9 +112,9 @@ def test_float16_weights_are_refused():
         chosen_precision(TRAINER | {"precision": "16-true"}, DRN())
 
 
-def test_what_a_run_says_of_its_precision(restore, tmp_path):
+def test_what_a_run_says_of_its_precision(restore, small_tests, tmp_path):
     """Its first lines, config.yaml, checkpoints and scores."""
-    words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path)
+    words = ("--config", CONF / "tiny.yaml", "--trainer.default_root_dir", tmp_path, *small_tests)
     code, _, err = restore("fit", *words)
     assert code == 0, err
     expected = "bf16-mixed" if HAS_BFLOAT16 else "32-true"

@@ -162,9 +162,9 @@ def test_the_former_name_of_activation_checkpointing(fine_tune, tmp_path):
 
 
 @pytest.mark.slow
-def test_fit_test_predict_validate(fine_tune, restore, step_1, tmp_path, monkeypatch):
+def test_fit_test_predict_validate(fine_tune, restore, step_1, small_tests, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, err = fine_tune("run", "--model.order", "[haze, jpeg, rain, blur]")
+    code, out, err = fine_tune("run", "--model.order", "[haze, jpeg, rain, blur]", *small_tests)
     assert code == 0, err
     assert "starting from" in err
     for verb in ("validate", "predict", "test"):
@@ -183,7 +183,7 @@ def test_fit_test_predict_validate(fine_tune, restore, step_1, tmp_path, monkeyp
     assert all({"degraded", "told", "before", "restored"} < entry.keys() for entry in sets.values())
     assert len({sets["rain"][version]["psnr"] for version in ("degraded", "told", "before", "restored")}) == 4
     # The rows are what they say: step 1's own test, told the factor, gives the same numbers.
-    words = ("--config", TINY, "--trainer.limit_test_batches", 1, "--trainer.default_root_dir", "told")
+    words = ("--config", TINY, "--trainer.limit_test_batches", 1, "--trainer.default_root_dir", "told", *small_tests)
     assert restore("test", *words, "--ckpt_path", step_1)[0] == 0
     told = json.loads(Path("told/scores.json").read_text())["sets"]
     assert {name: entry["told"] for name, entry in sets.items()} == {n: entry["restored"] for n, entry in told.items()}
@@ -200,8 +200,8 @@ def test_resuming_needs_no_start_and_ends_with_the_same_weights(fine_tune, tmp_p
 
 
 @pytest.mark.slow
-def test_without_the_start_the_test_says_what_its_table_lacks(fine_tune, restore, tmp_path):
-    assert fine_tune(tmp_path)[0] == 0
+def test_without_the_start_the_test_says_what_its_table_lacks(fine_tune, restore, small_tests, tmp_path):
+    assert fine_tune(tmp_path, *small_tests)[0] == 0
     code, _, err = restore("test", "--config", tmp_path / "config.yaml", "--model.init_from", "gone.ckpt")
     assert code == 0, err
     assert "gone.ckpt: no such file or folder" in err
@@ -242,9 +242,9 @@ def test_the_mixed_task_trains_on_scenes_and_on_a_set(fine_tune, restore, tmp_pa
 
 
 @pytest.mark.slow
-def test_baselines_are_cascades_and_oracles(fine_tune, restore, step_1, tmp_path):
+def test_baselines_are_cascades_and_oracles(fine_tune, restore, step_1, small_tests, tmp_path):
     """A cascade of the same network in every place is that network's walk."""
-    assert fine_tune(tmp_path)[0] == 0
+    assert fine_tune(tmp_path, *small_tests)[0] == 0
     baselines = {
         "cascade": {"checkpoint": dict.fromkeys(ORDER, str(step_1)), "order": ORDER},
         "dedicated": {"checkpoint": dict.fromkeys(ORDER, str(step_1))},
