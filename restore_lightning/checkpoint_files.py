@@ -47,7 +47,7 @@ def read_file(path: str | Path) -> Any:
         UserError: No such file, or it cannot be read.
     """
     if not Path(path).is_file():
-        missing = f"no such file{near_path(Path(path))}"
+        missing = f"no such file{near_path(Path(path), kind=Path.is_file)}"
         raise UserError(f"checkpoint {path}: {'a folder, name a file' if Path(path).is_dir() else missing}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -27,7 +27,6 @@ from restore_lightning.errors import UserError, shortened_list
 from restore_lightning.network_specs import architecture_difference, build
 from restore_lightning.networks import network_info, set_size_multiple
 from restore_lightning.weights import find_weights, read_bundle, read_config
-from restore_lightning.weights.hub import HUB
 
 STATED = ("licence", "trained_on", "repository", "scores", "notes")
 """What a bundle says of its weights that one made from it says too."""
@@ -259,11 +258,8 @@ def read_initial_checkpoint(
     Raises:
         UserError: It cannot be read, or its network is another one.
     """
-    try:
-        path = find_weights(init_from, "model.init_from").name
-    except UserError as error:
-        hint = "" if init_from.startswith(HUB) else "; run step 1 first, or name the checkpoint of another run"
-        raise UserError(f"{error}{hint}", error.exit_code) from error
+    advice = "; run step 1 first, or name the checkpoint of another run"
+    path = find_weights(init_from, "model.init_from", advice=advice).name
     trained = load_trained(path)
     problem = spec and architecture_difference(spec, trained.spec, but_for)
     needed, given = (

@@ -33,6 +33,12 @@ def shortened_list(items: Sequence[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + rest
 
 
+def near_names(given: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Those of some names that look like another one, whatever their case; the nearest first."""
+    names = {name.lower(): name for name in known}
+    return [names[near] for near in get_close_matches(given.lower(), names, n=most)]
+
+
 def did_you_mean(given: str, known: Iterable[str], before: str = "") -> str:
     """The end of a message about a name that there is not: the one that looks most like it, if any does.
 
@@ -44,9 +50,8 @@ def did_you_mean(given: str, known: Iterable[str], before: str = "") -> str:
     >>> did_you_mean("durny", ["durn-rgb", "durn-y"])
     '; did you mean durn-y?'
     """
-    names = {name.lower(): name for name in known}
-    near = get_close_matches(given.lower(), names, n=1)
-    return f"; did you mean {before}{names[near[0]]}?" if near else ""
+    near = near_names(given, known, most=1)
+    return f"; did you mean {before}{near[0]}?" if near else ""
 
 
 def shortened_text(text: str, most: int = 500) -> str:

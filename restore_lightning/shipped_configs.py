@@ -39,7 +39,7 @@ def find_config(name: str) -> Path:
     missing = "no such file"
     if path.parent == Path():
         missing += f", and no shipped config of this name ({', '.join(shipped())})"
-    raise UserError(f"--config {name}: {missing}{near_path(path, shipped())}")
+    raise UserError(f"--config {name}: {missing}{near_path(path, shipped(), Path.is_file)}")
 
 
 def with_found_configs(words: list[str]) -> list[str]:

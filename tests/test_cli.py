@@ -158,6 +158,14 @@ def test_a_resumed_run_ends_with_the_same_weights(workers, restore, tmp_path):
         assert torch.equal(tensor, parts["state_dict"][name]), name
 
 
+def test_where_python_looks_for_modules_stays_as_it_was(restore, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = sys.path.copy()
+    assert restore("fit", "--config", TINY, "--print_config")[0] == 0
+    assert sys.path == before
+
+
 @pytest.mark.slow
 def test_metrics_csv_goes_on_when_resumed(restore, tmp_path):
     words = ("fit", "--config", TINY, "--trainer.default_root_dir", tmp_path / "run", "--trainer.logger", "true")

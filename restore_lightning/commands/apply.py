@@ -257,7 +257,7 @@ def choose_order(factors: Sequence[str], own: Sequence[str] | None, factor: str 
             raise UserError(f"--{error}") from error
     if factor is not None:
         if factor not in factors:
-            near = did_you_mean(factor, factors)
+            near = f"; several in turn: --order {factor}" if "," in factor else did_you_mean(factor, factors)
             raise UserError(f"unknown --factor {factor}: this network has {', '.join(factors)}{near}")
         return [factor]
     if own is not None:

@@ -107,7 +107,8 @@ def one_line(message: str) -> str:
         near = did_you_mean(unknown[2], known)
         return f"{unknown[1]} {unknown[2]}: no class of this name; give {give}, e.g. {path}{near}"
     choice = re.search(
-        r'.*Parser key "([\w.]+)": .*Expected a typing\.Literal\[(.+?)\]\. Got value: (.+?)(?: - |$)', message
+        r'.*Parser key "([\w.]+)": .*Expected a typing\.Literal\[(.+?)\]\. Got value: (.+?)(?: - Expected a |$)',
+        message,
     )
     if choice:
         key, choices, given = choice[1], choice[2].replace("'", ""), choice[3]

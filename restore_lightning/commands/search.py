@@ -190,7 +190,9 @@ def _settings(search: Search, candidate: Arrangement, config: dict[str, Any], fo
     hierarchy = built["init_args"].get("hierarchy", HIERARCHY)
     task, network = search.settings(candidate, list(levels_of(hierarchy)))
     built = {**built, "init_args": {**built["init_args"], **network}}
-    model = {**config["model"], "init_args": {**config["model"]["init_args"], **task, "network": built}}
+    arguments = {**config["model"]["init_args"], **task, "network": built}
+    arguments.pop("baselines", None)  # the same for all candidates
+    model = {**config["model"], "init_args": arguments}
     sets = {key: _of_factors(config["data"][key], kept) for key in ("val_sets", "test_sets") if config["data"].get(key)}
     cycles = config["trainer"]["max_steps"] // _steps(data)
     trainer = {**config["trainer"], "default_root_dir": str(folder), "max_steps": cycles * _steps(kept)}

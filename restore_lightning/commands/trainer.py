@@ -272,8 +272,8 @@ def run(verb: str, words: list[str]) -> int:
     # Lightning starts the processes of other GPUs with these words.
     argv, sys.argv = sys.argv, [sys.argv[0], verb, *with_found_configs(words)]
     # Networks of the user's own lie beside the configs that name them; last, so that they hide nothing.
-    cwd = Path.cwd()
-    sys.path.append(str(cwd))
+    path = sys.path.copy()
+    sys.path.append(str(Path.cwd()))
     try:
         with starting_processes():
             RestoreCLI(
@@ -296,7 +296,7 @@ def run(verb: str, words: list[str]) -> int:
         raise UserError(f"another process of this run ended, its own line says why ({line})", exit_code=1) from error
     finally:
         sys.argv = argv
-        sys.path.remove(str(cwd))
+        sys.path[:] = path
         finish_wandb()
         RestoreCLI.folder.release()
     return 0

@@ -90,7 +90,7 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         check_installed()
         if not Path(path).is_file():
-            missing = f"no such file{near_path(Path(path))}"
+            missing = f"no such file{near_path(Path(path), kind=Path.is_file)}"
             raise UserError(f"{path}: {'a folder, name a file' if Path(path).is_dir() else missing}")
         import onnxruntime
 

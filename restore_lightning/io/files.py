@@ -5,14 +5,15 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from restore_lightning.errors import UserError, did_you_mean
+from restore_lightning.errors import UserError, did_you_mean, near_names
 
 FULL = frozenset(
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE") if hasattr(errno, name)
@@ -22,6 +23,8 @@ NO_LOCKS = frozenset(
     getattr(errno, name) for name in ("ENOSYS", "ENOLCK", "ENOTSUP", "EOPNOTSUPP") if hasattr(errno, name)
 )
 """What locking fails with on file systems without locks, as some network file systems are."""
+MOST_BESIDE = 10_000
+"""Names of a folder among which a near one is looked for: more would take seconds."""
 LONGEST_NAME = 255
 """Bytes of a name, on all file systems in use."""
 
@@ -68,12 +71,13 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{os.fsdecode(stem)}{process}{path.suffix}")
 
 
-def near_path(path: Path, names: Iterable[str] = ()) -> str:
+def near_path(path: Path, names: Iterable[str] = (), kind: Callable[[Path], bool] = Path.exists) -> str:
     """The end of a message about a path that is not there: what is named nearly so beside it, or beside its folder.
 
     Args:
         path: It may be there as something else, a file in a folder's place: then nothing is near.
         names: What a word without a folder may stand for, beside files.
+        kind: What is meant: `Path.is_file`, `Path.is_dir`, or either.
 
     >>> near_path(Path(__file__).with_name("fiels.py")).removeprefix(f"; did you mean {Path(__file__).parent}")
     '/files.py?'
@@ -82,9 +86,12 @@ def near_path(path: Path, names: Iterable[str] = ()) -> str:
     try:
         if path.exists():
             return ""
+        if path.is_symlink():
+            return f"; it is a link to {path.readlink()}, which is not there"
         while not path.parent.exists() and path.parent != path:
-            path = path.parent
-        known += [each.name for each in path.parent.iterdir()]
+            path, kind = path.parent, Path.is_dir
+        beside = [each.name for each in islice(path.parent.iterdir(), MOST_BESIDE)]
+        known += [name for name in near_names(path.name, beside) if kind(path.with_name(name))]
     except OSError:  # a name that is too long, a folder that cannot be read
         pass
     return did_you_mean(path.name, known, str(path).removesuffix(path.name))
@@ -103,7 +110,7 @@ def check_is_folder(folder: Path, give: str, key: str = "") -> None:
     """
     if not folder.is_dir():
         named = f"{key} {folder}" if key else folder
-        raise UserError(f"{named} is no folder: give {give}{near_path(folder)}")
+        raise UserError(f"{named} is no folder: give {give}{near_path(folder, kind=Path.is_dir)}")
 
 
 def user_path(name: str) -> Path:

@@ -131,7 +131,7 @@ def protocol(name: str, scale: int = 1) -> Protocol:
         UserError: No such protocol.
     """
     if name not in PROTOCOLS:
-        near = did_you_mean(name, PROTOCOLS)
+        near = "; several are a list, [a, b]" if "," in name else did_you_mean(name, PROTOCOLS)
         raise UserError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}{near}")
     return replace(PROTOCOLS[name], scale=scale)
 

@@ -33,8 +33,8 @@ def check_accelerator(accelerator: Any) -> None:
     wanted = kinds.get(str(accelerator))
     if wanted and not any(kind.is_available() for kind in wanted):
         raise UserError(
-            f"--trainer.accelerator {accelerator}: torch finds none on this machine; give --trainer.accelerator cpu,"
-            " or leave it out, which takes what there is"
+            f"trainer.accelerator {accelerator}: torch finds none on this machine; give --trainer.accelerator cpu, or"
+            " auto, which takes what there is"
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from restore_lightning.data.config import ResolvedFactor
-from restore_lightning.errors import UserError, did_you_mean
+from restore_lightning.errors import UserError
 from restore_lightning.networks import NetworkInfo, SizeRule
 
 
@@ -16,7 +16,7 @@ def check_factor(network: NetworkInfo, factor: str) -> None:
     if factor not in network.factors:
         raise UserError(
             f"data.factors names {factor!r}, the network's hierarchy [{', '.join(network.factors)}] misses it:"
-            f" add it to the hierarchy or remove its data{did_you_mean(factor, network.factors)}"
+            " add it to the hierarchy or remove its data"
         )
 
 

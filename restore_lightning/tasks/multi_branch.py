@@ -145,9 +145,10 @@ class MultiBranchTask(RestorationTask):
                         check_crop(info.size_rule(name), SMALLEST, factor, crop_size, through)
         unknown = [factor for factor in self.factor_weights if factor not in factors]
         if unknown:
+            near = did_you_mean(unknown[0], [factor for factor in factors if factor not in self.factor_weights])
             raise UserError(
                 f"model.factor_weights names {', '.join(unknown)}, the data have {', '.join(factors)}: name one of"
-                f" these{did_you_mean(unknown[0], factors)}"
+                f" these{near}"
             )
         idle = [factor for factor in info.factors if factor not in trained]
         if idle and stage == "fit":

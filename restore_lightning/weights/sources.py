@@ -38,7 +38,7 @@ class Weights(NamedTuple):
         return self.name.startswith(SPANDREL)
 
 
-def find_weights(weights: str | Path, what: str = "checkpoint", words: Sequence[str] = ()) -> Weights:
+def find_weights(weights: str | Path, what: str = "checkpoint", words: Sequence[str] = (), advice: str = "") -> Weights:
     """Where weights are; those on the hub are fetched, unless they are cached.
 
     Args:
@@ -46,6 +46,7 @@ def find_weights(weights: str | Path, what: str = "checkpoint", words: Sequence[
             `spandrel:FILE`.
         what: The flag or key that named them, for messages.
         words: What else that flag or key takes, for messages.
+        advice: What to do where there is no such file, for the message.
 
     Raises:
         UserError: There are none, or a folder is no bundle.
@@ -69,8 +70,8 @@ def find_weights(weights: str | Path, what: str = "checkpoint", words: Sequence[
         missing = "no network is shipped by name"
         if shipped:
             missing = f"no shipped network of this name (there are {shortened_list(list(shipped), 20)})"
-        near = did_you_mean(given, words) or near_path(path, shipped)
-        raise UserError(f"{given}: no such file or folder, and {missing}{near}")
+        near = (did_you_mean(given, words) if not path.suffix else "") or near_path(path, shipped)
+        raise UserError(f"{given}: no such file or folder, and {missing}{advice}{near}")
     except UserError as error:
         raise UserError(f"{what} {error}", error.exit_code) from error
 
@@ -78,6 +79,6 @@ def find_weights(weights: str | Path, what: str = "checkpoint", words: Sequence[
 def _community_file(given: str) -> Path:
     path = Path(with_home(given.removeprefix(SPANDREL)))
     if not path.is_file():
-        missing = f"no such file{near_path(path)}"
+        missing = f"no such file{near_path(path, kind=Path.is_file)}"
         raise UserError(f"{given}: {'a folder, name a file in it' if path.is_dir() else missing}")
     return path

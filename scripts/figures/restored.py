@@ -80,6 +80,8 @@ def write_sheet(name: str, found: Sequence[tuple[Example, Versions]]) -> None:
 
 def main(checkpoint: Path = QUICKSTART) -> None:
     """Write the figures."""
+    if checkpoint != QUICKSTART and not checkpoint.is_file():
+        raise SystemExit(f"{checkpoint}: no such file")
     networks = {name: Restorer.from_checkpoint(name) for name in (TOLD, UNKNOWN)}
     found, failures = (
         [(example, versions(example, networks)) for example in examples] for examples in (EXAMPLES, FAILURES)

@@ -17,7 +17,6 @@ NEAR = [
     (("convert", "NAFNett", "a", "b"), "NAFNet"),
     (("apply", "mbn-small", "PHOTOGRAPHS", "--output", "out", "--factor", "hase"), "haze"),
     (("fit", "--config", TINY, "--data.factors", "{hase: {}}"), "haze"),
-    (("fit", "--config", TINY, "--data.factors", "{rian: {degradation: Rain}}"), "rain"),
     (("fit", "--config", TINY, "--data.val_sets", "{mine: {clean: PHOTOGRAPHS, factor: hase}}"), "haze"),
     (("fit", "--config", TINY, "--model.factor_weights", "{hase: 2}"), "haze"),
     (("fit", "--config", TINY, "--data.factors.rain.protocol", "durn_y"), "durn-y"),
@@ -52,6 +51,14 @@ def test_class_names_in_a_config(restore, tmp_path, monkeypatch):
         code, _, err = restore("fit", "--config", "mine.yaml")
         assert code == 2
         assert err.splitlines()[-1].endswith(f"; did you mean {known}?")
+
+
+def test_several_where_one_is_meant(restore, photographs):
+    """Each of them exists: none is near."""
+    _, _, err = restore("fit", "--config", TINY, "--data.factors.rain.protocol", "durn-y,mbn-rgb")
+    assert err.splitlines()[-1].endswith("; several are a list, [a, b]")
+    _, _, err = restore("apply", "mbn-small", photographs, "--output", "out", "--factor", "rain,haze")
+    assert err.splitlines()[-1].endswith("; several in turn: --order rain,haze")
 
 
 def test_nothing_is_near(restore):

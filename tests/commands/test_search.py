@@ -116,6 +116,7 @@ def test_recurrent_order(config, restore, tmp_path):
     settings = yaml.safe_load(config.read_text())
     settings["model"]["class_path"] = "RecurrentTask"
     settings["model"]["init_args"]["init_from"] = str(tmp_path / "mbn/checkpoints/last.ckpt")
+    settings["model"]["init_args"]["baselines"] = {"other": {"checkpoint": "gone.ckpt"}}  # which candidates leave out
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(settings))
     words = ("--config", tmp_path / "r.yaml", "--first", "noise,rain", "--output", tmp_path / "out")
     code, out, err = restore("search", "recurrent_order", *words)

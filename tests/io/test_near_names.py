@@ -70,6 +70,43 @@ def test_a_folder_that_is_not_there(words, restore, tmp_path, monkeypatch):
         assert line.count("did you mean") == bool(near), line
 
 
+def test_a_link_to_what_is_not_there(restore, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").symlink_to("/unmounted/disk")
+    for words in (
+        ("fit", "--config", SINGLE, "--data.root", "photos"),
+        ("score", "photos", "a", "--protocol", "durn-y"),
+    ):
+        code, _, err = restore(*words)
+        assert code == 2
+        assert err.splitlines()[-1].endswith("; it is a link to /unmounted/disk, which is not there")
+
+
+def test_only_what_would_do_is_near(restore, tmp_path, monkeypatch):
+    """A folder where one is meant, a file where that is meant; a checkpoint's file comes before the word for it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos.zip", "last.ckpt"):
+        (tmp_path / name).touch()
+    (tmp_path / "mine").mkdir()
+    for words, near in (
+        (("--data.root", "photos.zi"), ""),
+        (("--config", "mined"), ""),
+        (("--ckpt_path", "last.cpkt"), "; did you mean last.ckpt?"),
+    ):
+        code, _, err = restore("fit", "--config", SINGLE, *words)
+        line = err.splitlines()[-1]
+        assert code == 2
+        assert line.endswith(near), line
+        assert line.count("did you mean") == bool(near), line
+
+
+def test_the_near_one_comes_last(restore, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = restore("fit", "--config", CONF / "tiny.yaml", "--model.init_from", "mbn_small")
+    assert code == 2
+    assert err.endswith("; run step 1 first, or name the checkpoint of another run; did you mean mbn-small?\n")
+
+
 @pytest.mark.parametrize(
     ("verb", "given", "near"),
     [
