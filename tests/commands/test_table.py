@@ -33,11 +33,12 @@ def test_the_shipped_row_of_rain12(restore):
     assert (measured["from"], measured["Rain12 PSNR"], measured["Rain12 SSIM"]) == ("ours", "36.15", "0.9605")
     assert published["Parameters"] == measured["Parameters"] == "10595"
     assert measured["Rain100H PSNR"] == measured["Rain100L SSIM"] == ""  # not run
-    assert list(rows)[-2:] == ["DRN", "DRN, released Rain100L weights"]
+    others = ["mbn-small (factor told)", "r-mbn-small (factor unknown)"]
+    assert list(rows)[-4:] == ["DRN", "DRN, released Rain100L weights", *others]
     code, out, _ = restore("table", "drn-1")
     assert code == 0
     (line,) = [line for line in out.splitlines() if line.startswith("| Rain12 ")]
-    assert [cell.strip() for cell in line.split("|")[-3:-1]] == ["36.15 / 0.960", "36.15 / 0.9605"]
+    assert [cell.strip() for cell in line.split("|")[-5:-3]] == ["36.15 / 0.960", "36.15 / 0.9605"]
 
 
 def cells(line):
@@ -49,13 +50,13 @@ def test_markdown(restore, runs):
     code, out, err = restore("table", "drn-1", "--results", runs)
     assert (code, err) == (0, "")
     rows = [cells(line) for line in out.splitlines() if line.startswith("|")]
-    assert {len(row) for row in rows} == {1 + 6 + 2}
+    assert {len(row) for row in rows} == {1 + 6 + 4}
     assert all(re.fullmatch(r":?-+:?", cell) for cell in rows[1])
-    assert rows[0][-1] == rf"ours: DRN\*_100% ({runs}/a_b\|c)"
+    assert rows[0][-3] == rf"ours: DRN\*_100% ({runs}/a_b\|c)"
     by_name = {row[0]: row[1:] for row in rows}
-    assert by_name["Rain12"][-3:] == ["36.15 / 0.960", "36.15 / 0.9605", "36.15 / 0.9605"]
-    assert by_name["Rain100H"][-3:] == ["26.99 / 0.861", "", ""]
-    assert by_name["Parameters"][-3:] == ["10,595", "10,595", "10,595"]
+    assert by_name["Rain12"][-5:-2] == ["36.15 / 0.960", "36.15 / 0.9605", "36.15 / 0.9605"]
+    assert by_name["Rain100H"][-5:] == ["26.99 / 0.861", "", "", "", ""]
+    assert by_name["Parameters"][-5:-2] == ["10,595", "10,595", "10,595"]
     remarks = [line for line in out.splitlines() if line.startswith("- ")]
     assert "checkpoint best.ckpt; no tiles; Rain12 by matlab-y, 12 images, data pairs: 50%_rain\\|12" in out
     assert f"- {runs}/other: Rain12 was scored by durn-y, this table's is matlab-y: left out" in remarks
@@ -72,21 +73,21 @@ def test_csv(restore, runs):
     ]  # fmt: skip
     assert {len(row) for row in rows} == {len(head)}
     assert rows[0] == ["GMM [15]", "published", "15.05", "0.425", "28.66", "0.865", "32.02", "0.855", "—", ""]
-    assert rows[-1][:-1] == [f"DRN*_100% ({runs}/a_b|c)", "ours", "", "", "", "", "36.146", "0.9605", "10595"]
-    assert "50%_rain|12 & more, {clean} #1\n$x^2~\\" in rows[-1][-1]
+    assert rows[-3][:-1] == [f"DRN*_100% ({runs}/a_b|c)", "ours", "", "", "", "", "36.146", "0.9605", "10595"]
+    assert "50%_rain|12 & more, {clean} #1\n$x^2~\\" in rows[-3][-1]
 
 
 def test_latex(restore, runs):
     code, out, err = restore("table", "drn-1", "--results", runs, "--format", "latex")
     assert (code, err) == (0, "")
     lines = [line for line in out.splitlines() if not line.startswith("%")]
-    assert lines[0] == r"\begin{tabular}{l" + "r" * 8 + "}"
+    assert lines[0] == r"\begin{tabular}{l" + "r" * 10 + "}"
     assert lines[-1] == r"\end{tabular}"
     assert [line for line in lines if line.endswith("rule")] == [r"\toprule", r"\midrule", r"\bottomrule"]
     rows = [line for line in lines[1:-1] if not line.endswith("rule")]
     for row in rows:
         assert row.endswith(r" \\")
-        assert len(re.findall(r"(?<!\\)&", row)) == 8
+        assert len(re.findall(r"(?<!\\)&", row)) == 10
         assert not re.search(r"(?<!\\)[%_#$^~]", row.replace(r"$\rightarrow$", ""))
         assert row.count("{") == row.count("}")
     assert rf"DRN*\_100\% ({str(runs).replace('_', chr(92) + '_')}/a\_b|c)" in rows[0]
