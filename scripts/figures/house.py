@@ -11,7 +11,7 @@ PACKAGE = "restore_lightning"
 FIGURE = ROOT / "docs/figures/house.svg"
 EVERYWHERE = {"errors", "seeding", "hardware"}
 """Small modules that would add arrows and say nothing."""
-STEP, HEIGHT, GAP, WIDTH = 84, 34, 60, 960
+STEP, HEIGHT, GAP, WIDTH = 84, 34, 60, 1120
 """Pixels: from row to row, a box's height, between boxes at most, of the figure."""
 STYLE = """
 rect { fill: #dbe4ff; stroke: #4263eb; }
