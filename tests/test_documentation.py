@@ -375,9 +375,6 @@ def templates() -> Iterator[str]:
     for path in (ROOT / "slurm").glob("*.sh"):
         for told in re.findall(r'echo "(.+?)"', path.read_text(encoding="utf-8")):
             yield re.sub(r"\\\$\w+", ".+?", re.escape(told))
-    import lightning.pytorch.trainer.connectors.accelerator_connector as lightnings
-
-    yield from map(re.escape, re.findall(r'"([^"\n]{20,})"', Path(lightnings.__file__).read_text(encoding="utf-8")))
 
 
 def messages() -> list[str]:
